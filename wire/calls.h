@@ -1,0 +1,36 @@
+/*
+ * The sink that dissectors write calls to: a pool of call structs with their
+ * texts, bounded, shared by all flows of one thread.
+ */
+#ifndef WIRE_CALLS_H
+#define WIRE_CALLS_H
+
+#include "wire/proto.h"
+
+struct call_pool;
+
+struct call_pool_opts {
+	size_t calls_max;	/* open calls at a time; 0 = 65,536 */
+	size_t text_bytes_max;	/* texts of all open calls; 0 = 64 MiB */
+};
+struct call_pool *call_pool_new(const struct call_pool_opts *opts);	/* NULL: out of memory */
+void call_pool_free(struct call_pool *pool);
+uint64_t call_pool_refused(const struct call_pool *pool);	/* calls not opened for want of budget */
+size_t call_pool_open(const struct call_pool *pool);
+
+/*
+ * One flow's end of the pool. emit gets the finished call: texts in the row are
+ * valid during emit only. It must fill the endpoint columns itself; id, start_ns,
+ * end_ns, l7, end_reason, number, latency_ns, ttfb_ns ... are set already.
+ * (id: schema_id(start_ns, counter), from *next_id, which the owner seeds.)
+ */
+struct call_sink {
+	struct call_pool *pool;
+	uint32_t next_number;
+	uint64_t *next_id;
+	uint64_t open_calls;
+	void (*emit)(void *arg, const struct call *call);
+	void *arg;
+};
+
+#endif

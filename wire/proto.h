@@ -1,0 +1,115 @@
+/*
+ * Dissectors: one file per protocol, bytes in, calls out.
+ *
+ * wire/stream.c hands each direction's bytes, in order, to feed(). A dissector
+ * does not allocate, log, block or keep a pointer to its input; it keeps state
+ * in conn (conn_size bytes, zeroed at start) and texts in the calls it opens.
+ */
+#ifndef WIRE_PROTO_H
+#define WIRE_PROTO_H
+
+#include "base/json.h"
+#include "base/view.h"
+#include "schema/schema.h"
+
+enum guess { GUESS_NO, GUESS_MAYBE, GUESS_YES, GUESS_MORE };	/* MORE: too few bytes to tell */
+
+/*
+ * A piece of one direction's stream, contiguous, starting at stream offset off.
+ * What feed() does not consume comes again, with more behind it.
+ */
+struct chunk {
+	struct view bytes;
+	uint64_t off;		/* stream offset of bytes.at[0]; 0 = first byte after the SYN */
+	bool end;		/* nothing follows: FIN, reset, or the end of the capture */
+	bool datagram;		/* UDP: bytes is exactly one datagram */
+	const struct chunk_times *times;	/* for chunk_time() */
+	uint64_t time_ns;	/* arrival of the last byte */
+};
+
+/* When the byte at stream offset off arrived. */
+uint64_t chunk_time(const struct chunk *chunk, uint64_t off);
+
+/*
+ * A call under construction. Opened by a dissector, filled by it, ended once.
+ * row's endpoint, process and flow columns are filled by the owner of the sink
+ * when the call ends; a dissector sets the columns from `method` on and uses
+ * the four functions below for times, lengths and positions.
+ */
+struct call {
+	struct call_row row;
+	struct call *next;	/* the dissector's own queue */
+	uint64_t tag;		/* the dissector's own: stream id, message id */
+	uint64_t req_off, rsp_off;	/* stream offsets of the first bytes */
+	bool has_req, has_rsp;
+};
+
+struct call_sink;		/* one per flow; wire/calls.h */
+
+/* NULL when the budget of open calls is used up: the dissector goes on without (counted). */
+struct call *call_open(struct call_sink *sink, uint16_t l7);
+/* Copy a text into the call's memory, cut to at most max bytes. The result lives until the call has ended. */
+struct view call_text(struct call_sink *sink, struct call *call, struct view text, size_t max);
+/* First byte of the request (response) is at off; sets start_ns / rsp_first_ns. */
+void call_request_begin(struct call *call, const struct chunk *chunk, uint64_t off);
+void call_response_begin(struct call *call, const struct chunk *chunk, uint64_t off);
+/* The byte before end_off was its last one; sets req_bytes / rsp_bytes and the times. May be called again as it grows. */
+void call_request_end(struct call *call, const struct chunk *chunk, uint64_t end_off);
+void call_response_end(struct call *call, const struct chunk *chunk, uint64_t end_off);
+/* Emit the row and give the call back. reason is CALL_END_... */
+void call_end(struct call_sink *sink, struct call *call, uint8_t reason);
+
+/* A FIFO of calls through call->next, for protocols that answer in order. */
+struct call_fifo {
+	struct call *head, *tail;
+	uint32_t count;
+};
+void call_fifo_put(struct call_fifo *fifo, struct call *call);
+struct call *call_fifo_take(struct call_fifo *fifo);		/* NULL when empty */
+void call_fifo_end_all(struct call_fifo *fifo, struct call_sink *sink, uint8_t reason);
+
+/* What the wire looks like to guess(). */
+struct guess_hint {
+	uint8_t proto;			/* IP protocol */
+	uint16_t src_port, dst_port;	/* of the flow: dst is who was connected to */
+	unsigned dir;			/* direction of the bytes: 0 tx, 1 rx */
+};
+
+struct proto_ops {
+	uint8_t id;			/* L7_... */
+	const char *name;		/* as in enums.def */
+	const char *title;		/* for people: "HTTP/1.x" */
+	size_t conn_size;
+	/* bytes a direction may hold back while its feed() waits for more; beyond it the stream is a gap. 0 = 64 KiB */
+	size_t hold_bytes;
+	/* Pure. bytes: the first of one direction, or one datagram. */
+	enum guess (*guess)(struct view bytes, const struct guess_hint *hint);
+	/*
+	 * Take bytes of direction dir. Returns how many were consumed (the rest comes
+	 * again), or PROTO_SKIP(n): n bytes from here on need not be shown (they may
+	 * be more than the chunk holds), or a negative number: these bytes are not
+	 * this protocol, the guess was wrong.
+	 */
+	int64_t (*feed)(void *conn, unsigned dir, const struct chunk *chunk, struct call_sink *sink);
+	/* len bytes of direction dir at stream offset off were not captured. Resynchronise or give up (return < 0). */
+	int (*gap)(void *conn, unsigned dir, uint64_t off, uint64_t len, struct call_sink *sink);
+	/* The flow is over: end what is open. reason: CALL_END_unanswered, _reset, _closed, _capture_end, _evicted. */
+	void (*close)(void *conn, uint8_t reason, struct call_sink *sink);
+	/* Time passes while nothing arrives; end calls older than their timeout. May be NULL. */
+	void (*tick)(void *conn, uint64_t now_ns, struct call_sink *sink);
+	/*
+	 * Show one call in full from its exact bytes (either may be empty): writes
+	 * members into the open JSON object: "request": {...}, "response": {...}.
+	 * Bodies longer than body_max are cut, with "truncated": true.
+	 */
+	int (*detail)(struct view request, struct view response, size_t body_max, struct json *json);
+};
+
+#define PROTO_SKIP_BASE ((int64_t)1 << 60)
+#define PROTO_SKIP(n) (PROTO_SKIP_BASE + (int64_t)(n))
+
+/* Generated from the file names wire/proto_*.c. NULL-terminated. */
+extern const struct proto_ops *const protos[];
+const struct proto_ops *proto_by_id(uint8_t id);
+
+#endif
