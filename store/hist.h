@@ -1,0 +1,42 @@
+/*
+ * Exponential histograms, base 2^(1/32): the bucket of a value is known to
+ * within 1.09 %. Merging is addition, in any order, with the same bits as result.
+ * The same buckets as OpenTelemetry's scale 5 and Prometheus' schema 5.
+ */
+#ifndef STORE_HIST_H
+#define STORE_HIST_H
+
+#include "base/err.h"
+#include "base/rd.h"
+#include "base/wr.h"
+
+/* Buckets for values 1 .. 2^64-1, plus one for 0. */
+#define HIST_SCALE 5
+#define HIST_BUCKETS (64 * 32 + 1)
+
+struct hist;			/* sparse; grows with its buckets */
+
+struct hist *hist_new(void);	/* NULL: out of memory */
+void hist_free(struct hist *hist);
+void hist_reset(struct hist *hist);
+/* E_NO_MEMORY */
+int hist_add(struct hist *hist, uint64_t value, uint64_t count);
+int hist_merge(struct hist *hist, const struct hist *other);
+uint64_t hist_count(const struct hist *hist);
+uint64_t hist_sum(const struct hist *hist);
+uint64_t hist_min(const struct hist *hist);	/* exact; 0 when empty */
+uint64_t hist_max(const struct hist *hist);
+/* Value at quantile q in [0, 1]: middle of its bucket, clamped to min and max. 0 when empty. */
+double hist_quantile(const struct hist *hist, double q);
+/* Buckets in ascending order: upper bound (inclusive) and count; next() gives 1, 0 at the end. */
+struct hist_iter {
+	size_t at;
+};
+int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper, uint64_t *ret_count);
+
+/* FORMAT.md, "Histogram". */
+void hist_write(const struct hist *hist, struct wr *wr);
+/* Merge stored bytes into hist without building another. E_CORRUPT, E_NO_MEMORY. */
+int hist_merge_bytes(struct hist *hist, struct view bytes, struct err *err);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * A row group: up to 65,536 rows of one table, stored by column. Column
+ * directory first, every chunk with its own encoding and checksum. The same
+ * bytes in an LMDB value and in a file. FORMAT.md, "Row group".
+ */
+#ifndef STORE_ROWGROUP_H
+#define STORE_ROWGROUP_H
+
+#include "base/arena.h"
+#include "base/wr.h"
+#include "schema/schema.h"
+
+#define RG_ROWS_MAX 65536u
+
+enum rg_codec { RG_CODEC_NONE = 0, RG_CODEC_LZ4 = 1, RG_CODEC_ZSTD = 2 };
+
+/* ---- writing ---- */
+
+struct rg_builder;	/* gathers rows column-wise; texts are copied */
+
+struct rg_builder *rg_builder_new(const struct table *table);	/* NULL: out of memory */
+void rg_builder_free(struct rg_builder *builder);
+/* E_NO_MEMORY, E_LIMIT when full; then nothing was added. */
+int rg_builder_add(struct rg_builder *builder, const void *row);
+size_t rg_builder_rows(const struct rg_builder *builder);
+size_t rg_builder_bytes(const struct rg_builder *builder);	/* memory in use, about */
+/*
+ * Encode all rows in the given order (NULL: as added) and append the row group
+ * to out. codec is tried on chunks where it gains 10 % or more. The builder keeps
+ * its rows; rg_builder_reset empties it.
+ */
+int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_codec codec, int level,
+		     struct wr *out, struct err *err);
+void rg_builder_reset(struct rg_builder *builder);
+
+/* ---- reading ---- */
+
+struct rg_zone {
+	uint32_t rows;
+	uint64_t start_min, start_max;	/* of start_ns */
+	uint64_t end_max;		/* of end_ns; start_max where the table has none */
+};
+
+struct rg_chunk_info {		/* for stats --columns */
+	uint16_t col_id;
+	const char *encoding;	/* "const", "dict", "for", "delta", "raw" ... */
+	const char *codec;
+	size_t stored_bytes, plain_bytes;
+};
+
+/*
+ * An opened row group. Borrows blob, which must outlive it. Only the header
+ * and directory are checked at open; a chunk when it is read.
+ */
+struct rg {
+	struct view blob;
+	const struct table *table;
+	struct rg_zone zone;
+	uint32_t cols;		/* entries in the directory */
+	const uint8_t *dir;
+};
+int rg_open(struct view blob, struct rg *ret_rg, struct err *err);
+
+/* An INT column, decoded. valid: a bit a row, NULL when no row is null. A column the group lacks is all null. */
+struct rg_ints {
+	const uint64_t *values;
+	const uint64_t *valid;
+};
+/* A BYTES column: row i is dict[codes ? codes[i] : i]. Null rows have any code. */
+struct rg_bytes {
+	const struct view *dict;
+	uint32_t dict_count;
+	const uint32_t *codes;
+	const uint64_t *valid;
+};
+/* Memory comes from arena. E_CORRUPT (with column and numbers), E_NO_MEMORY. */
+int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena,
+		 struct rg_ints *ret_ints, struct err *err);
+int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *arena,
+		  struct rg_bytes *ret_bytes, struct err *err);
+/* Whole rows [from, from + count) as row structs (see schema.h): for sealing and small tables. */
+int rg_read_rows(const struct rg *rg, struct arena *arena, void **ret_rows, struct err *err);
+/* i-th directory entry; 1, 0 past the end. */
+int rg_chunk_info(const struct rg *rg, uint32_t i, struct rg_chunk_info *ret_info);
+/* Check every chunk's checksum and that it decodes. */
+int rg_verify(const struct rg *rg, struct err *err);
+
+static inline bool rg_valid(const uint64_t *valid, uint32_t row)
+{
+	return !valid || (valid[row / 64] >> (row % 64) & 1);
+}
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * The store: a data directory with a catalog, hot and sealed partitions and
+ * their packet logs. One writer process at a time; any number of readers, which
+ * are other processes and see a row at most 2 s after it was written.
+ *
+ *   DIR/catalog/                LMDB: partitions, policies, pins, gaps, progress, status
+ *   DIR/hot/<hour>.<gen>/       LMDB data.mdb + packets.log
+ *   DIR/parts/<hour>.<gen>/     LMDB data.mdb + packets.seg + MANIFEST, never changed
+ *   DIR/snap/<pin>/             hard links that pins hold
+ *   DIR/writer.lock             the writer's name: pid and command
+ *
+ * FORMAT.md describes every stored byte.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/arena.h"
+#include "schema/schema.h"
+#include "store/bitmap.h"
+#include "store/packet_block.h"
+#include "store/rowgroup.h"
+
+/* ------------------------------------------------------------------ writing */
+
+struct store_writer;
+
+struct store_writer_opts {
+	const char *name;	/* what the second writer is told: "record pid 42" */
+	size_t hot_partitions_max;	/* open at a time; 0 = 8. More are sealed, oldest first */
+	size_t map_bytes;	/* LMDB map of one environment; 0 = 64 GiB */
+	int zstd_level;		/* of sealed partitions; 0 = 3 */
+	int group_gid;		/* -1: as it is; else directories and lock files are given to this group, so that serve can read */
+	bool seal_inline;	/* no background thread: tests */
+};
+
+/*
+ * Take the writer lock, create what is missing, recover what a crash left: cut
+ * torn tails of packet logs, drop half-sealed partitions, and record as a gap
+ * the stretch from the last commit to now when the last writer did not close.
+ * E_BUSY names the other writer. Not thread-safe: the writer thread owns it.
+ */
+int store_writer_open(const char *dir, const struct store_writer_opts *opts,
+		      struct store_writer **ret_writer, struct err *err);
+/* Commits, marks a clean end. seal: seal every hot partition first (imports). Frees it in any case. */
+int store_writer_close(struct store_writer *writer, bool seal, struct err *err);
+
+/* Rows of one table (array of its row structs); sorted into partitions by start_ns. Copied. */
+int store_write_rows(struct store_writer *writer, enum table_id table, const void *rows, size_t count,
+		     struct err *err);
+/* A filled block of packets; encoded and appended to its hour's packet log. Not kept. */
+int store_write_packets(struct store_writer *writer, const struct packet_block *block, struct err *err);
+/*
+ * Something was not recorded in [from_ns, to_ns): becomes an event of kind gap
+ * and an entry of the catalog. reason: one word ("ring_full", "crash", "evicted").
+ */
+struct store_gap {
+	uint64_t from_ns, to_ns;
+	uint64_t source;	/* 0: all */
+	uint64_t packets, bytes;	/* lost, 0 when unknown */
+	char reason[32];
+};
+int store_write_gap(struct store_writer *writer, const struct store_gap *gap, struct err *err);
+/* Text (JSON) that readers find under name: the recorder's status and counters. Written with the next commit. */
+int store_write_status(struct store_writer *writer, const char *name, struct view text, struct err *err);
+/* Bytes waiting for the next commit. */
+size_t store_pending_bytes(const struct store_writer *writer);
+/* fdatasync the packet logs, then the LMDB transactions. What came before is visible and durable afterwards. */
+int store_commit(struct store_writer *writer, struct err *err);
+/*
+ * Once a second: seal partitions whose hour is over (and idle_ns passed without a late row),
+ * apply retention every minute, delete sealed hot ones no reader uses. now_ns: wall clock.
+ */
+int store_tick(struct store_writer *writer, uint64_t now_ns, struct err *err);
+
+/* ------------------------------------------------------------------ reading */
+
+struct store;		/* a read-only door; any thread */
+
+int store_open(const char *dir, struct store **ret_store, struct err *err);
+void store_close(struct store *store);
+
+/* The partitions that overlap [from_ns, to_ns) as of now. Environments stay open in store, shared by views. */
+struct store_view;
+int store_view_open(struct store *store, uint64_t from_ns, uint64_t to_ns, struct store_view **ret_view,
+		    struct err *err);
+void store_view_close(struct store_view *view);
+
+struct store_part_info {
+	uint64_t hour;			/* start = hour * NS_PER_HOUR */
+	uint32_t gen;
+	bool sealed;
+	bool has_packets;		/* false once retention dropped the payload */
+	bool pinned;
+	uint64_t start_min, end_max;	/* over all tables and packets */
+	uint64_t rows[TABLE_MAX + 1];
+	uint64_t data_bytes, packet_bytes;	/* on disk */
+	uint64_t packets, packet_plain_bytes;
+	char path[64];			/* below the data directory: "parts/2026-11-22T10.0" */
+};
+size_t store_view_parts(const struct store_view *view);		/* ascending by (hour, gen) */
+const struct store_part_info *store_view_part(const struct store_view *view, size_t part);
+
+/*
+ * Row groups of one table in one partition, numbered 0..n-1. The view holds a
+ * read transaction a partition: close the view within seconds, or call
+ * store_view_renew between partitions. Opened groups die with either.
+ */
+size_t store_rg_count(struct store_view *view, size_t part, enum table_id table);
+int store_rg_zone(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg_zone *ret_zone,
+		  struct err *err);
+int store_rg_open(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg *ret_rg,
+		  struct err *err);
+/*
+ * Row groups that may hold value in an INDEX_BITMAP column. *ret_bitmap (the
+ * caller frees it) is NULL when the partition has no such index (hot): scan all.
+ * INT values are given as 8 bytes little-endian.
+ */
+int store_index_lookup(struct store_view *view, size_t part, enum table_id table, const struct col *col,
+		       struct view value, struct bitmap **ret_bitmap, struct err *err);
+/* Calls fn with every distinct value of an INDEX_BITMAP column of the partition, until it returns false. E_UNSUPPORTED in a hot one. */
+int store_index_values(struct store_view *view, size_t part, enum table_id table, const struct col *col,
+		       bool (*fn)(struct view value, void *arg), void *arg, struct err *err);
+/* INDEX_BLOOM columns: 1 may hold it, 0 certainly not. 1 where there is no filter. */
+int store_bloom_may_have(struct store_view *view, size_t part, enum table_id table, size_t rg,
+			 const struct col *col, struct view value, struct err *err);
+
+/*
+ * Packets of one partition with time in [from_ns, to_ns), in the order of
+ * capture (by number within a source; sources merged by time). flow_ids: sorted, or
+ * NULL for all. The record's frame is valid until the next call.
+ */
+struct store_packets;
+int store_packets_open(struct store_view *view, size_t part, uint64_t from_ns, uint64_t to_ns,
+		       const uint64_t *flow_ids, size_t flow_count, struct store_packets **ret_packets,
+		       struct err *err);
+/* 1 and a record, 0 at the end, <0. A damaged block is E_CORRUPT once; the next call goes on behind it. */
+int store_packets_next(struct store_packets *packets, struct packet_rec *ret_rec, uint64_t *ret_source,
+		       struct err *err);
+void store_packets_close(struct store_packets *packets);
+
+/* Gaps that overlap the range, ascending; array from arena. */
+int store_gaps(struct store *store, uint64_t from_ns, uint64_t to_ns, struct arena *arena,
+	       struct store_gap **ret_gaps, size_t *ret_count, struct err *err);
+/* What store_write_status left under name; copied into arena. E_NOT_FOUND. */
+int store_status(struct store *store, const char *name, struct arena *arena, struct view *ret_text,
+		 struct err *err);
+
+struct store_horizon {
+	uint64_t oldest_ns[TABLE_MAX + 1];	/* per table; UINT64_MAX when it holds nothing. PACKETS: bytes */
+	uint64_t newest_ns;			/* end of what is committed */
+	uint64_t last_commit_ns;		/* wall clock of the last commit: is the recorder alive? */
+	bool writer_alive;			/* somebody holds the writer lock */
+	uint64_t data_bytes, packet_bytes;	/* on disk in all */
+	size_t parts;
+};
+int store_horizon(struct store *store, struct store_horizon *ret_horizon, struct err *err);
+
+/* -------------------------------------------------------------- maintenance */
+
+struct store_policy {		/* 0 = no limit */
+	uint64_t data_age_ns, packet_age_ns;	/* metadata, payload */
+	uint64_t data_bytes, packet_bytes;
+	uint64_t total_bytes;
+	uint64_t free_bytes;		/* keep that much free on the file system */
+};
+struct store_victim {
+	struct store_part_info part;
+	bool packets_only;	/* the payload goes, the rows stay */
+	uint64_t bytes;
+	char why[48];		/* "payload older than 7d" */
+};
+struct store_pin {
+	char name[64];
+	uint64_t from_ns, to_ns;
+	uint64_t bytes;
+};
+/* A second process may do these while a recorder runs: they go through the catalog's own transactions. */
+int store_policy_get(struct store *store, struct store_policy *ret_policy, struct err *err);
+int store_policy_set(const char *dir, const struct store_policy *policy, struct err *err);
+/* What apply would do now. Array from arena, in order. */
+int store_retention_plan(struct store *store, uint64_t now_ns, struct arena *arena, struct store_victim **ret_victims,
+			 size_t *ret_count, struct err *err);
+/* Do it; hands every victim to fn (NULL allowed) once it is gone. Records an event of kind retention a victim. */
+int store_retention_apply(const char *dir, uint64_t now_ns, void (*fn)(const struct store_victim *victim, void *arg),
+			  void *arg, struct err *err);
+/* Keep [from_ns, to_ns) whatever the policy says. E_EXISTS, E_NOT_FOUND. */
+int store_pin(const char *dir, const char *name, uint64_t from_ns, uint64_t to_ns, struct err *err);
+int store_unpin(const char *dir, const char *name, struct err *err);
+int store_pins(struct store *store, struct arena *arena, struct store_pin **ret_pins, size_t *ret_count,
+	       struct err *err);
+
+/* Everything that is wrong, one line a finding through fn; returns the number of findings, or <0 when it could not look. */
+struct store_check_totals {
+	uint64_t parts, row_groups, rows, blocks, packets, bytes;
+};
+int store_check(const char *dir, void (*fn)(const char *finding, void *arg), void *arg,
+		struct store_check_totals *ret_totals, struct err *err);
+
+#endif
