@@ -25,10 +25,11 @@ void clock_set_ns(uint64_t now_ns);
  * Read an instant as a user writes one: RFC 3339 with any offset and fraction,
  * `YYYY-MM-DD[ HH[:MM[:SS[.frac]]]]` (UTC), epoch seconds/ms/us/ns told apart by
  * magnitude, `@epoch`, `now`, `now-15m`, `-15m`, `15m` (ago), `yesterday`, `today`.
- * now_ns is what `now` means. E_FORMAT says what is wrong.
+ * now_ns is what `now` means; what would lie before 1970 when relative is 1970.
+ * E_FORMAT says what is wrong, E_RANGE is an instant a uint64_t cannot hold.
  */
 int clock_parse(struct view text, uint64_t now_ns, uint64_t *ret_ns, struct err *err);
-/* "250ms", "1h30m", "1.5s", "2d", "3w", "10us", "5ns"; a bare number is refused. */
+/* "250ms", "1h30m", "1.5s", "2d", "3w", "1y", "10us", "5ns"; a bare number is refused. Errors as above. */
 int clock_parse_duration(struct view text, uint64_t *ret_ns, struct err *err);
 
 /* RFC 3339 in UTC with nanoseconds, "2026-11-22T10:02:11.000000001Z"; 30 characters and NUL. */

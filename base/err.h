@@ -36,7 +36,8 @@ int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((form
 int err_errno(struct err *err, int errno_value, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Put words before what err says already: "segment 17: <text>". Returns err->code. */
+/* Put words before what err says already: "segment 17: <text>". Returns err->code;
+ * E_INTERNAL when err is NULL or nothing failed, so that the result is never a success. */
 int err_prefix(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void err_clear(struct err *err);

@@ -18,14 +18,18 @@ struct json {
 	struct wr *out;		/* borrowed */
 	unsigned depth;
 	bool first[JSON_DEPTH_MAX];
+	bool in_object[JSON_DEPTH_MAX];
 	bool after_key;
 	bool pretty;
 };
 
+/* jansson exports these names too: without symbols of our own its parser would call us. */
+#define JSON_SYMBOL(name) __asm__("tapedeck_" #name)
+
 void json_init(struct json *json, struct wr *out, bool pretty);
-void json_object(struct json *json);
+void json_object(struct json *json) JSON_SYMBOL(json_object);
 void json_object_end(struct json *json);
-void json_array(struct json *json);
+void json_array(struct json *json) JSON_SYMBOL(json_array);
 void json_array_end(struct json *json);
 void json_key(struct json *json, const char *key);
 void json_keyv(struct json *json, struct view key);
@@ -35,7 +39,7 @@ void json_u64(struct json *json, uint64_t value);
 void json_i64(struct json *json, int64_t value);
 void json_f64(struct json *json, double value);		/* NaN and infinities write null */
 void json_bool(struct json *json, bool value);
-void json_null(struct json *json);
+void json_null(struct json *json) JSON_SYMBOL(json_null);
 void json_printf(struct json *json, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Text that is JSON already. */
 void json_raw(struct json *json, struct view value);
@@ -65,7 +69,7 @@ enum json_kind json_kind(const struct json_val *val);	/* NULL is JSON_NULL */
 const struct json_val *json_get(const struct json_val *val, const char *key);
 const struct json_val *json_at(const struct json_val *val, size_t index);
 size_t json_count(const struct json_val *val);
-/* n-th member of an object in the order of the text: its value, and its name. */
+/* n-th member of an object in the order of the text: its value, and its name. Walks from the first. */
 const struct json_val *json_member(const struct json_val *val, size_t index, const char **ret_key);
 /* Absent or of another kind gives the fallback. Numbers in strings count as numbers. */
 struct view json_get_str(const struct json_val *val, struct view fallback);

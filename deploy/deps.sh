@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# usage: deploy/deps.sh [build|run|test|bench]   (default: build)
+#
+# Installs the Debian 12 packages that a task needs and that are missing.
+# Silent and quick when all are there; without root it says what is missing.
+set -eu
+
+build=(
+	gcc make pkg-config libc6-dev clang llvm bpftool libbpf-dev libelf-dev
+	liblmdb-dev libzstd-dev liblz4-dev libxxhash-dev libroaring-dev
+	libevent-dev libssl-dev libnghttp2-dev libjansson-dev libpcre2-dev
+	libpcap-dev libcap-dev libbrotli-dev zlib1g-dev
+)
+run=("${build[@]}" curl libcap2-bin iproute2)
+test=(
+	"${run[@]}" libcriterion-dev libclang-rt-14-dev
+	tshark jq nginx-light redis-server dnsmasq nftables bind9-dnsutils netcat-openbsd
+	openssl python3 procps util-linux
+)
+bench=("${test[@]}" tcptrace tcpdump wrk zstd time)
+
+set_name=${1:-build}
+case $set_name in
+build | run | test | bench) declare -n wanted=$set_name ;;
+*)
+	echo "usage: deploy/deps.sh [build|run|test|bench]" >&2
+	exit 2
+	;;
+esac
+
+installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p')
+missing=()
+for package in "${wanted[@]}"; do
+	grep -qxF "$package" <<<"$installed" || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "missing packages for '$set_name'; as root: apt-get install ${missing[*]}" >&2
+	exit 1
+fi
+echo "installing: ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq </dev/null >&2
+apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
