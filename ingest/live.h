@@ -1,0 +1,44 @@
+/*
+ * The kernel as a source: probes (bpf/NAME.bpf.c, ingest/probe_NAME.c) and
+ * their rings. Each probe is loaded on its own; one that cannot attach is
+ * reported with the columns it leaves empty. One thread.
+ */
+#ifndef INGEST_LIVE_H
+#define INGEST_LIVE_H
+
+#include "base/err.h"
+#include "base/json.h"
+#include "ingest/source.h"
+
+struct live;
+
+struct live_opts {
+	uint32_t snaplen;		/* bytes of a frame to copy; 0 = 65,536 (all) */
+	size_t ring_bytes;		/* of the packet ring; 0 = 64 MiB, a power of two */
+	const char *cgroup;		/* directory of the cgroup-v2 root; NULL = found from mountinfo */
+	const uint32_t *exclude_pids;	/* traffic of these processes is not captured, besides our own */
+	size_t exclude_count;
+};
+
+/*
+ * Load what can be loaded. E_PERMISSION / E_UNSUPPORTED when not even the
+ * packet probe attaches: err says what is missing and what to do.
+ */
+int live_open(const struct live_opts *opts, struct live **ret_live, struct err *err);
+void live_close(struct live *live);
+/* Add or take a process to or from those whose traffic is not captured (serve). */
+int live_exclude(struct live *live, uint32_t pid, struct err *err);
+/*
+ * Hand over what the rings hold, at most frames_max frames, merged in time
+ * order. Does not wait. Returns the number handed over. Called every few ms.
+ */
+int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err);
+/* Records still in the rings as a share of their size, 0..1000: for the caller's pacing. */
+unsigned live_fill_permille(struct live *live);
+/*
+ * Members of an open JSON object: "probes": [{"name","state":"attached"|"failed"|"off","why","columns":[...]}],
+ * "lost": {cause: frames}, "seen": frames ...
+ */
+void live_status(struct live *live, struct json *json);
+
+#endif

@@ -1,0 +1,89 @@
+/*
+ * What a capture source delivers: frames, and facts about sockets and
+ * processes, in time order per source. Files, pipes and the kernel's rings
+ * meet here; everything after is shared.
+ */
+#ifndef INGEST_SOURCE_H
+#define INGEST_SOURCE_H
+
+#include "base/ip.h"
+#include "base/view.h"
+
+/* Where a frame was taken. */
+enum frame_at {
+	FRAME_WIRE,		/* between the ends */
+	FRAME_EGRESS,		/* leaving the observed local socket */
+	FRAME_INGRESS,		/* arriving at the observed local socket */
+};
+
+/* One frame; bytes are valid during the call that hands it over. */
+struct frame {
+	uint64_t time_ns;	/* 1970 UTC */
+	struct view bytes;	/* as captured */
+	uint32_t orig_len;	/* on the wire */
+	uint32_t iface;		/* interface number within the source */
+	uint16_t link;		/* LINKTYPE_ */
+	uint16_t segments;	/* wire packets in a GSO/GRO super-packet; 1 else */
+	enum frame_at at;
+	/* live only, 0 else */
+	uint64_t cookie;	/* of the observed socket; the listener's during a handshake */
+	uint32_t netns;		/* inode of its network namespace */
+	/* the frames of this socket and direction that were lost just before this one */
+	uint32_t lost_before;
+	uint32_t lost_before_bytes;
+	/* the socket's own view of the addresses, where translation made it differ from the header */
+	bool has_sk_tuple;
+	struct ip sk_local, sk_remote;
+	uint16_t sk_lport, sk_rport;
+};
+
+/* Who owns a socket, as the kernel knew it. Identity of a process is (pid, start). */
+struct sock_owner {
+	uint32_t pid;		/* thread group id in the host's namespace; 0 = unknown */
+	uint32_t uid;
+	uint64_t pid_start_ns;	/* 1970 UTC */
+	uint64_t cgroup;	/* cgroup v2 id */
+	uint32_t netns;
+	char comm[16];		/* NUL-terminated */
+};
+
+enum sock_event_kind {
+	SOCK_OPEN,		/* connected, accepted, or first seen: owner and addresses are valid */
+	SOCK_OWNER,		/* the owner is known now, or is another */
+	SOCK_CONNECT_FAILED,	/* value: errno */
+	SOCK_CLOSE,		/* tcp totals are valid when has_tcp */
+	SOCK_RETRANSMIT,	/* the kernel sent a segment again; reason: class */
+	SOCK_RESET_SENT,
+	SOCK_RESET_RECEIVED,
+	PROC_EXEC, PROC_EXIT,	/* owner names the process */
+	SOURCE_LOST,		/* value frames were lost that belong to no known socket; reason: cause */
+};
+
+enum retransmit_class { RETRANSMIT_OTHER, RETRANSMIT_FAST, RETRANSMIT_TIMEOUT, RETRANSMIT_TLP, RETRANSMIT_SYN };
+
+struct sock_event {
+	uint64_t time_ns;
+	enum sock_event_kind kind;
+	uint64_t cookie;
+	uint8_t proto;		/* IP protocol */
+	bool accepted;		/* SOCK_OPEN: the passive side */
+	bool existing;		/* SOCK_OPEN: it was open before the recorder */
+	bool has_tuple;
+	struct ip local, remote;
+	uint16_t lport, rport;
+	struct sock_owner owner;
+	uint32_t reason;	/* enum retransmit_class, or a source's own cause number */
+	uint64_t value;
+	uint64_t value2;	/* SOURCE_LOST: bytes */
+	bool has_tcp;
+	uint64_t bytes_acked, bytes_received;
+	uint32_t total_retrans, srtt_us, mdev_us, min_rtt_us;
+};
+
+struct source_sink {
+	void (*frame)(void *arg, const struct frame *frame);
+	void (*sock)(void *arg, const struct sock_event *event);	/* may be NULL for files */
+	void *arg;
+};
+
+#endif
