@@ -61,6 +61,7 @@ static size_t message_len(const char *text)
 	return i;
 }
 
+__attribute__((format(printf, 2, 0)))
 static void log_write(enum log_level level, const char *fmt, va_list args, uint64_t suppressed)
 {
 	char text[LINE_BYTES_MAX / 2], line[LINE_BYTES_MAX + 128], when[CLOCK_TEXT_LEN];
@@ -78,6 +79,8 @@ static void log_write(enum log_level level, const char *fmt, va_list args, uint6
 		line[len++] = text[i];
 	}
 	line[len++] = '"';
+	if (msg_len == 0 && text[0])
+		line[len++] = ' ';
 	for (size_t i = msg_len; text[i]; i++)
 		line[len++] = text[i];
 	/* One event, one line, whatever a message carries. */
