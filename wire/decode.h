@@ -10,8 +10,10 @@
 
 /* Link types as in pcap files (LINKTYPE_); the ones decoded. */
 enum {
-	LINK_NULL = 0, LINK_ETHERNET = 1, LINK_PPP = 9, LINK_RAW_BSD = 12, LINK_RAW_BSD2 = 14, LINK_RAW = 101,
-	LINK_LOOP = 108, LINK_LINUX_SLL = 113, LINK_IPV4 = 228, LINK_IPV6 = 229, LINK_LINUX_SLL2 = 276,
+	LINK_NULL = 0, LINK_ETHERNET = 1, LINK_PPP = 9, LINK_FDDI = 10, LINK_RAW_BSD = 12, LINK_RAW_BSD2 = 14,
+	LINK_PPP_SERIAL = 50, LINK_PPP_ETHER = 51, LINK_RAW = 101, LINK_HDLC = 104, LINK_80211 = 105,
+	LINK_LOOP = 108, LINK_LINUX_SLL = 113, LINK_RADIOTAP = 127, LINK_IPV4 = 228, LINK_IPV6 = 229,
+	LINK_NFLOG = 239, LINK_LINUX_SLL2 = 276,
 };
 
 /* How far decoding came. Everything but DECODE_OK is counted by reason; the frame is kept all the same. */
@@ -40,16 +42,17 @@ struct packet {
 	uint8_t proto;			/* IP protocol of the innermost header decoded */
 	uint8_t ttl;
 	bool fragment;			/* any fragment; ports are valid in the first one only */
-	bool has_ports;			/* sport, dport valid: TCP, UDP, SCTP first fragment; ICMP echo: id in both */
+	bool has_ports;			/* sport, dport valid: first fragment of TCP, UDP, SCTP; ICMP: see below */
 	bool has_tcp;			/* the TCP members are valid */
 	struct ip src, dst;
-	uint16_t sport, dport;
+	uint16_t sport, dport;		/* ICMP with an identifier: that in both; other ICMP: type << 8 | code in both */
 	uint16_t vlan;			/* outermost VLAN id, 0 = none */
 	uint16_t ethertype;		/* of the innermost link header */
 	uint32_t ip_id;
-	uint32_t l3_off, l4_off;	/* within frame; 0 when there is none */
+	uint32_t l3_off, l4_off;	/* within frame, innermost headers; l4_off is 0 when there is none */
+	uint32_t outer_l3_off;		/* of the outermost IP header of a tunnel, 0 = no tunnel */
 	uint32_t header_bytes;		/* link + IP + transport headers: what each segment repeats */
-	struct view payload;		/* transport payload as far as it was captured */
+	struct view payload;		/* transport payload as far as it was captured; ICMP: the whole message */
 	uint32_t payload_len;		/* transport payload on the wire, by the IP length (skb length when that is 0) */
 
 	uint32_t seq, ack;
