@@ -14,6 +14,7 @@ DATA   ?= ./tape
 FUZZ_SECONDS ?= 60
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .DEFAULT_GOAL := all
 .PHONY: all help clean install test check check-unit check-asan check-tsan check-lint check-layers \
 	check-headers check-banned check-format check-truth check-torture fuzz-smoke fuzz-run bench docs \
@@ -44,7 +45,8 @@ WERROR_FLAG := $(if $(filter true 1,$(CI) $(WERROR)),-Werror)
 
 CPPFLAGS += -D_GNU_SOURCE -I. -I$(GEN) $(LIB_CFLAGS)
 CFLAGS   += -std=gnu11 $(OPT) -g -fno-omit-frame-pointer -pthread $(SAN_$(MODE)) \
-	-Wall -Wextra -Wshadow -Wformat=2 -Wvla -Wstrict-prototypes -Wmissing-prototypes $(WERROR_FLAG)
+	-Wall -Wextra -Wshadow -Wformat=2 -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	-Werror=implicit $(WERROR_FLAG)
 LDFLAGS  += -pthread $(SAN_$(MODE))
 LDLIBS   += $(LIB_LDLIBS) -lroaring -lm
 
@@ -146,7 +148,7 @@ $(GEN)/%.bpf.o: bpf/%.bpf.c | $(GENERATED)
 $(GEN)/%.skel.h: $(GEN)/%.bpf.o
 	$(call need_tool,$(BPFTOOL))
 	$(call say,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name $* >$@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
 # ---- tests: DEPS=0 skips the look at the installed packages --------------------------------------
 
