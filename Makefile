@@ -33,7 +33,7 @@ PKGS := lmdb libzstd liblz4 libxxhash libevent libevent_pthreads libnghttp2 jans
 	libbpf libcap libbrotlidec zlib libelf
 LIB_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIB_LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
-LIB_LACK   := $(shell pkg-config --exists --print-errors $(PKGS) 2>&1 | sed -n "s/.*Package '\(.*\)',* .*not found.*/\1/p" | sort -u)
+LIB_LACK   := $(shell pkg-config --exists --print-errors $(PKGS) 2>&1 | sed -n "s/^Package '\([^']*\)'.*/\1/p" | sort -u)
 
 SAN_release :=
 SAN_asan    := -fsanitize=address,undefined -fno-sanitize-recover=undefined

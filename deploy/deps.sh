@@ -14,7 +14,7 @@ build=(
 run=("${build[@]}" curl libcap2-bin iproute2)
 test=(
 	"${run[@]}" libcriterion-dev libclang-rt-14-dev
-	tshark jq nginx-light redis-server dnsmasq nftables bind9-dnsutils netcat-openbsd
+	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
 	openssl python3 procps util-linux
 )
 bench=("${test[@]}" tcptrace tcpdump wrk zstd time)
@@ -41,5 +41,12 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "installing: ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
+# We want the programs, not services on this machine's ports: no daemon starts.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+fi
 apt-get update -qq </dev/null >&2
 apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >&2
