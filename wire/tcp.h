@@ -1,6 +1,9 @@
 /*
  * The TCP health of one connection, from its packets. A plain value: no
  * allocation, no clock. dir 0 is tx (from the connection's source), 1 is rx.
+ *
+ * The rules are tshark's (tcp.analysis.*), so that both tell the same story of
+ * the same capture; where they differ, tcp.c says why.
  */
 #ifndef WIRE_TCP_H
 #define WIRE_TCP_H
@@ -11,22 +14,43 @@
 enum {
 	TCP_SEG_RETRANSMIT = 1, TCP_SEG_OUT_OF_ORDER = 2, TCP_SEG_DUP_ACK = 4, TCP_SEG_ZERO_WINDOW = 8,
 	TCP_SEG_KEEPALIVE = 16, TCP_SEG_GAP_BEFORE = 32, TCP_SEG_NEW_DATA = 64,
+	TCP_SEG_FAST = 128,		/* with RETRANSMIT: answers at least two duplicate ACKs */
+	TCP_SEG_WINDOW_PROBE = 256,	/* one byte into a zero window */
+};
+
+/* Holes remembered per direction; beyond them the oldest counts as missing for good. */
+#define TCP_HOLES_MAX 8
+
+/* Sequence numbers [from, to) that were passed over and not seen so far. */
+struct tcp_hole {
+	uint32_t from, to;
 };
 
 struct tcp_dir {
-	bool seen;			/* a segment of this direction was seen */
+	bool seen;			/* a segment of this direction was seen (RST does not count) */
 	bool isn_known;			/* its SYN was seen: isn is exact */
-	uint32_t isn;			/* sequence number of the SYN; first byte is isn + 1 */
-	uint32_t next_seq;		/* highest sequence number seen + 1 */
-	uint32_t last_ack;
-	uint16_t last_window;
+	bool ack_known;			/* last_ack is valid */
+	bool fin_seen, fin_acked;
+	bool probing;			/* the byte at next_seq was sent as a zero-window probe */
+	uint8_t hole_count;
 	uint8_t wscale;			/* shift + 1; 0 = none or unknown */
 	uint16_t mss;			/* 0 = unknown */
+	uint16_t last_window;
+	uint16_t last_bits;		/* TCP_SEG_... of the last segment */
+	uint32_t isn;			/* sequence number of the SYN; first byte is isn + 1 */
+	uint32_t first_seq;		/* lowest sequence number seen */
+	uint32_t next_seq;		/* highest sequence number seen + 1 */
+	uint32_t fin_end;		/* sequence number behind the FIN */
+	uint32_t last_ack;
+	uint32_t dup_ack_run;		/* duplicates of last_ack in a row */
 	uint64_t next_seq_ns;		/* when next_seq was reached */
-	/* counters since the last tcp_conn_report() */
+	uint64_t last_ack_ns;
+	struct tcp_hole holes[TCP_HOLES_MAX];	/* ascending */
+	/* counters since the last tcp_conn_reported() */
 	uint32_t retransmits, out_of_order, dup_acks, zero_windows, resets, fins, keepalives;
+	uint32_t fast_retransmits;	/* of the retransmits */
 	uint64_t goodput_bytes;		/* payload, each sequence number once */
-	uint64_t missing_bytes;		/* holes never filled so far */
+	uint64_t missing_bytes;		/* holes never filled so far; one filled after its report stays reported */
 	/* one outstanding RTT sample: data seq -> ACK; Karn: void when retransmitted */
 	uint32_t rtt_seq;
 	uint64_t rtt_sent_ns;
@@ -34,14 +58,22 @@ struct tcp_dir {
 
 struct tcp_conn {
 	struct tcp_dir dir[2];
-	uint8_t completeness;		/* 1 SYN 2 SYN-ACK 4 ACK 8 data 16 FIN 32 RST */
+	uint8_t completeness;		/* 1 SYN 2 SYN-ACK 4 ACK (only after a SYN-ACK) 8 data 16 FIN 32 RST */
+	uint8_t synack_dir;		/* who sent the SYN-ACK, valid with completeness & 2 */
+	/*
+	 * Whose data is timed to its ACK: bit 1 << dir. Both by default, which is right between
+	 * the ends; on an end only its own data measures the network, the other's its own delay.
+	 */
+	uint8_t rtt_dirs;
 	bool ambiguous;			/* SYN or SYN-ACK sent again */
 	bool closed_rst;
-	uint64_t syn_ns, synack_ns, ack_ns;		/* 0 = not seen */
-	uint64_t first_payload_ns, first_response_ns;	/* 0 = not seen */
+	uint64_t syn_ns, synack_ns, ack_ns;		/* first of each; 0 = not seen */
+	uint64_t last_syn_ns;				/* last SYN before the ACK */
+	uint64_t first_payload_ns, first_response_ns;	/* 0 = not seen; response: from dir 1 */
+	/* round trips, data to ACK, since the last tcp_conn_reported() */
 	uint32_t rtt_samples;
 	uint64_t rtt_min_ns, rtt_max_ns, rtt_sum_ns;
-	double rtt_sum_squares;
+	double rtt_sum_squares;		/* ns squared */
 };
 
 void tcp_conn_init(struct tcp_conn *conn);

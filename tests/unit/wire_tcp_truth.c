@@ -1,0 +1,363 @@
+/*
+ * Real captures against tshark's answers: $CAPTURES/truth says what each TCP stream was. Prints a
+ * table of equal / compared per field, and holds the rates that were reached. Classic pcap only.
+ * TRUTH_SHOW=field lists the streams that differ in it.
+ */
+#include <ftw.h>
+
+#include "base/hash.h"
+#include "base/rd.h"
+#include "tests/check.h"
+#include "wire/tcp.h"
+
+#define STREAMS_MAX 8192
+#define BUCKETS 16384
+
+struct stream_row {
+	struct ip ip[2];
+	uint16_t port[2];
+	uint32_t occurrence;		/* n-th connection of these four, as truth lists them */
+	int next;			/* in its bucket */
+	bool newest;
+	uint64_t packets[2], payload[2];
+	struct tcp_conn conn;
+};
+
+struct table {
+	struct stream_row *rows;
+	int count;
+	int buckets[BUCKETS];
+};
+
+enum field {
+	F_PACKETS, F_PAYLOAD, F_COMPLETENESS, F_HANDSHAKE, F_RETX_OOO, F_RETX, F_OOO, F_FAST, F_ZWIN, F_DUPACK,
+	F_KEEPALIVE, F_RST, F_FIN, F_RTT, F_COUNT
+};
+static const char *const field_names[F_COUNT] = {
+	"packets", "payload", "completeness", "handshake", "retx+ooo", "retx", "ooo", "fast", "zwin", "dupack",
+	"keepalive", "rst", "fin", "rtt_seen",
+};
+/* Streams where tshark counts any at all: equality of zeros would hide a field that never counts. */
+static struct score {
+	unsigned compared, equal, busy, busy_equal;
+} scores[F_COUNT];
+static unsigned files, frames, frames_ok, streams_missing, streams_expected;
+static unsigned statuses[DECODE_STATUS_COUNT];
+
+/* ---- our side ---- */
+
+static struct stream_row *row_of(struct table *table, const struct packet *packet, unsigned *ret_dir)
+{
+	bool swap = memcmp(packet->src.b, packet->dst.b, 16) > 0 ||
+		    (ip_eq(&packet->src, &packet->dst) && packet->sport > packet->dport);
+	const struct ip *low = swap ? &packet->dst : &packet->src, *high = swap ? &packet->src : &packet->dst;
+	uint16_t low_port = swap ? packet->dport : packet->sport, high_port = swap ? packet->sport : packet->dport;
+	uint64_t hash = hash_bytes(low, 16, hash_bytes(high, 16, (uint64_t)low_port << 16 | high_port));
+	int *bucket = &table->buckets[hash % BUCKETS], i;
+	struct stream_row *row;
+	uint32_t occurrence = 0;
+
+	for (i = *bucket; i >= 0; i = table->rows[i].next) {
+		row = &table->rows[i];
+		unsigned dir = !(ip_eq(&row->ip[0], &packet->src) && row->port[0] == packet->sport);
+
+		if (!(ip_eq(&row->ip[dir], &packet->src) && row->port[dir] == packet->sport &&
+		      ip_eq(&row->ip[!dir], &packet->dst) && row->port[!dir] == packet->dport))
+			continue;
+		if (tcp_conn_reuses(&row->conn, dir, packet)) {
+			occurrence = row->occurrence + 1;
+			break;
+		}
+		*ret_dir = dir;
+		return row;
+	}
+	CHECK_LT(table->count, STREAMS_MAX);
+	row = &table->rows[table->count];
+	memset(row, 0, sizeof(*row));
+	row->ip[0] = packet->src;
+	row->ip[1] = packet->dst;
+	row->port[0] = packet->sport;
+	row->port[1] = packet->dport;
+	row->occurrence = occurrence;
+	tcp_conn_init(&row->conn);
+	row->next = *bucket;
+	*bucket = table->count++;
+	*ret_dir = 0;
+	return row;
+}
+
+static void frame(struct table *table, struct packet *packet)
+{
+	struct stream_row *row;
+	unsigned dir;
+
+	frames++;
+	statuses[decode_frame(packet)]++;
+	frames_ok += packet->status == DECODE_OK;
+	if (!packet->has_tcp)
+		return;
+	row = row_of(table, packet, &dir);
+	row->packets[dir]++;
+	row->payload[dir] += packet->payload_len;
+	(void)tcp_conn_packet(&row->conn, dir, packet);
+}
+
+static uint32_t u32(struct rd *rd, bool big)
+{
+	return big ? rd_u32be(rd) : rd_u32le(rd);
+}
+
+/* False when it is no classic pcap file. */
+static bool read_pcap(struct view bytes, struct table *table)
+{
+	struct rd rd = rd_make(bytes);
+	uint32_t magic = rd_u32le(&rd);
+	bool big = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
+	bool nano = magic == 0xa1b23c4d || magic == 0x4d3cb2a1;
+	uint16_t link;
+
+	if (!big && !nano && magic != 0xa1b2c3d4)
+		return false;
+	rd_skip(&rd, 16);
+	link = (uint16_t)u32(&rd, big);
+	for (;;) {
+		struct packet packet = { .link = link, .segments = 1 };
+		uint64_t sec = u32(&rd, big), frac = u32(&rd, big);
+		uint32_t len = u32(&rd, big);
+
+		packet.orig_len = u32(&rd, big);
+		packet.time_ns = sec * 1000000000ull + (nano ? frac : frac * 1000);
+		packet.frame = rd_bytes(&rd, len);
+		if (rd.bad)
+			break;
+		frame(table, &packet);
+	}
+	return true;
+}
+
+/* ---- tshark's side ---- */
+
+struct truth {
+	struct ip ip[2];
+	uint16_t port[2];
+	uint64_t packets[2], payload[2];
+	unsigned completeness;
+	bool has_irtt;
+	uint64_t irtt_ns;
+	unsigned rtt_count;
+	unsigned event[32][2];
+};
+enum { EV_RETX, EV_FAST, EV_OOO, EV_ZWIN, EV_DUPACK, EV_KA, EV_RST, EV_FIN, EV_COUNT };
+static const char *const event_names[EV_COUNT] = { "retx", "fast", "ooo", "zwin", "dupack", "ka", "rst", "fin" };
+
+static bool parse_truth(char *line, struct truth *ret_truth)
+{
+	struct truth t = { 0 };
+	char *columns[20], *save = NULL, *word;
+	unsigned n = 0, e;
+
+	for (word = strtok_r(line, "\t\n", &save); word && n < 20; word = strtok_r(NULL, "\t\n", &save))
+		columns[n++] = word;
+	if (n < 20 || ip_parse(view_str(columns[2]), &t.ip[0], NULL) < 0 ||
+	    ip_parse(view_str(columns[4]), &t.ip[1], NULL) < 0)
+		return false;
+	t.port[0] = (uint16_t)atoi(columns[3]);
+	t.port[1] = (uint16_t)atoi(columns[5]);
+	t.packets[0] = strtoull(columns[6], NULL, 10);
+	t.payload[0] = strtoull(columns[8], NULL, 10);
+	t.packets[1] = strtoull(columns[10], NULL, 10);
+	t.payload[1] = strtoull(columns[12], NULL, 10);
+	t.completeness = (unsigned)atoi(columns[16]);
+	t.has_irtt = columns[17][0] != '-';
+	if (t.has_irtt) {
+		char *dot = strchr(columns[17], '.');
+
+		t.irtt_ns = strtoull(columns[17], NULL, 10) * 1000000000ull +
+			    (dot ? strtoull(dot + 1, NULL, 10) : 0);
+	}
+	t.rtt_count = (unsigned)atoi(columns[18]);
+	for (word = strtok_r(columns[19], " ", &save); word; word = strtok_r(NULL, " ", &save))
+		for (e = 0; e < EV_COUNT; e++) {
+			size_t len = strlen(event_names[e]);
+			char *plus = strchr(word, '+');
+
+			if (plus && strncmp(word, event_names[e], len) == 0 && word[len] == '=') {
+				t.event[e][0] = (unsigned)atoi(word + len + 1);
+				t.event[e][1] = (unsigned)atoi(plus + 1);
+			}
+		}
+	*ret_truth = t;
+	return true;
+}
+
+/* ---- comparing ---- */
+
+/* tshark sets bit 4 for a RST-ACK or any lone ACK too; ours needs the SYN-ACK before it. */
+static unsigned our_completeness(unsigned theirs)
+{
+	return theirs & 2 ? theirs : theirs & ~4u;
+}
+
+static const char *shown;
+
+static void score(enum field field, const char *file, const struct truth *t, uint64_t got, uint64_t want, bool busy)
+{
+	bool equal = got == want;
+
+	scores[field].compared++;
+	scores[field].equal += equal;
+	scores[field].busy += busy;
+	scores[field].busy_equal += busy && equal;
+	if (!equal && shown && strcmp(shown, field_names[field]) == 0) {
+		char a[IP_TEXT_LEN], b[IP_TEXT_LEN];
+
+		ip_format(&t->ip[0], a);
+		ip_format(&t->ip[1], b);
+		printf("  %s: %s:%u %s:%u: %" PRIu64 ", tshark %" PRIu64 "\n", file, a, t->port[0], b, t->port[1],
+		       got, want);
+	}
+}
+
+static void score_pair(enum field field, const char *file, const struct truth *t, uint32_t got_a, uint32_t got_b,
+		       const unsigned want[2])
+{
+	score(field, file, t, (uint64_t)got_a << 32 | got_b, (uint64_t)want[0] << 32 | want[1],
+	      want[0] || want[1] || got_a || got_b);
+}
+
+static void compare(const char *file, const struct truth *t, const struct stream_row *row)
+{
+	const struct tcp_conn *conn = &row->conn;
+	const struct tcp_dir *a = &conn->dir[0], *b = &conn->dir[1];
+	unsigned both[2] = { t->event[EV_RETX][0] + t->event[EV_OOO][0],
+			     t->event[EV_RETX][1] + t->event[EV_OOO][1] };
+
+	score(F_PACKETS, file, t, row->packets[0] << 32 | row->packets[1], t->packets[0] << 32 | t->packets[1], true);
+	score(F_PAYLOAD, file, t, row->payload[0] << 32 | row->payload[1], t->payload[0] << 32 | t->payload[1],
+	      t->payload[0] || t->payload[1]);
+	score(F_COMPLETENESS, file, t, conn->completeness, our_completeness(t->completeness), true);
+	/* of a repeated SYN tshark takes the last, the tape the first */
+	if (t->has_irtt && !conn->ambiguous)
+		score(F_HANDSHAKE, file, t, conn->ack_ns ? conn->ack_ns - conn->syn_ns : 0, t->irtt_ns, true);
+	score_pair(F_RETX_OOO, file, t, a->retransmits + a->out_of_order, b->retransmits + b->out_of_order, both);
+	score_pair(F_RETX, file, t, a->retransmits, b->retransmits, t->event[EV_RETX]);
+	score_pair(F_OOO, file, t, a->out_of_order, b->out_of_order, t->event[EV_OOO]);
+	score_pair(F_FAST, file, t, a->fast_retransmits, b->fast_retransmits, t->event[EV_FAST]);
+	score_pair(F_ZWIN, file, t, a->zero_windows, b->zero_windows, t->event[EV_ZWIN]);
+	score_pair(F_DUPACK, file, t, a->dup_acks, b->dup_acks, t->event[EV_DUPACK]);
+	score_pair(F_KEEPALIVE, file, t, a->keepalives, b->keepalives, t->event[EV_KA]);
+	score_pair(F_RST, file, t, a->resets, b->resets, t->event[EV_RST]);
+	score_pair(F_FIN, file, t, a->fins, b->fins, t->event[EV_FIN]);
+	/* tshark times every segment incl. SYN and FIN, we time one in flight: only whether there is any */
+	if ((a->goodput_bytes || b->goodput_bytes) && (conn->completeness & 7) == 7 && t->rtt_count > 4)
+		score(F_RTT, file, t, conn->rtt_samples > 0, t->rtt_count > 0, true);
+}
+
+static bool same_ends(const struct stream_row *row, const struct truth *t)
+{
+	return ip_eq(&row->ip[0], &t->ip[0]) && ip_eq(&row->ip[1], &t->ip[1]) && row->port[0] == t->port[0] &&
+	       row->port[1] == t->port[1];
+}
+
+/* Truth lists streams in the order of their first packet, as our table does. */
+static void compare_file(const char *file, FILE *in, struct table *table)
+{
+	bool *used = calloc((size_t)table->count + 1, 1);
+	char *line = NULL;
+	size_t cap = 0;
+	struct truth t;
+	int i;
+
+	while (getline(&line, &cap, in) > 0) {
+		if (strncmp(line, "tcp\t", 4) != 0 || !parse_truth(line, &t))
+			continue;
+		streams_expected++;
+		for (i = 0; i < table->count; i++)
+			if (!used[i] && same_ends(&table->rows[i], &t))
+				break;
+		if (i == table->count) {
+			streams_missing++;
+			if (shown && strcmp(shown, "missing") == 0)
+				printf("  %s: no stream of ports %u %u\n", file, t.port[0], t.port[1]);
+			continue;
+		}
+		used[i] = true;
+		compare(file, &t, &table->rows[i]);
+	}
+	free(line);
+	free(used);
+}
+
+static struct table table;
+static size_t captures_len;
+
+static int one_capture(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	const char *name = path + captures_len + 1;
+	char truth_path[1024];
+	struct view bytes = { 0 };
+	uint8_t *at = NULL;
+	FILE *in;
+
+	(void)ftw;
+	if (kind != FTW_F || strncmp(name, "truth/", 6) == 0)
+		return 0;
+	(void)snprintf(truth_path, sizeof(truth_path), "%.*s/truth/%s.tsv", (int)captures_len, path, name);
+	in = fopen(path, "rb");
+	CHECK(in != NULL);
+	at = malloc((size_t)st->st_size + 1);
+	bytes = view_make(at, fread(at, 1, (size_t)st->st_size, in));
+	(void)fclose(in);
+	table.count = 0;
+	memset(table.buckets, -1, sizeof(table.buckets));
+	in = fopen(truth_path, "r");
+	if (in && read_pcap(bytes, &table)) {
+		files++;
+		compare_file(name, in, &table);
+	}
+	if (in)
+		(void)fclose(in);
+	free(at);
+	return 0;
+}
+
+/* What was reached when this was written, in tenths of a percent: of all streams, and of the busy ones. */
+static const struct {
+	enum field field;
+	unsigned all, busy;
+} floors[] = {
+	{ F_PACKETS, 990, 990 },
+};
+
+TEST(tcp, agrees_with_tshark_on_real_captures, .timeout = 60)
+{
+	const char *folder = check_need_captures();
+	unsigned i;
+
+	shown = getenv("TRUTH_SHOW");
+	captures_len = strlen(folder);
+	table.rows = calloc(STREAMS_MAX, sizeof(table.rows[0]));
+	CHECK(table.rows != NULL);
+	CHECK_EQ(nftw(folder, one_capture, 16, FTW_PHYS), 0);
+	free(table.rows);
+	if (files == 0)
+		SKIP("no captures with truth files");
+	printf("tcp truth: %u files, %u frames, %u decoded; %u of %u streams not found\n", files, frames, frames_ok,
+	       streams_missing, streams_expected);
+	for (i = 0; i < DECODE_STATUS_COUNT; i++)
+		if (statuses[i])
+			printf("tcp truth: decode %-14s %u\n", decode_status_name(i), statuses[i]);
+	for (i = 0; i < F_COUNT; i++)
+		printf("tcp truth: %-12s %5u of %5u equal (%.2f %%); where there is any: %u of %u (%.1f %%)\n",
+		       field_names[i], scores[i].equal, scores[i].compared,
+		       scores[i].compared ? 100.0 * scores[i].equal / scores[i].compared : 0, scores[i].busy_equal,
+		       scores[i].busy, scores[i].busy ? 100.0 * scores[i].busy_equal / scores[i].busy : 0);
+	(void)fflush(stdout);
+	for (i = 0; i < sizeof(floors) / sizeof(floors[0]); i++) {
+		const struct score *s = &scores[floors[i].field];
+
+		CHECK(s->equal * 1000ull >= (uint64_t)floors[i].all * s->compared, "%s", field_names[floors[i].field]);
+		CHECK(s->busy_equal * 1000ull >= (uint64_t)floors[i].busy * s->busy, "%s",
+		      field_names[floors[i].field]);
+	}
+}
