@@ -1,0 +1,61 @@
+/*
+ * Encodings of one column's values: streams of integers, and byte strings as
+ * dictionary and codes. Nothing here knows tables, nulls or checksums; row
+ * groups and packet blocks add those. FORMAT.md, "Chunk encodings".
+ */
+#ifndef STORE_CHUNK_H
+#define STORE_CHUNK_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/rd.h"
+#include "base/wr.h"
+
+#define CHUNK_VALUES_MAX (1u << 20)	/* of one stream */
+
+enum chunk_enc {	/* stored: never renumber */
+	CHUNK_CONST = 1,	/* one value, or one string */
+	CHUNK_RAW = 2,		/* integers of 1, 2, 4 or 8 bytes */
+	CHUNK_FOR = 3,		/* per block: minimum, width, bit-packed differences */
+	CHUNK_DELTA = 4,	/* FOR of the differences of neighbours */
+	CHUNK_DICT = 5,		/* distinct values, codes */
+	CHUNK_RLE = 6,		/* values of runs, lengths of runs */
+	CHUNK_PLAIN = 7,	/* strings: lengths, bytes */
+	CHUNK_BITMAP = 8,	/* a bit a row */
+};
+const char *chunk_enc_name(unsigned enc);	/* "unknown" */
+
+/* Memory an encoder works in, reused from stream to stream. Zero-initialised; not thread-safe. */
+struct chunk_scratch {
+	uint64_t *values;	/* four arrays of cap */
+	size_t cap;
+	uint64_t *set;		/* hash set: value, code */
+	uint32_t *set_codes;
+	size_t set_cap;
+};
+void chunk_scratch_release(struct chunk_scratch *scratch);
+
+/*
+ * Append count (1..CHUNK_VALUES_MAX) integers in the smallest encoding; a byte
+ * that names it comes first. Returns that byte, or E_NO_MEMORY.
+ */
+int chunk_ints_write(const uint64_t *values, size_t count, struct chunk_scratch *scratch, struct wr *out);
+/* Exactly count values into values; temporary memory from arena. E_CORRUPT with numbers, E_NO_MEMORY. */
+int chunk_ints_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err);
+
+/*
+ * Strings: value i is dict[codes[i]]. sorted: put the dictionary in byte order,
+ * which packs better and costs a sort. Returns the encoding, or E_NO_MEMORY.
+ * dict_count and count are at least 1; entries no code names are allowed.
+ */
+int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count, bool sorted,
+		      struct chunk_scratch *scratch, struct wr *out);
+struct chunk_bytes {
+	struct view *dict;	/* into the input */
+	uint32_t dict_count;
+	uint32_t *codes;	/* NULL: value i is dict[i]; each below dict_count */
+};
+int chunk_bytes_read(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes,
+		     struct err *err);
+
+#endif

@@ -1,0 +1,241 @@
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "store/bitpack.h"
+#include "store/chunk.h"
+
+/* ---- writing ---- */
+
+static int write_lens(const struct view *dict, const uint32_t *codes, size_t count, uint64_t *lens,
+		      struct chunk_scratch *scratch, struct wr *out)
+{
+	for (size_t i = 0; i < count; i++)
+		lens[i] = dict[codes ? codes[i] : i].len;
+	return chunk_ints_write(lens, count, scratch, out);
+}
+
+static void write_texts(const struct view *dict, const uint32_t *codes, size_t count, struct wr *out)
+{
+	for (size_t i = 0; i < count; i++)
+		wr_bytes(out, dict[codes ? codes[i] : i]);
+}
+
+static int cmp_entry(const void *a, const void *b, void *arg)
+{
+	const struct view *dict = arg;
+	uint32_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return view_cmp(dict[x], dict[y]);
+}
+
+/* order: which entry of dict comes i-th in the stored dictionary. */
+static int write_dict(const struct view *dict, size_t dict_count, const uint32_t *order, const uint64_t *codes,
+		      size_t count, uint64_t *lens, struct chunk_scratch *scratch, struct wr *out)
+{
+	int rc;
+
+	wr_u8(out, CHUNK_DICT);
+	wr_varint(out, dict_count);
+	rc = write_lens(dict, order, dict_count, lens, scratch, out);
+	if (rc < 0)
+		return rc;
+	write_texts(dict, order, dict_count, out);
+	rc = chunk_ints_write(codes, count, scratch, out);
+	return rc < 0 ? rc : CHUNK_DICT;
+}
+
+static int write_plain(const struct view *dict, const uint32_t *codes, size_t count, uint64_t *lens,
+		       struct chunk_scratch *scratch, struct wr *out)
+{
+	int rc;
+
+	wr_u8(out, CHUNK_PLAIN);
+	rc = write_lens(dict, codes, count, lens, scratch, out);
+	if (rc < 0)
+		return rc;
+	write_texts(dict, codes, count, out);
+	return out->bad ? E_NO_MEMORY : CHUNK_PLAIN;
+}
+
+static bool all_same(const uint32_t *codes, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (codes[i] != codes[0])
+			return false;
+	return true;
+}
+
+/* Entries in use, in order of first use or sorted; renumbered codes. Bytes of both forms. */
+struct texts {
+	uint32_t *order;	/* stored place -> entry */
+	size_t used;
+	size_t dict_bytes, plain_bytes;
+};
+
+static void texts_take(const struct view *dict, const uint32_t *codes, size_t count, uint32_t *place,
+		       struct texts *texts)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t code = codes[i];
+
+		texts->plain_bytes += dict[code].len + 1;
+		if (place[code])
+			continue;
+		texts->dict_bytes += dict[code].len + 1;
+		texts->order[texts->used] = code;
+		place[code] = (uint32_t)++texts->used;
+	}
+	texts->dict_bytes += bitpack_bytes(bitpack_width(texts->used - 1), count);
+}
+
+int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count, bool sorted,
+		      struct chunk_scratch *scratch, struct wr *out)
+{
+	struct texts texts = { .used = 0 };
+	uint64_t *lens = NULL, *new_codes;
+	uint32_t *place = NULL;	/* entry -> stored place + 1, 0 while unused */
+	int rc = E_NO_MEMORY;
+
+	assert(dict_count >= 1 && count >= 1 && count <= CHUNK_VALUES_MAX);
+	if (all_same(codes, count)) {
+		wr_u8(out, CHUNK_CONST);
+		wr_bytes(out, dict[codes[0]]);
+		return out->bad ? E_NO_MEMORY : CHUNK_CONST;
+	}
+	place = mem_array(dict_count, 2 * sizeof(*place));
+	lens = mem_array(count, 2 * sizeof(*lens));
+	if (!place || !lens)
+		goto out;
+	texts.order = place + dict_count;
+	new_codes = lens + count;
+	texts_take(dict, codes, count, place, &texts);
+	if (texts.plain_bytes <= texts.dict_bytes) {
+		rc = write_plain(dict, codes, count, lens, scratch, out);
+		goto out;
+	}
+	if (sorted) {
+		qsort_r(texts.order, texts.used, sizeof(*texts.order), cmp_entry, (void *)dict);
+		for (size_t i = 0; i < texts.used; i++)
+			place[texts.order[i]] = (uint32_t)i + 1;
+	}
+	for (size_t i = 0; i < count; i++)
+		new_codes[i] = place[codes[i]] - 1;
+	rc = write_dict(dict, texts.used, texts.order, new_codes, count, lens, scratch, out);
+out:
+	mem_free(place);
+	mem_free(lens);
+	return rc;
+}
+
+/* ---- reading ---- */
+
+/* count views over the bytes that follow their lengths. */
+static int read_texts(struct rd *rd, size_t count, struct arena *arena, struct view **ret_dict, struct err *err)
+{
+	uint64_t *lens = arena_alloc(arena, count * sizeof(*lens));
+	struct view *dict = arena_alloc(arena, count * sizeof(*dict));
+	const uint8_t *at;
+	size_t left;
+	int rc;
+
+	if (!lens || !dict)
+		return err_set(err, E_NO_MEMORY, "no memory for %zu strings", count);
+	rc = chunk_ints_read(rd, count, arena, lens, err);
+	if (rc < 0)
+		return rc;
+	at = rd->at;
+	left = rd_left(rd);
+	for (size_t i = 0; i < count; i++) {
+		if (lens[i] > left)
+			return err_set(err, E_CORRUPT, "string %zu of %zu: %llu bytes, %zu left", i, count,
+				       (unsigned long long)lens[i], left);
+		dict[i] = view_make(at, (size_t)lens[i]);
+		at += lens[i];
+		left -= (size_t)lens[i];
+	}
+	rd_skip(rd, (size_t)(at - rd->at));
+	*ret_dict = dict;
+	return 0;
+}
+
+static int read_codes(struct rd *rd, size_t count, size_t dict_count, struct arena *arena, uint32_t **ret_codes,
+		      struct err *err)
+{
+	uint64_t *wide = arena_alloc(arena, count * sizeof(*wide)), max = 0;
+	uint32_t *codes = arena_alloc(arena, count * sizeof(*codes));
+	int rc;
+
+	if (!wide || !codes)
+		return err_set(err, E_NO_MEMORY, "no memory for %zu codes", count);
+	rc = chunk_ints_read(rd, count, arena, wide, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < count; i++) {
+		max = wide[i] > max ? wide[i] : max;
+		codes[i] = (uint32_t)wide[i];
+	}
+	if (max >= dict_count)
+		return err_set(err, E_CORRUPT, "code %llu in a dictionary of %zu", (unsigned long long)max,
+			       dict_count);
+	*ret_codes = codes;
+	return 0;
+}
+
+static int read_const(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes,
+		      struct err *err)
+{
+	struct view *dict = arena_alloc(arena, sizeof(*dict));
+	uint32_t *codes = arena_array(arena, count, sizeof(*codes));
+
+	if (!dict || !codes)
+		return err_set(err, E_NO_MEMORY, "no memory for %zu codes", count);
+	*dict = rd_bytes(rd, rd_left(rd));
+	*ret_bytes = (struct chunk_bytes){ .dict = dict, .dict_count = 1, .codes = codes };
+	return 0;
+}
+
+static int read_dict(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes,
+		     struct err *err)
+{
+	struct chunk_bytes bytes = { 0 };
+	uint64_t dict_count = rd_varint(rd);
+	int rc;
+
+	if (rd->bad || dict_count < 1 || dict_count > count)
+		return err_set(err, E_CORRUPT, "a dictionary of %llu strings for %zu values",
+			       (unsigned long long)dict_count, count);
+	bytes.dict_count = (uint32_t)dict_count;
+	rc = read_texts(rd, (size_t)dict_count, arena, &bytes.dict, err);
+	if (rc == 0)
+		rc = read_codes(rd, count, (size_t)dict_count, arena, &bytes.codes, err);
+	if (rc == 0)
+		*ret_bytes = bytes;
+	return rc;
+}
+
+int chunk_bytes_read(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes,
+		     struct err *err)
+{
+	struct chunk_bytes bytes = { .dict_count = (uint32_t)count };
+	unsigned enc = rd_u8(rd);
+	int rc;
+
+	assert(count >= 1 && count <= CHUNK_VALUES_MAX);
+	if (rd->bad)
+		return err_set(err, E_CORRUPT, "no encoding: the chunk is empty");
+	switch (enc) {
+	case CHUNK_CONST:
+		return read_const(rd, count, arena, ret_bytes, err);
+	case CHUNK_DICT:
+		return read_dict(rd, count, arena, ret_bytes, err);
+	case CHUNK_PLAIN:
+		rc = read_texts(rd, count, arena, &bytes.dict, err);
+		if (rc == 0)
+			*ret_bytes = bytes;
+		return rc;
+	}
+	return err_set(err, E_CORRUPT, "encoding %u of strings", enc);
+}
