@@ -11,6 +11,7 @@
 #include "schema/schema.h"
 
 #define RG_ROWS_MAX 65536u
+#define RG_VALUE_BYTES_MAX (16u << 20)	/* one string */
 
 enum rg_codec { RG_CODEC_NONE = 0, RG_CODEC_LZ4 = 1, RG_CODEC_ZSTD = 2 };
 
@@ -20,7 +21,10 @@ struct rg_builder;	/* gathers rows column-wise; texts are copied */
 
 struct rg_builder *rg_builder_new(const struct table *table);	/* NULL: out of memory */
 void rg_builder_free(struct rg_builder *builder);
-/* E_NO_MEMORY, E_LIMIT when full; then nothing was added. */
+/*
+ * E_NO_MEMORY; E_LIMIT when full (rows, or 64 MiB of strings): write, reset, add again;
+ * E_RANGE: a string longer than RG_VALUE_BYTES_MAX. Then nothing was added.
+ */
 int rg_builder_add(struct rg_builder *builder, const void *row);
 size_t rg_builder_rows(const struct rg_builder *builder);
 size_t rg_builder_bytes(const struct rg_builder *builder);	/* memory in use, about */

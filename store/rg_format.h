@@ -1,0 +1,81 @@
+/*
+ * Where things lie in a stored row group: shared by rg_write.c and rowgroup.c,
+ * nobody else's business. FORMAT.md, "Row group".
+ */
+#ifndef STORE_RG_FORMAT_H
+#define STORE_RG_FORMAT_H
+
+#include "base/rd.h"
+#include "base/wr.h"
+#include "store/codec.h"
+#include "store/envelope.h"
+#include "store/rowgroup.h"
+
+#define RG_MAGIC ENVELOPE_MAGIC('T', 'D', 'R', 'G')
+#define RG_VERSION 1
+#define RG_HEADER_BYTES 64	/* envelope included; the directory follows */
+#define RG_ENTRY_BYTES 32
+#define RG_ENTRIES_MAX (2 * 64 * SCHEMA_HAS_WORDS)	/* a chunk and a bitmap a column */
+#define RG_CHUNK_BYTES_MAX (128u << 20)	/* plain bytes of one chunk: what a reader allocates at most */
+#define RG_COL_BITMAP 0		/* column id of entries that are validity bitmaps */
+
+_Static_assert((int)RG_CODEC_NONE == (int)CODEC_NONE && (int)RG_CODEC_LZ4 == (int)CODEC_LZ4 &&
+	       (int)RG_CODEC_ZSTD == (int)CODEC_ZSTD, "stored: the two enums are one");
+
+enum rg_nulls { RG_NULLS_NONE = 0, RG_NULLS_BITMAP = 1 };	/* stored */
+
+struct rg_header {
+	uint16_t table, entries;
+	struct rg_zone zone;
+	uint64_t fingerprint;	/* of the table that wrote it */
+};
+
+struct rg_entry {
+	uint16_t col_id;
+	uint8_t type;		/* enum col_type */
+	uint8_t enc;		/* enum chunk_enc */
+	uint8_t codec;
+	uint8_t nulls;		/* enum rg_nulls */
+	uint16_t bitmap;	/* directory index of the bitmap */
+	uint32_t offset;	/* from the start of the row group */
+	uint32_t stored_len;	/* 0: no chunk; checksum is the constant itself */
+	uint32_t plain_len;
+	uint32_t count;		/* values: rows that are not null */
+	uint64_t checksum;	/* of the stored bytes */
+};
+
+static inline void rg_entry_put(uint8_t at[RG_ENTRY_BYTES], const struct rg_entry *entry)
+{
+	memcpy(at, &entry->col_id, 2);
+	at[2] = entry->type;
+	at[3] = entry->enc;
+	at[4] = entry->codec;
+	at[5] = entry->nulls;
+	memcpy(at + 6, &entry->bitmap, 2);
+	memcpy(at + 8, &entry->offset, 4);
+	memcpy(at + 12, &entry->stored_len, 4);
+	memcpy(at + 16, &entry->plain_len, 4);
+	memcpy(at + 20, &entry->count, 4);
+	memcpy(at + 24, &entry->checksum, 8);
+}
+
+static inline struct rg_entry rg_entry_get(const uint8_t at[RG_ENTRY_BYTES])
+{
+	struct rd rd = rd_make(view_make(at, RG_ENTRY_BYTES));
+	struct rg_entry entry;
+
+	entry.col_id = rd_u16le(&rd);
+	entry.type = rd_u8(&rd);
+	entry.enc = rd_u8(&rd);
+	entry.codec = rd_u8(&rd);
+	entry.nulls = rd_u8(&rd);
+	entry.bitmap = rd_u16le(&rd);
+	entry.offset = rd_u32le(&rd);
+	entry.stored_len = rd_u32le(&rd);
+	entry.plain_len = rd_u32le(&rd);
+	entry.count = rd_u32le(&rd);
+	entry.checksum = rd_u64le(&rd);
+	return entry;
+}
+
+#endif

@@ -1,0 +1,544 @@
+#include <assert.h>
+
+#include "store/chunk.h"
+#include "store/rg_format.h"
+
+#define WHAT "row group"
+
+/* ---- header and directory ---- */
+
+static struct rg_entry entry_at(const struct rg *rg, uint32_t i)
+{
+	return rg_entry_get(rg->dir + (size_t)i * RG_ENTRY_BYTES);
+}
+
+static size_t words_of(uint32_t rows)
+{
+	return (rows + 63) / 64;
+}
+
+int rg_open(struct view blob, struct rg *ret_rg, struct err *err)
+{
+	struct envelope envelope;
+	struct rg rg = { .blob = blob };
+	uint16_t table, entries;
+	struct rd rd;
+	int rc = envelope_open(blob, WHAT, RG_MAGIC, RG_VERSION, 0, &envelope, err);
+
+	if (rc < 0)
+		return rc;
+	rd = rd_make(blob);
+	rd_skip(&rd, ENVELOPE_BYTES);
+	table = rd_u16le(&rd);
+	entries = rd_u16le(&rd);
+	rg.zone.rows = rd_u32le(&rd);
+	rg.zone.start_min = rd_u64le(&rd);
+	rg.zone.start_max = rd_u64le(&rd);
+	rg.zone.end_max = rd_u64le(&rd);
+	rd_skip(&rd, sizeof(uint64_t));		/* fingerprint: for people who compare schemas */
+	rg.dir = rd_bytes(&rd, (size_t)entries * RG_ENTRY_BYTES).at;
+	if (rd.bad)
+		return err_set(err, E_CORRUPT, WHAT ": %zu bytes do not hold a directory of %u", blob.len, entries);
+	rc = envelope_check(blob, WHAT, rd_pos(&rd), err);
+	if (rc < 0)
+		return rc;
+	if (rg.zone.rows > RG_ROWS_MAX)
+		return err_set(err, E_CORRUPT, WHAT ": %u rows, at most %u", rg.zone.rows, RG_ROWS_MAX);
+	rg.cols = entries;
+	rg.table = table_get((enum table_id)table);
+	if (!rg.table)
+		return err_set(err, E_UNSUPPORTED, WHAT ": table %u is unknown", table);
+	*ret_rg = rg;
+	return 0;
+}
+
+static bool entry_find(const struct rg *rg, const struct col *col, struct rg_entry *ret_entry)
+{
+	for (uint32_t i = 0; i < rg->cols; i++) {
+		struct rg_entry entry = entry_at(rg, i);
+
+		if (entry.col_id == col->id) {
+			*ret_entry = entry;
+			return true;
+		}
+	}
+	return false;
+}
+
+int rg_chunk_info(const struct rg *rg, uint32_t i, struct rg_chunk_info *ret_info)
+{
+	struct rg_entry entry;
+
+	if (i >= rg->cols)
+		return 0;
+	entry = entry_at(rg, i);
+	*ret_info = (struct rg_chunk_info){
+		.col_id = entry.col_id,
+		.encoding = chunk_enc_name(entry.enc),
+		.codec = codec_name((enum codec)entry.codec),
+		.stored_bytes = entry.stored_len,
+		.plain_bytes = entry.plain_len,
+	};
+	return 1;
+}
+
+/* ---- chunks ---- */
+
+/* The plain bytes of a chunk: in the blob, or unpacked into arena. */
+static int chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t plain_max, struct arena *arena,
+		      struct view *ret_plain, struct err *err)
+{
+	size_t from = RG_HEADER_BYTES + (size_t)rg->cols * RG_ENTRY_BYTES;
+	struct view stored;
+	uint64_t found;
+	uint8_t *plain;
+	int rc;
+
+	if (entry->offset < from || entry->offset > rg->blob.len ||
+	    entry->stored_len > rg->blob.len - entry->offset)
+		return err_set(err, E_CORRUPT, "chunk [%u, +%u) outside [%zu, %zu)", entry->offset,
+			       entry->stored_len, from, rg->blob.len);
+	stored = view_sub(rg->blob, entry->offset, entry->stored_len);
+	found = codec_checksum(stored);
+	if (found != entry->checksum)
+		return err_set(err, E_CORRUPT, "checksum %016llx of %u bytes instead of %016llx",
+			       (unsigned long long)found, entry->stored_len, (unsigned long long)entry->checksum);
+	if (entry->plain_len > plain_max)
+		return err_set(err, E_CORRUPT, "claims %u plain bytes, at most %zu", entry->plain_len, plain_max);
+	if (entry->codec == CODEC_NONE) {
+		if (entry->plain_len != entry->stored_len)
+			return err_set(err, E_CORRUPT, "%u of %u bytes", entry->stored_len, entry->plain_len);
+		*ret_plain = stored;
+		return 0;
+	}
+	plain = arena_alloc(arena, entry->plain_len);
+	if (!plain)
+		return err_set(err, E_NO_MEMORY, "no memory for %u bytes", entry->plain_len);
+	rc = codec_unpack((enum codec)entry->codec, stored, plain, entry->plain_len, err);
+	if (rc == 0)
+		*ret_plain = view_make(plain, entry->plain_len);
+	return rc;
+}
+
+static int bitmap_load(const struct rg *rg, const struct rg_entry *entry, struct arena *arena,
+		       const uint64_t **ret_valid, struct err *err)
+{
+	uint32_t rows = rg->zone.rows, count = 0;
+	size_t bytes = (rows + 7) / 8;
+	uint64_t *words;
+	struct view plain;
+	int rc;
+
+	if (entry->enc != CHUNK_BITMAP || entry->plain_len != bytes)
+		return err_set(err, E_CORRUPT, "validity bitmap: encoding %s, %u bytes for %u rows",
+			       chunk_enc_name(entry->enc), entry->plain_len, rows);
+	rc = chunk_load(rg, entry, bytes, arena, &plain, err);
+	if (rc < 0)
+		return err_prefix(err, "validity bitmap");
+	words = arena_array(arena, words_of(rows), sizeof(*words));
+	if (!words)
+		return err_set(err, E_NO_MEMORY, "validity bitmap: no memory for %u rows", rows);
+	memcpy(words, plain.at, bytes);
+	if (rows % 64 && words[rows / 64] >> (rows % 64))
+		return err_set(err, E_CORRUPT, "validity bitmap: bits beyond row %u", rows);
+	for (size_t i = 0; i < words_of(rows); i++)
+		count += (uint32_t)__builtin_popcountll(words[i]);
+	if (count != entry->count)
+		return err_set(err, E_CORRUPT, "validity bitmap: %u bits set, directory says %u", count,
+			       entry->count);
+	*ret_valid = words;
+	return 0;
+}
+
+/* Which rows have a value; NULL: all. Checks count and type of a column's entry on the way. */
+static int entry_valid(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
+		       struct arena *arena, const uint64_t **ret_valid, struct err *err)
+{
+	struct rg_entry bitmap;
+
+	if (entry->type >= TYPE_COUNT || types[entry->type].phys != types[col->type].phys ||
+	    (entry->type == TYPE_IP) != (col->type == TYPE_IP))
+		return err_set(err, E_CORRUPT, "stored as type %u, wanted is %s", entry->type,
+			       types[col->type].name);
+	if (entry->count < 1 || entry->count > rg->zone.rows)
+		return err_set(err, E_CORRUPT, "%u values in %u rows", entry->count, rg->zone.rows);
+	if (entry->nulls == RG_NULLS_NONE) {
+		if (entry->count != rg->zone.rows)
+			return err_set(err, E_CORRUPT, "%u values in %u rows, and no bitmap", entry->count,
+				       rg->zone.rows);
+		*ret_valid = NULL;
+		return 0;
+	}
+	if (entry->nulls != RG_NULLS_BITMAP || entry->bitmap >= rg->cols)
+		return err_set(err, E_CORRUPT, "null mode %u, entry %u of %u", entry->nulls, entry->bitmap,
+			       rg->cols);
+	bitmap = entry_at(rg, entry->bitmap);
+	if (bitmap.col_id != RG_COL_BITMAP || bitmap.count != entry->count)
+		return err_set(err, E_CORRUPT, "%u values, but entry %u is of column %u with %u", entry->count,
+			       entry->bitmap, bitmap.col_id, bitmap.count);
+	return bitmap_load(rg, &bitmap, arena, ret_valid, err);
+}
+
+/* ---- values to rows ---- */
+
+/* Spread count dense values over the rows that valid names, in place and from behind: values is rows long. */
+#define SPREAD(name, ctype, none)							\
+	static void name(ctype *values, uint32_t count, const uint64_t *valid, uint32_t rows)	\
+	{										\
+		for (uint32_t row = rows; row-- > 0;) {					\
+			if (valid[row / 64] >> (row % 64) & 1)				\
+				values[row] = values[--count];				\
+			else								\
+				values[row] = none;					\
+		}									\
+		assert(count == 0);							\
+	}
+SPREAD(spread_ints, uint64_t, 0)
+SPREAD(spread_codes, uint32_t, 0)
+SPREAD(spread_texts, struct view, view_make(NULL, 0))
+#undef SPREAD
+
+static int ints_check_range(const struct col *col, const uint64_t *values, uint32_t count, struct err *err)
+{
+	unsigned bits = types[col->type].row_bytes * 8;
+	uint64_t all = 0;
+
+	if (bits >= 64)
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		all |= values[i];
+	if (all >> bits)
+		return err_set(err, E_CORRUPT, "a value does not fit its %u bits", bits);
+	return 0;
+}
+
+static int ints_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
+		       struct arena *arena, uint64_t *values, struct err *err)
+{
+	/* No encoding needs more than raw integers, but for a few bytes a block. */
+	size_t plain_max = (size_t)entry->count * 10 + 4096;
+	struct view plain;
+	struct rd rd;
+	int rc;
+
+	if (entry->stored_len == 0) {
+		if (entry->enc != CHUNK_CONST || entry->plain_len != 0)
+			return err_set(err, E_CORRUPT, "no chunk, but encoding %s of %u bytes",
+				       chunk_enc_name(entry->enc), entry->plain_len);
+		for (uint32_t i = 0; i < entry->count; i++)
+			values[i] = entry->checksum;
+		return ints_check_range(col, values, 1, err);
+	}
+	rc = chunk_load(rg, entry, plain_max, arena, &plain, err);
+	if (rc < 0)
+		return rc;
+	if (plain.len < 1 || plain.at[0] != entry->enc)
+		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
+			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
+	rd = rd_make(plain);
+	rc = chunk_ints_read(&rd, entry->count, arena, values, err);
+	if (rc < 0)
+		return rc;
+	if (rd_left(&rd))
+		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(&rd));
+	return ints_check_range(col, values, entry->count, err);
+}
+
+int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena,
+		 struct rg_ints *ret_ints, struct err *err)
+{
+	uint32_t rows = rg->zone.rows;
+	struct rg_ints ints = { 0 };
+	struct rg_entry entry;
+	uint64_t *values = arena_alloc(arena, (rows ? rows : 1) * sizeof(*values));
+	int rc;
+
+	assert(types[col->type].phys == PHYS_INT);
+	if (!values)
+		goto no_memory;
+	ints.values = values;
+	if (!entry_find(rg, col, &entry)) {
+		memset(values, 0, rows * sizeof(*values));
+		ints.valid = arena_array(arena, words_of(rows), sizeof(*ints.valid));
+		if (!ints.valid)
+			goto no_memory;
+		*ret_ints = ints;
+		return 0;
+	}
+	rc = entry_valid(rg, col, &entry, arena, &ints.valid, err);
+	if (rc == 0)
+		rc = ints_decode(rg, col, &entry, arena, values, err);
+	if (rc < 0) {
+		(void)err_prefix(err, WHAT ": column %s", col->key);
+		return rc;
+	}
+	if (ints.valid)
+		spread_ints(values, entry.count, ints.valid, rows);
+	*ret_ints = ints;
+	return 0;
+no_memory:
+	return err_set(err, E_NO_MEMORY, WHAT ": column %s: no memory for %u rows", col->key, rows);
+}
+
+static int bytes_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
+			struct arena *arena, struct chunk_bytes *ret_bytes, struct err *err)
+{
+	struct chunk_bytes bytes;
+	struct view plain;
+	struct rd rd;
+	int rc = chunk_load(rg, entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
+
+	if (rc < 0)
+		return rc;
+	if (plain.len < 1 || plain.at[0] != entry->enc)
+		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
+			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
+	rd = rd_make(plain);
+	rc = chunk_bytes_read(&rd, entry->count, arena, &bytes, err);
+	if (rc < 0)
+		return rc;
+	if (rd_left(&rd))
+		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(&rd));
+	for (uint32_t i = 0; col->type == TYPE_IP && i < bytes.dict_count; i++)
+		if (bytes.dict[i].len != sizeof(struct ip))
+			return err_set(err, E_CORRUPT, "an address of %zu bytes", bytes.dict[i].len);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+/* Dense codes, or dense strings, to one a row. */
+static int bytes_spread(const struct chunk_bytes *dense, uint32_t count, const uint64_t *valid, uint32_t rows,
+			struct arena *arena, struct rg_bytes *bytes)
+{
+	uint32_t *codes;
+	struct view *dict;
+
+	if (dense->codes) {
+		codes = arena_alloc(arena, rows * sizeof(*codes));
+		if (!codes)
+			return E_NO_MEMORY;
+		memcpy(codes, dense->codes, count * sizeof(*codes));
+		spread_codes(codes, count, valid, rows);
+		bytes->codes = codes;
+	} else {
+		dict = arena_alloc(arena, rows * sizeof(*dict));
+		if (!dict)
+			return E_NO_MEMORY;
+		memcpy(dict, dense->dict, count * sizeof(*dict));
+		spread_texts(dict, count, valid, rows);
+		bytes->dict = dict;
+		bytes->dict_count = rows;
+	}
+	return 0;
+}
+
+/* A column the group lacks: all rows null, every code names one empty string. */
+static int bytes_none(uint32_t rows, struct arena *arena, struct rg_bytes *bytes)
+{
+	bytes->dict = arena_array(arena, 1, sizeof(*bytes->dict));
+	bytes->dict_count = 1;
+	bytes->codes = arena_array(arena, rows ? rows : 1, sizeof(*bytes->codes));
+	bytes->valid = arena_array(arena, words_of(rows), sizeof(*bytes->valid));
+	return bytes->dict && bytes->codes && bytes->valid ? 0 : E_NO_MEMORY;
+}
+
+int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *arena,
+		  struct rg_bytes *ret_bytes, struct err *err)
+{
+	uint32_t rows = rg->zone.rows;
+	struct chunk_bytes dense = { 0 };
+	struct rg_bytes bytes = { 0 };
+	struct rg_entry entry;
+	int rc;
+
+	assert(types[col->type].phys == PHYS_BYTES);
+	if (!entry_find(rg, col, &entry)) {
+		if (bytes_none(rows, arena, &bytes) < 0)
+			goto no_memory;
+		*ret_bytes = bytes;
+		return 0;
+	}
+	rc = entry_valid(rg, col, &entry, arena, &bytes.valid, err);
+	if (rc == 0)
+		rc = bytes_decode(rg, col, &entry, arena, &dense, err);
+	if (rc < 0) {
+		(void)err_prefix(err, WHAT ": column %s", col->key);
+		return rc;
+	}
+	bytes.dict = dense.dict;
+	bytes.dict_count = dense.dict_count;
+	bytes.codes = dense.codes;
+	if (bytes.valid && bytes_spread(&dense, entry.count, bytes.valid, rows, arena, &bytes) < 0)
+		goto no_memory;
+	*ret_bytes = bytes;
+	return 0;
+no_memory:
+	return err_set(err, E_NO_MEMORY, WHAT ": column %s: no memory for %u rows", col->key, rows);
+}
+
+/* ---- whole rows ---- */
+
+#define TILE 64		/* rows filled together: they stay in the nearest cache, and share a word of valid */
+
+struct decoded {
+	const struct col *col;
+	bool is_bytes;
+	struct rg_ints ints;
+	struct rg_bytes bytes;
+};
+
+static void mark_tile(const struct col *col, const uint64_t *valid, uint32_t from, uint32_t count, uint8_t *rows,
+		      size_t row_bytes)
+{
+	uint64_t word = valid ? valid[from / TILE] : UINT64_MAX;
+
+	for (uint32_t i = 0; i < count; i++)
+		((uint64_t *)(rows + i * row_bytes))[col->ordinal / 64] |= (word >> i & 1)
+									   << (col->ordinal % 64);
+}
+
+static void ints_tile(const struct decoded *decoded, uint32_t from, uint32_t count, uint8_t *rows, size_t row_bytes)
+{
+	const uint64_t *values = decoded->ints.values + from;
+	uint8_t *at = rows + decoded->col->offset;
+
+	switch (types[decoded->col->type].row_bytes) {
+#define MEMBER(bytes)							\
+	case bytes:							\
+		for (uint32_t i = 0; i < count; i++)			\
+			memcpy(at + i * row_bytes, &values[i], bytes);	\
+		break;
+	MEMBER(1)
+	MEMBER(2)
+	MEMBER(4)
+	MEMBER(8)
+#undef MEMBER
+	}
+	mark_tile(decoded->col, decoded->ints.valid, from, count, rows, row_bytes);
+}
+
+static void bytes_tile(const struct decoded *decoded, uint32_t from, uint32_t count, uint8_t *rows,
+		       size_t row_bytes)
+{
+	const struct rg_bytes *bytes = &decoded->bytes;
+	uint8_t *at = rows + decoded->col->offset;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const struct view *v = &bytes->dict[bytes->codes ? bytes->codes[from + i] : from + i];
+
+		if (!rg_valid(bytes->valid, from + i))
+			continue;
+		if (decoded->col->type == TYPE_IP)
+			memcpy(at + i * row_bytes, v->at, sizeof(struct ip));
+		else
+			memcpy(at + i * row_bytes, v, sizeof(*v));
+	}
+	mark_tile(decoded->col, bytes->valid, from, count, rows, row_bytes);
+}
+
+int rg_read_rows(const struct rg *rg, struct arena *arena, void **ret_rows, struct err *err)
+{
+	const struct table *table = rg->table;
+	struct decoded *decoded = arena_array(arena, table->cols_count, sizeof(*decoded));
+	uint32_t rows = rg->zone.rows;
+	uint8_t *structs = arena_array(arena, rows, table->row_bytes);
+	size_t count = 0;
+	int rc;
+
+	if (!decoded || !structs)
+		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %u rows of %s", rows, table->name);
+	for (size_t i = 0; i < table->cols_count; i++) {
+		struct decoded *d = &decoded[count];
+		struct rg_entry entry;
+
+		if (!entry_find(rg, &table->cols[i], &entry))
+			continue;
+		d->col = &table->cols[i];
+		d->is_bytes = types[d->col->type].phys == PHYS_BYTES;
+		rc = d->is_bytes ? rg_read_bytes(rg, d->col, arena, &d->bytes, err) :
+				   rg_read_ints(rg, d->col, arena, &d->ints, err);
+		if (rc < 0)
+			return rc;
+		count++;
+	}
+	for (uint32_t from = 0; from < rows; from += TILE) {
+		uint32_t n = rows - from < TILE ? rows - from : TILE;
+		uint8_t *tile = structs + from * table->row_bytes;
+
+		for (size_t i = 0; i < count; i++) {
+			if (decoded[i].is_bytes)
+				bytes_tile(&decoded[i], from, n, tile, table->row_bytes);
+			else
+				ints_tile(&decoded[i], from, n, tile, table->row_bytes);
+		}
+	}
+	*ret_rows = structs;
+	return 0;
+}
+
+/* ---- checking ---- */
+
+static int verify_entry(const struct rg *rg, uint32_t i, struct arena *arena, struct err *err)
+{
+	struct rg_entry entry = entry_at(rg, i);
+	const struct col *col = table_col_id(rg->table, entry.col_id);
+	struct rg_ints ints;
+	struct rg_bytes bytes;
+	const uint64_t *valid;
+	struct view plain;
+	int rc;
+
+	if (entry.col_id == RG_COL_BITMAP)
+		rc = bitmap_load(rg, &entry, arena, &valid, err);
+	else if (col)
+		return types[col->type].phys == PHYS_INT ? rg_read_ints(rg, col, arena, &ints, err) :
+							   rg_read_bytes(rg, col, arena, &bytes, err);
+	else if (entry.stored_len)	/* a newer program's column */
+		rc = chunk_load(rg, &entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
+	else
+		rc = 0;
+	if (rc < 0)
+		(void)err_prefix(err, WHAT ": entry %u, column %u", i, entry.col_id);
+	return rc;
+}
+
+static int verify_zone(const struct rg *rg, struct arena *arena, struct err *err)
+{
+	const struct table *table = rg->table;
+	struct rg_zone zone = { .start_min = rg->zone.rows ? UINT64_MAX : 0 };
+	struct rg_ints start, end;
+	int rc = rg_read_ints(rg, &table->cols[table->start_ord], arena, &start, err);
+
+	if (rc == 0)
+		rc = rg_read_ints(rg, &table->cols[table->end_ord >= 0 ? table->end_ord : table->start_ord], arena,
+				  &end, err);
+	if (rc < 0)
+		return rc;
+	for (uint32_t row = 0; row < rg->zone.rows; row++) {
+		zone.start_min = start.values[row] < zone.start_min ? start.values[row] : zone.start_min;
+		zone.start_max = start.values[row] > zone.start_max ? start.values[row] : zone.start_max;
+		zone.end_max = end.values[row] > zone.end_max ? end.values[row] : zone.end_max;
+	}
+	if (zone.start_min != rg->zone.start_min || zone.start_max != rg->zone.start_max ||
+	    zone.end_max != rg->zone.end_max)
+		return err_set(err, E_CORRUPT, WHAT ": its rows begin %llu..%llu, its header says %llu..%llu",
+			       (unsigned long long)zone.start_min, (unsigned long long)zone.start_max,
+			       (unsigned long long)rg->zone.start_min, (unsigned long long)rg->zone.start_max);
+	return 0;
+}
+
+int rg_verify(const struct rg *rg, struct err *err)
+{
+	struct arena arena;
+	int rc = 0;
+
+	arena_init(&arena, 0);
+	for (uint32_t i = 0; i < rg->cols && rc == 0; i++) {
+		rc = verify_entry(rg, i, &arena, err);
+		arena_reset(&arena);
+	}
+	if (rc == 0)
+		rc = verify_zone(rg, &arena, err);
+	arena_release(&arena);
+	return rc;
+}
