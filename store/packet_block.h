@@ -5,11 +5,12 @@
 #ifndef STORE_PACKET_BLOCK_H
 #define STORE_PACKET_BLOCK_H
 
-#include "base/arena.h"
+#include "base/rd.h"
 #include "base/wr.h"
 #include "store/codec.h"
 
 #define PACKET_BLOCK_BYTES_MAX (4u << 20)	/* plain frame bytes of a block; one frame may exceed it */
+#define PACKET_BLOCK_RECS_MAX (1u << 17)		/* frames of a block */
 #define PACKET_BYTES_MAX (16u << 20)		/* one frame; longer ones are refused by the source */
 
 /* One frame as stored. */
@@ -38,13 +39,43 @@ struct packet_block {		/* being filled; one source, one hour */
 int packet_block_init(struct packet_block *block, uint64_t source);
 void packet_block_release(struct packet_block *block);
 void packet_block_reset(struct packet_block *block);
-/* Copies the frame. 1: added and full now, 0: added; E_NO_MEMORY; E_RANGE: another hour, add it to a fresh block. */
+/*
+ * Copies the frame. 1: added and full now, 0: added; E_NO_MEMORY; E_RANGE: another hour, add it to
+ * a fresh block; E_LIMIT: was full already, or the frame is longer than PACKET_BYTES_MAX.
+ */
 int packet_block_add(struct packet_block *block, const struct packet_rec *rec);
 struct packet_rec packet_block_rec(const struct packet_block *block, uint32_t index);
-/* order: NULL, or a permutation. */
+/* order: NULL, or a permutation. At least one record. On failure out is as before. */
 int packet_block_write(const struct packet_block *block, const uint32_t *order, enum codec codec, int level,
 		       struct wr *out, struct err *err);
-/* Decode everything into *ret_block (init'ed; contents replaced). Checks all checksums. E_CORRUPT says where. */
+/*
+ * Decode everything into *ret_block (init'ed; contents replaced, empty after a failure).
+ * Checks all checksums. E_CORRUPT says where.
+ */
 int packet_block_read(struct view stored, struct packet_block *ret_block, struct err *err);
+
+/* What the header tells without unpacking anything. Borrows stored. */
+struct packet_block_info {
+	uint64_t source, hour;
+	uint64_t time_min, time_max, number_min, number_max;	/* inclusive */
+	uint32_t count;
+	uint32_t flow_count;		/* distinct flow ids; 0, for frames of no flow, counts as one */
+	uint32_t plain_bytes, stored_bytes;	/* of the frames */
+	enum codec codec;		/* of the frames */
+	struct view flows;		/* for the functions below */
+};
+int packet_block_peek(struct view stored, struct packet_block_info *ret_info, struct err *err);
+/* Whether a frame of that flow is inside. */
+bool packet_block_has_flow(const struct packet_block_info *info, uint64_t flow_id);
+/* The distinct flow ids, ascending: 1, 0 at the end, E_CORRUPT. iter = packet_block_flows(info). */
+struct packet_block_flows {
+	struct rd rd;
+	uint64_t last;
+	uint32_t left;
+};
+struct packet_block_flows packet_block_flows(const struct packet_block_info *info);
+int packet_block_flow_next(struct packet_block_flows *iter, uint64_t *ret_flow_id);
+/* Bytes of the block that begins at rest.at, to walk a file of blocks. E_CORRUPT when none does. */
+int packet_block_length(struct view rest, size_t *ret_bytes);
 
 #endif
