@@ -114,11 +114,13 @@ static bool read_pcap(struct view bytes, struct table *table)
 	uint32_t magic = rd_u32le(&rd);
 	bool big = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
 	bool nano = magic == 0xa1b23c4d || magic == 0x4d3cb2a1;
-	uint16_t link;
+	uint16_t link, minor;
 
 	if (!big && !nano && magic != 0xa1b2c3d4)
 		return false;
-	rd_skip(&rd, 16);
+	rd_skip(&rd, 2);
+	minor = big ? rd_u16be(&rd) : rd_u16le(&rd);
+	rd_skip(&rd, 12);
 	link = (uint16_t)u32(&rd, big);
 	for (;;) {
 		struct packet packet = { .link = link, .segments = 1 };
@@ -126,6 +128,13 @@ static bool read_pcap(struct view bytes, struct table *table)
 		uint32_t len = u32(&rd, big);
 
 		packet.orig_len = u32(&rd, big);
+		/* before version 2.3 the two lengths stood the other way round */
+		if (minor < 3) {
+			uint32_t other = len;
+
+			len = packet.orig_len;
+			packet.orig_len = other;
+		}
 		packet.time_ns = sec * 1000000000ull + (nano ? frac : frac * 1000);
 		packet.frame = rd_bytes(&rd, len);
 		if (rd.bad)
@@ -235,9 +244,14 @@ static void compare(const char *file, const struct truth *t, const struct stream
 	score(F_PACKETS, file, t, row->packets[0] << 32 | row->packets[1], t->packets[0] << 32 | t->packets[1], true);
 	score(F_PAYLOAD, file, t, row->payload[0] << 32 | row->payload[1], t->payload[0] << 32 | t->payload[1],
 	      t->payload[0] || t->payload[1]);
-	score(F_COMPLETENESS, file, t, conn->completeness, our_completeness(t->completeness), true);
-	/* of a repeated SYN tshark takes the last, the tape the first */
-	if (t->has_irtt && !conn->ambiguous)
+	/* 0: tshark has no opinion, of a connection of which it saw a single packet */
+	if (t->completeness)
+		score(F_COMPLETENESS, file, t, conn->completeness, our_completeness(t->completeness), true);
+	/*
+	 * tshark takes a RST for the ACK, of a repeated SYN the last, and looks on for a later ACK
+	 * when a coarse clock makes it 0: none of that is the handshake's time.
+	 */
+	if (t->has_irtt && (t->completeness & 7) == 7 && !conn->ambiguous && conn->ack_ns != conn->syn_ns)
 		score(F_HANDSHAKE, file, t, conn->ack_ns ? conn->ack_ns - conn->syn_ns : 0, t->irtt_ns, true);
 	score_pair(F_RETX_OOO, file, t, a->retransmits + a->out_of_order, b->retransmits + b->out_of_order, both);
 	score_pair(F_RETX, file, t, a->retransmits, b->retransmits, t->event[EV_RETX]);
