@@ -1,0 +1,505 @@
+#include "store/kv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+#define KV_PATH_MAX 1024
+#define KV_READERS_MAX 512
+#define KV_DATA_PERMS 0640	/* the group reads */
+#define KV_LOCK_PERMS 0660	/* and takes a reader's slot, which is a write to lock.mdb */
+
+struct kv {
+	MDB_env *env;
+	MDB_dbi dbi[KV_DBS_MAX];
+	unsigned dbs;
+	dev_t dev;		/* of data.mdb: what makes it the same environment */
+	ino_t ino;
+	enum kv_mode mode;
+	bool read_only;		/* no file descriptor to write with */
+	unsigned refs;		/* guarded by kv_mutex */
+	unsigned txns;		/* guarded by kv_mutex */
+	struct kv *next;	/* guarded by kv_mutex */
+	char dir[];
+};
+
+struct kv_txn {
+	struct kv *kv;
+	MDB_txn *txn;
+	bool write;
+};
+
+struct kv_cursor {
+	struct kv_txn *txn;
+	MDB_cursor *cursor;
+};
+
+/*
+ * Process-wide, against the house rule that mutable state hangs off main: LMDB's
+ * own rule is per process. Closing one of two handles on an environment drops the
+ * fcntl locks and reader slots of the other.
+ */
+static pthread_mutex_t kv_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct kv *kv_list;	/* guarded by kv_mutex */
+
+static int kv_fail(struct err *err, const struct kv *kv, int rc, const char *what)
+{
+	switch (rc) {
+	case MDB_MAP_FULL:
+	case MDB_TXN_FULL:
+		return err_set(err, E_LIMIT, "%s: %s: %s", kv->dir, what, mdb_strerror(rc));
+	case MDB_KEYEXIST:
+		return err_set(err, E_EXISTS, "%s: %s: the key exists or is out of order", kv->dir, what);
+	case MDB_READERS_FULL:
+		return err_set(err, E_BUSY, "%s: %s: all %d reader slots are taken", kv->dir, what, KV_READERS_MAX);
+	case MDB_NOTFOUND:
+	case MDB_CORRUPTED:
+	case MDB_PAGE_NOTFOUND:
+	case MDB_INVALID:
+	case MDB_VERSION_MISMATCH:
+	case MDB_INCOMPATIBLE:
+		return err_set(err, E_CORRUPT, "%s: %s: %s", kv->dir, what, mdb_strerror(rc));
+	case MDB_PANIC:
+		return err_set(err, E_IO, "%s: %s: an earlier write failed for good", kv->dir, what);
+	default:
+		break;
+	}
+	if (rc > 0)
+		return err_errno(err, rc, "%s: %s", kv->dir, what);
+	return err_set(err, E_INTERNAL, "%s: %s: %s", kv->dir, what, mdb_strerror(rc));
+}
+
+static MDB_val kv_val(struct view v)
+{
+	return (MDB_val){ v.len, (void *)v.at };
+}
+
+static struct view kv_view(MDB_val v)
+{
+	return view_make(v.mv_data, v.mv_size);
+}
+
+/* ------------------------------------------------------------ environments */
+
+static int kv_open_dbs(struct kv *kv, const char *const *names, struct err *err)
+{
+	bool create = kv->mode == KV_WRITE || kv->mode == KV_BUILD;
+	MDB_txn *txn = NULL;
+	int rc = mdb_txn_begin(kv->env, NULL, create ? 0 : MDB_RDONLY, &txn);
+
+	if (rc)
+		return kv_fail(err, kv, rc, "first transaction");
+	for (kv->dbs = 0; names[kv->dbs]; kv->dbs++) {
+		assert(kv->dbs < KV_DBS_MAX);
+		rc = mdb_dbi_open(txn, names[kv->dbs], create ? MDB_CREATE : 0, &kv->dbi[kv->dbs]);
+		if (rc) {
+			mdb_txn_abort(txn);
+			return kv_fail(err, kv, rc, names[kv->dbs]);
+		}
+	}
+	rc = mdb_txn_commit(txn);	/* also a reading one: an abort would close the handles again */
+	return rc ? kv_fail(err, kv, rc, "open databases") : 0;
+}
+
+/* Permissions do not follow the umask of whoever happened to start the recorder. */
+static int kv_give(const struct kv *kv, int group_gid, struct err *err)
+{
+	static const struct {
+		const char *name;
+		mode_t perms;
+	} files[] = { { KV_DATA_FILE, KV_DATA_PERMS }, { "lock.mdb", KV_LOCK_PERMS } };
+	char path[KV_PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", kv->dir, files[i].name);
+		if (group_gid >= 0 && chown(path, (uid_t)-1, (gid_t)group_gid) < 0)
+			return err_errno(err, errno, "%s: give to group %d", path, group_gid);
+		if (chmod(path, files[i].perms) < 0 && errno != ENOENT)
+			return err_errno(err, errno, "%s: chmod", path);
+	}
+	return 0;
+}
+
+static int kv_check_file(const struct kv *kv, const struct kv_opts *opts, const struct stat *st, struct err *err)
+{
+	if (opts->mode == KV_SEALED && (size_t)st->st_size != opts->map_bytes)
+		return err_set(err, E_CORRUPT, "%s/" KV_DATA_FILE ": %lld bytes, and it should have %zu", kv->dir,
+			       (long long)st->st_size, opts->map_bytes);
+	if (st->st_size == 0)
+		return err_set(err, E_NOT_FOUND, "%s/" KV_DATA_FILE ": is empty", kv->dir);
+	return 0;
+}
+
+static int kv_env_open(struct kv *kv, const struct kv_opts *opts, struct err *err)
+{
+	unsigned flags = MDB_NOTLS;
+	char path[KV_PATH_MAX];
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", kv->dir, KV_DATA_FILE);
+	/*
+	 * A reader that may write opens for writing too (and never does), so that a
+	 * writer in the same process can share the environment.
+	 */
+	kv->read_only = opts->mode == KV_SEALED || (opts->mode == KV_READ && access(path, W_OK) < 0);
+	if (kv->read_only)
+		flags |= MDB_RDONLY;
+	if (opts->mode == KV_SEALED)
+		flags |= MDB_NOLOCK | MDB_NORDAHEAD;
+	if (opts->mode == KV_BUILD)
+		flags |= MDB_NOLOCK;
+	rc = mdb_env_create(&kv->env);
+	if (rc)
+		return kv_fail(err, kv, rc, "create environment");
+	rc = mdb_env_set_maxdbs(kv->env, KV_DBS_MAX);
+	if (!rc)
+		rc = mdb_env_set_maxreaders(kv->env, KV_READERS_MAX);
+	if (!rc && opts->mode != KV_READ)	/* a reader takes the size that the writer stored */
+		rc = mdb_env_set_mapsize(kv->env, opts->map_bytes);
+	if (!rc)
+		rc = mdb_env_open(kv->env, kv->dir, flags, KV_LOCK_PERMS);
+	if (rc == EACCES && opts->mode == KV_READ)
+		/* No fallback to MDB_NOLOCK: without a slot in lock.mdb the writer reuses pages under us. */
+		return err_set(err, E_PERMISSION,
+			       "%s: reading needs read access to data.mdb and write access to lock.mdb"
+			       " (be in the group of the data directory)", kv->dir);
+	if (rc)
+		return kv_fail(err, kv, rc, "open");
+	return 0;
+}
+
+static struct kv *kv_find(const struct stat *st)
+{
+	for (struct kv *kv = kv_list; kv; kv = kv->next)
+		if (kv->dev == st->st_dev && kv->ino == st->st_ino)
+			return kv;
+	return NULL;
+}
+
+static void kv_free(struct kv *kv)
+{
+	if (!kv)
+		return;
+	if (kv->env)
+		mdb_env_close(kv->env);
+	mem_free(kv);
+}
+
+static int kv_open_new(const char *dir, const struct kv_opts *opts, bool exists, struct stat *st,
+		       struct kv **ret_kv, struct err *err)
+{
+	size_t len = strlen(dir);
+	struct kv *kv;
+	int rc;
+
+	if (len + 16 > KV_PATH_MAX)
+		return err_set(err, E_LIMIT, "%.100s...: the path is longer than %d bytes", dir, KV_PATH_MAX - 16);
+	kv = mem_zalloc(sizeof(*kv) + len + 1);
+	if (!kv)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", dir);
+	memcpy(kv->dir, dir, len + 1);
+	kv->mode = opts->mode;
+	rc = exists ? kv_check_file(kv, opts, st, err) : 0;
+	if (rc < 0)
+		goto out;
+	rc = kv_env_open(kv, opts, err);
+	if (rc < 0)
+		goto out;
+	if (opts->mode == KV_WRITE || opts->mode == KV_BUILD)
+		rc = kv_give(kv, opts->group_gid, err);
+	if (rc < 0)
+		goto out;
+	rc = kv_open_dbs(kv, opts->dbs, err);
+	if (rc < 0)
+		goto out;
+	if (!exists) {
+		char path[KV_PATH_MAX];
+
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_DATA_FILE);
+		if (stat(path, st) < 0) {
+			rc = err_errno(err, errno, "%s", path);
+			goto out;
+		}
+	}
+	kv->dev = st->st_dev;
+	kv->ino = st->st_ino;
+	*ret_kv = kv;
+	kv = NULL;
+out:
+	kv_free(kv);
+	return rc;
+}
+
+int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, struct err *err)
+{
+	bool create = opts->mode == KV_WRITE || opts->mode == KV_BUILD;
+	char path[KV_PATH_MAX];
+	struct stat st;
+	struct kv *kv;
+	bool exists;
+	int rc = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_DATA_FILE);
+	(void)pthread_mutex_lock(&kv_mutex);
+	exists = stat(path, &st) == 0;
+	if (!exists && (errno != ENOENT || !create)) {
+		rc = err_errno(err, errno, "%s", path);
+		goto out;
+	}
+	kv = exists ? kv_find(&st) : NULL;
+	if (kv && opts->mode == KV_WRITE && kv->read_only) {
+		rc = err_set(err, E_PERMISSION, "%s: is open read-only in this process", dir);
+		goto out;
+	}
+	if (!kv) {
+		rc = kv_open_new(dir, opts, exists, &st, &kv, err);
+		if (rc < 0)
+			goto out;
+		kv->next = kv_list;
+		kv_list = kv;
+	}
+	kv->refs++;
+	*ret_kv = kv;
+out:
+	(void)pthread_mutex_unlock(&kv_mutex);
+	return rc;
+}
+
+void kv_close(struct kv *kv)
+{
+	if (!kv)
+		return;
+	(void)pthread_mutex_lock(&kv_mutex);
+	assert(kv->refs > 0);
+	if (--kv->refs == 0) {
+		assert(kv->txns == 0);
+		for (struct kv **at = &kv_list; *at; at = &(*at)->next) {
+			if (*at == kv) {
+				*at = kv->next;
+				break;
+			}
+		}
+		kv_free(kv);	/* under the lock: the next open of this file must see its locks gone */
+	}
+	(void)pthread_mutex_unlock(&kv_mutex);
+}
+
+size_t kv_used_bytes(struct kv *kv)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+
+	(void)mdb_env_info(kv->env, &info);
+	(void)mdb_env_stat(kv->env, &stat);
+	return (info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+void kv_reap_readers(struct kv *kv)
+{
+	int dead;
+
+	(void)mdb_reader_check(kv->env, &dead);
+}
+
+static int kv_remap(struct kv *kv, size_t bytes, struct err *err)
+{
+	int rc;
+
+	(void)pthread_mutex_lock(&kv_mutex);
+	if (kv->txns)
+		rc = err_set(err, E_BUSY, "%s: the map cannot change under %u transactions", kv->dir, kv->txns);
+	else
+		rc = mdb_env_set_mapsize(kv->env, bytes) ? err_set(err, E_LIMIT, "%s: map of %zu bytes refused",
+								   kv->dir, bytes) : 0;
+	(void)pthread_mutex_unlock(&kv_mutex);
+	return rc;
+}
+
+int kv_grow(struct kv *kv, struct err *err)
+{
+	MDB_envinfo info;
+
+	(void)mdb_env_info(kv->env, &info);
+	return kv_remap(kv, info.me_mapsize * 2, err);
+}
+
+/* ------------------------------------------------------------ transactions */
+
+static void kv_count_txn(struct kv *kv, int by)
+{
+	(void)pthread_mutex_lock(&kv_mutex);
+	kv->txns += (unsigned)by;
+	(void)pthread_mutex_unlock(&kv_mutex);
+}
+
+int kv_txn_begin(struct kv *kv, bool write, struct kv_txn **ret_txn, struct err *err)
+{
+	struct kv_txn *txn;
+	int rc;
+
+	if (write && kv->read_only)
+		return err_set(err, E_PERMISSION, "%s: may only be read", kv->dir);
+	txn = mem_zalloc(sizeof(*txn));
+	if (!txn)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", kv->dir);
+	txn->kv = kv;
+	txn->write = write;
+	rc = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
+	if (rc == MDB_MAP_RESIZED) {	/* another process made it larger */
+		int failed = kv_remap(kv, 0, err);
+
+		if (failed < 0) {
+			mem_free(txn);
+			return failed;
+		}
+		rc = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
+	}
+	if (rc) {
+		mem_free(txn);
+		return kv_fail(err, kv, rc, write ? "begin to write" : "begin to read");
+	}
+	kv_count_txn(kv, 1);
+	*ret_txn = txn;
+	return 0;
+}
+
+int kv_txn_commit(struct kv_txn *txn, struct err *err)
+{
+	struct kv *kv = txn->kv;
+	int rc = mdb_txn_commit(txn->txn);
+
+	mem_free(txn);
+	kv_count_txn(kv, -1);
+	return rc ? kv_fail(err, kv, rc, "commit") : 0;
+}
+
+void kv_txn_abort(struct kv_txn *txn)
+{
+	if (!txn)
+		return;
+	if (txn->txn)
+		mdb_txn_abort(txn->txn);
+	kv_count_txn(txn->kv, -1);
+	mem_free(txn);
+}
+
+int kv_txn_renew(struct kv_txn *txn, struct err *err)
+{
+	int rc;
+
+	assert(!txn->write);
+	mdb_txn_reset(txn->txn);
+	rc = mdb_txn_renew(txn->txn);
+	return rc ? kv_fail(err, txn->kv, rc, "renew") : 0;
+}
+
+/* ------------------------------------------------------------------ values */
+
+int kv_get(struct kv_txn *txn, unsigned db, struct view key, struct view *ret_value, struct err *err)
+{
+	MDB_val k = kv_val(key), v;
+	int rc;
+
+	assert(db < txn->kv->dbs && key.len && key.len <= KV_KEY_MAX);
+	rc = mdb_get(txn->txn, txn->kv->dbi[db], &k, &v);
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc)
+		return kv_fail(err, txn->kv, rc, "get");
+	*ret_value = kv_view(v);
+	return 1;
+}
+
+int kv_put(struct kv_txn *txn, unsigned db, enum kv_put how, struct view key, struct view value, struct err *err)
+{
+	unsigned flags = how == KV_PUT_NEW ? MDB_NOOVERWRITE : how == KV_PUT_APPEND ? MDB_APPEND : 0;
+	MDB_val k = kv_val(key), v = kv_val(value);
+	int rc;
+
+	assert(db < txn->kv->dbs && key.len && key.len <= KV_KEY_MAX);
+	rc = mdb_put(txn->txn, txn->kv->dbi[db], &k, &v, flags);
+	return rc ? kv_fail(err, txn->kv, rc, "put") : 0;
+}
+
+int kv_del(struct kv_txn *txn, unsigned db, struct view key, struct err *err)
+{
+	MDB_val k = kv_val(key);
+	int rc;
+
+	assert(db < txn->kv->dbs && key.len && key.len <= KV_KEY_MAX);
+	rc = mdb_del(txn->txn, txn->kv->dbi[db], &k, NULL);
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	return rc ? kv_fail(err, txn->kv, rc, "delete") : 1;
+}
+
+int kv_cursor_open(struct kv_txn *txn, unsigned db, struct kv_cursor **ret_cursor, struct err *err)
+{
+	struct kv_cursor *cursor = mem_zalloc(sizeof(*cursor));
+	int rc;
+
+	assert(db < txn->kv->dbs);
+	if (!cursor)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", txn->kv->dir);
+	cursor->txn = txn;
+	rc = mdb_cursor_open(txn->txn, txn->kv->dbi[db], &cursor->cursor);
+	if (rc) {
+		mem_free(cursor);
+		return kv_fail(err, txn->kv, rc, "open cursor");
+	}
+	*ret_cursor = cursor;
+	return 0;
+}
+
+void kv_cursor_close(struct kv_cursor *cursor)
+{
+	if (!cursor)
+		return;
+	mdb_cursor_close(cursor->cursor);
+	mem_free(cursor);
+}
+
+static int kv_cursor_op(struct kv_cursor *cursor, MDB_cursor_op op, struct view key, struct view *ret_key,
+			struct view *ret_value, struct err *err)
+{
+	MDB_val k = kv_val(key), v = { 0 };
+	int rc = mdb_cursor_get(cursor->cursor, &k, &v, op);
+
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc)
+		return kv_fail(err, cursor->txn->kv, rc, "read cursor");
+	*ret_key = kv_view(k);
+	*ret_value = kv_view(v);
+	return 1;
+}
+
+int kv_cursor_seek(struct kv_cursor *cursor, struct view key, struct view *ret_key, struct view *ret_value,
+		   struct err *err)
+{
+	assert(key.len && key.len <= KV_KEY_MAX);
+	return kv_cursor_op(cursor, MDB_SET_RANGE, key, ret_key, ret_value, err);
+}
+
+int kv_cursor_next(struct kv_cursor *cursor, struct view *ret_key, struct view *ret_value, struct err *err)
+{
+	return kv_cursor_op(cursor, MDB_NEXT, view_make(NULL, 0), ret_key, ret_value, err);
+}
+
+int kv_cursor_below(struct kv_cursor *cursor, struct view key, struct view *ret_key, struct view *ret_value,
+		    struct err *err)
+{
+	struct view at_key, at_value;
+	int rc = kv_cursor_seek(cursor, key, &at_key, &at_value, err);
+
+	if (rc < 0)
+		return rc;
+	return kv_cursor_op(cursor, rc ? MDB_PREV : MDB_LAST, view_make(NULL, 0), ret_key, ret_value, err);
+}
