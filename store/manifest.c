@@ -1,0 +1,146 @@
+#include "store/manifest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "store/codec.h"
+
+#define MANIFEST_BYTES_MAX (64u << 10)
+#define MANIFEST_VERSION 1
+
+int manifest_hash(const char *dir, const char *file, uint64_t *ret_hash, struct err *err)
+{
+	char path[STORE_PATH_MAX];
+	struct view bytes;
+	int rc = files_path(path, err, dir, file, NULL);
+
+	if (rc == 0)
+		rc = files_map(path, &bytes, err);
+	if (rc < 0)
+		return rc;
+	*ret_hash = codec_checksum(bytes);
+	files_unmap(bytes);
+	return 0;
+}
+
+int manifest_write(const char *dir, const struct part_entry *entry, const struct manifest_hashes *hashes,
+		   struct err *err)
+{
+	char path[STORE_PATH_MAX];
+	struct wr wr;
+	int rc;
+
+	wr_init(&wr, MANIFEST_BYTES_MAX);
+	wr_printf(&wr, "tapedeck-partition %d\n", MANIFEST_VERSION);
+	wr_printf(&wr, "hour %" PRIu64 "\n", entry->hour);
+	wr_printf(&wr, "generation %" PRIu32 "\n", entry->gen);
+	for (int t = 1; t <= TABLE_MAX; t++) {
+		const struct part_table *table = &entry->tables[t];
+
+		wr_printf(&wr, "table %s %d %" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+			  table_get((enum table_id)t)->name, t, table->rows, table->groups, table->start_min,
+			  table->start_max, table->end_max);
+	}
+	wr_printf(&wr, "packet-plain-bytes %" PRIu64 "\n", entry->packet_plain_bytes);
+	wr_printf(&wr, "file " KV_DATA_FILE " %" PRIu64 " %016" PRIx64 "\n", entry->data_bytes, hashes->data);
+	if (entry->packet_bytes)
+		wr_printf(&wr, "file " PART_SEG_FILE " %" PRIu64 " %016" PRIx64 "\n", entry->packet_bytes,
+			  hashes->packets);
+	wr_printf(&wr, "end %016" PRIx64 "\n", wr.bad ? 0 : codec_checksum(wr_view(&wr)));
+	rc = wr.bad ? err_set(err, E_NO_MEMORY, "%s: manifest: out of memory", dir) : 0;
+	if (rc == 0)
+		rc = files_path(path, err, dir, PART_MANIFEST_FILE, NULL);
+	if (rc == 0)
+		rc = files_replace(path, wr_view(&wr), err);
+	wr_release(&wr);
+	return rc;
+}
+
+/* One line: 1 known, 0 not ours (a newer minor version), E_CORRUPT. */
+static int read_line(const char *line, struct part_entry *entry, struct manifest_hashes *hashes)
+{
+	struct part_table table;
+	char name[32];
+	uint64_t bytes, hash;
+	int version, t;
+
+	if (sscanf(line, "tapedeck-partition %d", &version) == 1)
+		return version == MANIFEST_VERSION ? 1 : E_UNSUPPORTED;
+	if (sscanf(line, "hour %" SCNu64, &entry->hour) == 1 || sscanf(line, "generation %" SCNu32, &entry->gen) == 1 ||
+	    sscanf(line, "packet-plain-bytes %" SCNu64, &entry->packet_plain_bytes) == 1)
+		return 1;
+	if (sscanf(line, "table %31s %d %" SCNu64 " %" SCNu32 " %" SCNu64 " %" SCNu64 " %" SCNu64, name, &t,
+		   &table.rows, &table.groups, &table.start_min, &table.start_max, &table.end_max) == 7) {
+		if (t < 1 || t > TABLE_MAX)
+			return 0;
+		entry->tables[t] = table;
+		return 1;
+	}
+	if (sscanf(line, "file %31s %" SCNu64 " %" SCNx64, name, &bytes, &hash) == 3) {
+		if (strcmp(name, KV_DATA_FILE) == 0) {
+			entry->data_bytes = bytes;
+			hashes->data = hash;
+		} else if (strcmp(name, PART_SEG_FILE) == 0) {
+			entry->packet_bytes = bytes;
+			hashes->packets = hash;
+		}
+		return 1;
+	}
+	return 0;
+}
+
+static int parse(char *text, size_t len, struct part_entry *entry, struct manifest_hashes *hashes)
+{
+	char *end = memmem(text, len, "\nend ", 5);
+	int rc = 0;
+
+	if (!end || memchr(text, '\0', len) ||
+	    strtoull(end + 5, NULL, 16) != codec_checksum(view_make(text, (size_t)(end + 1 - text))))
+		return E_CORRUPT;
+	*end = '\0';
+	for (char *line = text, *next; line && rc >= 0; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		rc = read_line(line, entry, hashes);
+		if (line == text && rc != 1)
+			return rc < 0 ? rc : E_CORRUPT;
+	}
+	return rc < 0 ? rc : 0;
+}
+
+int manifest_read(const char *dir, struct part_entry *ret_entry, struct manifest_hashes *ret_hashes,
+		  struct err *err)
+{
+	struct manifest_hashes hashes = { 0 };
+	struct part_entry entry;
+	char path[STORE_PATH_MAX];
+	uint8_t *text = NULL;
+	uint64_t bytes;
+	size_t len;
+	int rc;
+
+	part_entry_init(&entry, 0, 0, 0);
+	entry.state = PART_SEALED;
+	rc = files_path(path, err, dir, PART_MANIFEST_FILE, NULL);
+	if (rc == 0)
+		rc = files_load(path, MANIFEST_BYTES_MAX, &text, &len, err);
+	if (rc < 0)
+		return rc;
+	rc = parse((char *)text, len, &entry, &hashes);
+	mem_free(text);
+	if (rc < 0)
+		return err_set(err, rc, "%s: %s", path, rc == E_CORRUPT ? "its own checksum is wrong" : err_text(rc));
+	rc = files_path(path, err, dir, PART_SEG_FILE, NULL);
+	if (rc == 0)
+		rc = files_size(path, &bytes, err);
+	if (rc < 0)
+		return rc;
+	entry.has_packets = rc == 1 || entry.packet_bytes == 0;
+	*ret_entry = entry;
+	if (ret_hashes)
+		*ret_hashes = hashes;
+	return 0;
+}

@@ -1,0 +1,178 @@
+#include "store/packet_table.h"
+
+#include <stdlib.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+void block_entry_write(const struct block_entry *entry, const uint64_t *flows, size_t flow_count, struct wr *wr)
+{
+	uint64_t last = 0;
+
+	wr_u64le(wr, entry->offset);
+	wr_u32le(wr, entry->stored_bytes);
+	wr_u32le(wr, entry->count);
+	wr_u64le(wr, entry->plain_bytes);
+	wr_u64le(wr, entry->source);
+	wr_u64le(wr, entry->time_min);
+	wr_u64le(wr, entry->time_max);
+	wr_u64le(wr, entry->number_min);
+	wr_u64le(wr, entry->number_max);
+	wr_u32le(wr, entry->window);
+	wr_varint(wr, flow_count);
+	for (size_t i = 0; i < flow_count; i++) {
+		wr_varint(wr, flows[i] - last);
+		last = flows[i];
+	}
+}
+
+int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *ret_entry, struct err *err)
+{
+	struct rd rd = rd_make(bytes);
+	struct block_entry entry = { .offset = rd_u64le(&rd) };
+
+	entry.stored_bytes = rd_u32le(&rd);
+	entry.count = rd_u32le(&rd);
+	entry.plain_bytes = rd_u64le(&rd);
+	entry.source = rd_u64le(&rd);
+	entry.time_min = rd_u64le(&rd);
+	entry.time_max = rd_u64le(&rd);
+	entry.number_min = rd_u64le(&rd);
+	entry.number_max = rd_u64le(&rd);
+	entry.window = rd_u32le(&rd);
+	if (rd.bad)
+		return err_set(err, E_CORRUPT, "block table: an entry of %zu bytes", bytes.len);
+	if (entry.offset > log_bytes || entry.stored_bytes > log_bytes - entry.offset)
+		return err_set(err, E_CORRUPT, "block table: bytes %llu..+%u lie beyond the packet log's %llu",
+			       (unsigned long long)entry.offset, entry.stored_bytes, (unsigned long long)log_bytes);
+	entry.flows = rd_rest(&rd);
+	*ret_entry = entry;
+	return 0;
+}
+
+int block_entry_has_flow(const struct block_entry *entry, const uint64_t *flows, size_t flow_count,
+			 struct err *err)
+{
+	struct rd rd = rd_make(entry->flows);
+	uint64_t left = rd_varint(&rd), id = 0;
+	size_t at = 0;
+
+	while (left-- && at < flow_count) {
+		id += rd_varint(&rd);
+		if (rd.bad)
+			return err_set(err, E_CORRUPT, "block table: flow ids cut short at %zu bytes",
+				       entry->flows.len);
+		while (at < flow_count && flows[at] < id)
+			at++;
+		if (at < flow_count && flows[at] == id)
+			return 1;
+	}
+	return 0;
+}
+
+static int cmp_u64(const void *a, const void *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return x < y ? -1 : x > y;
+}
+
+/* The distinct ids first, by hashing: sorting thousands of repeats for a dozen flows is what this saves. */
+static size_t distinct_flows(const struct packet_block *block, uint64_t *slots, size_t mask)
+{
+	size_t count = 0;
+	uint64_t last = 0;
+	bool first = true;
+
+	for (uint32_t i = 0; i < block->count; i++) {
+		uint64_t id = block->recs[i].flow_id;
+		size_t at;
+
+		if (!first && id == last)
+			continue;
+		first = false;
+		last = id;
+		if (id == 0)
+			continue;	/* no flow: nobody asks for it by id */
+		for (at = hash_u64(id) & mask; slots[at] && slots[at] != id; at = (at + 1) & mask)
+			;
+		count += slots[at] == 0;
+		slots[at] = id;
+	}
+	return count;
+}
+
+int block_entry_make(const struct packet_block *block, struct block_entry *ret_entry, uint64_t **ret_flows,
+		     size_t *ret_flow_count)
+{
+	size_t cap = 16, count = 0, want;
+	uint64_t *slots;
+
+	while (cap < 2 * (size_t)block->count)
+		cap *= 2;
+	slots = mem_array(cap, sizeof(*slots));
+	if (!slots)
+		return E_NO_MEMORY;
+	want = distinct_flows(block, slots, cap - 1);
+	for (size_t i = 0; i < cap && count < want; i++)
+		if (slots[i])
+			slots[count++] = slots[i];
+	qsort(slots, count, sizeof(*slots), cmp_u64);
+	*ret_entry = (struct block_entry){
+		.count = block->count,
+		.plain_bytes = block->bytes.len,
+		.source = block->source,
+		.time_min = block->time_min,
+		.time_max = block->time_max,
+		.number_min = block->number_min,
+		.number_max = block->number_max,
+	};
+	*ret_flows = slots;
+	*ret_flow_count = count;
+	return 0;
+}
+
+void flow_table_write(const struct flow_slot *slots, size_t count, struct wr *wr)
+{
+	for (size_t i = 0; i < count; i++) {
+		wr_u64le(wr, slots[i].flow_id);
+		wr_u32le(wr, slots[i].block);
+		wr_u32le(wr, slots[i].blocks);
+	}
+}
+
+int flow_table_check(struct view table, size_t *ret_count, struct err *err)
+{
+	if (table.len % FLOW_SLOT_BYTES)
+		return err_set(err, E_CORRUPT, "flow table: %zu bytes are no multiple of %u", table.len,
+			       FLOW_SLOT_BYTES);
+	*ret_count = table.len / FLOW_SLOT_BYTES;
+	return 0;
+}
+
+struct flow_slot flow_table_at(struct view table, size_t index)
+{
+	struct rd rd = rd_make(view_sub(table, index * FLOW_SLOT_BYTES, FLOW_SLOT_BYTES));
+	struct flow_slot slot = { .flow_id = rd_u64le(&rd) };
+
+	slot.block = rd_u32le(&rd);
+	slot.blocks = rd_u32le(&rd);
+	return slot;
+}
+
+size_t flow_table_seek(struct view table, size_t count, uint64_t flow_id)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (flow_table_at(table, mid).flow_id < flow_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}

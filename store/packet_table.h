@@ -1,0 +1,51 @@
+/*
+ * The block table of a packet log: one entry a block, and (sealed) one flow
+ * table a window, so that a flow's blocks are found without reading others.
+ * FORMAT.md, "Hot partition" and "Sealed partition".
+ */
+#ifndef STORE_PACKET_TABLE_H
+#define STORE_PACKET_TABLE_H
+
+#include "base/rd.h"
+#include "base/wr.h"
+#include "store/packet_block.h"
+
+struct block_entry {
+	uint64_t offset;		/* in packets.log or packets.seg */
+	uint32_t stored_bytes;
+	uint32_t count;			/* packets */
+	uint64_t plain_bytes;		/* of their frames */
+	uint64_t source;
+	uint64_t time_min, time_max;	/* both inclusive */
+	uint64_t number_min, number_max;
+	uint32_t window;		/* sealed; 0 in a hot one */
+	struct view flows;		/* hot: its flow ids, see block_entry_has_flow. Borrowed */
+};
+
+/* flows: sorted ids, written delta-coded; none in a sealed partition. */
+void block_entry_write(const struct block_entry *entry, const uint64_t *flows, size_t flow_count, struct wr *wr);
+/* Checks that the block lies within a log of log_bytes. */
+int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *ret_entry, struct err *err);
+/* 1 when the block has a packet of one of the sorted flows, 0, or E_CORRUPT. */
+int block_entry_has_flow(const struct block_entry *entry, const uint64_t *flows, size_t flow_count,
+			 struct err *err);
+/* Fill entry from a block, and *ret_flows (mem_alloc'ed, sorted, each once). E_NO_MEMORY. */
+int block_entry_make(const struct packet_block *block, struct block_entry *ret_entry, uint64_t **ret_flows,
+		     size_t *ret_flow_count);
+
+/* ---- flow table of a window ---- */
+struct flow_slot {
+	uint64_t flow_id;
+	uint32_t block;		/* first one */
+	uint32_t blocks;	/* that many in a row hold the flow */
+};
+#define FLOW_SLOT_BYTES 16u
+/* slots: sorted by flow_id. */
+void flow_table_write(const struct flow_slot *slots, size_t count, struct wr *wr);
+/* Number of slots; E_CORRUPT. */
+int flow_table_check(struct view table, size_t *ret_count, struct err *err);
+struct flow_slot flow_table_at(struct view table, size_t index);
+/* Index of the first slot with an id >= flow_id; count when there is none. */
+size_t flow_table_seek(struct view table, size_t count, uint64_t flow_id);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * What hot and sealed partitions have in common: their databases, keys, the
+ * entry that the catalog keeps of each, and the opened partition that views share.
+ * FORMAT.md, "Hot partition" and "Sealed partition".
+ */
+#ifndef STORE_PART_H
+#define STORE_PART_H
+
+#include "base/rd.h"
+#include "base/wr.h"
+#include "store/files.h"
+#include "store/kv.h"
+#include "store/store.h"
+
+/* Databases of data.mdb, hot and sealed alike (INV, FLT, FLOW stay empty in a hot one). */
+enum part_db { PART_META, PART_RG, PART_ZONE, PART_PKB, PART_INV, PART_FLT, PART_FLOW };
+extern const char *const part_dbs[];
+
+enum part_state { PART_HOT = 1, PART_SEALED = 2 };	/* stored */
+
+#define PART_LOG_FILE "packets.log"
+#define PART_SEG_FILE "packets.seg"
+#define PART_MANIFEST_FILE "MANIFEST"
+#define PART_MAP_BYTES (64ull << 30)
+
+struct part_table {		/* of TABLE_PACKETS: packets, blocks, capture times */
+	uint64_t rows;
+	uint32_t groups;
+	uint64_t start_min;	/* UINT64_MAX while rows is 0 */
+	uint64_t start_max;
+	uint64_t end_max;
+};
+
+struct part_entry {
+	uint64_t hour;
+	uint32_t gen;
+	uint64_t serial;	/* tells partitions apart that had the same hour and gen one after another */
+	uint8_t state;
+	bool has_packets;
+	struct part_table tables[TABLE_MAX + 1];
+	uint64_t data_bytes;		/* sealed: exact size of data.mdb */
+	uint64_t packet_bytes;		/* committed length of packets.log, or size of packets.seg */
+	uint64_t packet_plain_bytes;
+};
+
+void part_entry_init(struct part_entry *entry, uint64_t hour, uint32_t gen, uint64_t serial);
+/* Count rows that begin in [start_min, start_max] and end by end_max. */
+void part_entry_count(struct part_entry *entry, enum table_id table, uint64_t rows, uint64_t start_min,
+		      uint64_t start_max, uint64_t end_max);
+void part_entry_write(const struct part_entry *entry, struct wr *wr);
+int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err *err);
+uint64_t part_entry_start_min(const struct part_entry *entry);	/* over all tables; UINT64_MAX: empty */
+uint64_t part_entry_end_max(const struct part_entry *entry);
+bool part_entry_overlaps(const struct part_entry *entry, uint64_t from_ns, uint64_t to_ns);
+void part_entry_info(const struct part_entry *entry, bool pinned, struct store_part_info *ret_info);
+static inline int part_entry_cmp(const struct part_entry *a, const struct part_entry *b)
+{
+	if (a->hour != b->hour)
+		return a->hour < b->hour ? -1 : 1;
+	return a->gen == b->gen ? 0 : a->gen < b->gen ? -1 : 1;
+}
+
+/* Keys, big-endian. Views into the struct. */
+struct part_key {
+	uint8_t at[8];
+	size_t len;
+};
+static inline struct view part_key_view(const struct part_key *key)
+{
+	return view_make(key->at, key->len);
+}
+struct part_key part_key_rg(enum table_id table, uint32_t group);	/* RG, ZONE */
+struct part_key part_key_u32(uint32_t number);				/* PKB: block; FLOW: window */
+
+void rg_zone_write(const struct rg_zone *zone, struct wr *wr);
+int rg_zone_read(struct view bytes, struct rg_zone *ret_zone, struct err *err);
+
+/* An opened partition: what it takes to read it. Shared by views, counted by struct store. */
+struct part {
+	struct part_entry entry;	/* as of opening; a hot one grows behind it */
+	struct kv *kv;
+	char path[STORE_PATH_MAX];	/* its directory */
+};
+/* E_NOT_FOUND when it went away meanwhile. */
+int part_open(const char *dir, const struct part_entry *entry, struct part **ret_part, struct err *err);
+void part_close(struct part *part);	/* takes NULL */
+/* Size of table as seen by txn; reads the entry that the last hot commit left. */
+int part_entry_get(struct kv_txn *txn, struct part_entry *ret_entry, struct err *err);
+
+#endif
