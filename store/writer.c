@@ -1,0 +1,507 @@
+#include "store/writer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#define HOT_OPEN_DEFAULT 8
+#define EVENT_ID_FIRST 0x600000u	/* counters of the store's own events: away from the recorder's */
+
+/* --------------------------------------------------------------- the lock */
+
+static void say_busy(int fd, const char *dir, struct err *err)
+{
+	char name[128] = "";
+	ssize_t got = pread(fd, name, sizeof(name) - 1, 0);
+
+	name[got > 0 ? got : 0] = '\0';
+	name[strcspn(name, "\n")] = '\0';
+	(void)err_set(err, E_BUSY, "%s: is being written by %s", dir, *name ? name : "another process");
+}
+
+/* A lock of the open file, not of the process: two writers in one process exclude each other as well. */
+static int take_lock(struct store_writer *writer, const char *name, struct err *err)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char path[STORE_PATH_MAX], text[128];
+	int rc = files_path(path, err, writer->dir, "writer.lock", NULL);
+
+	if (rc < 0)
+		return rc;
+	writer->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (writer->lock_fd < 0)
+		return err_errno(err, errno, "%s", path);
+	if (fcntl(writer->lock_fd, F_OFD_SETLK, &lock) < 0) {
+		if (errno != EAGAIN && errno != EACCES)
+			return err_errno(err, errno, "%s: lock", path);
+		say_busy(writer->lock_fd, writer->dir, err);
+		return E_BUSY;
+	}
+	if (writer->group_gid >= 0)
+		(void)fchown(writer->lock_fd, (uid_t)-1, (gid_t)writer->group_gid);
+	if (name)
+		(void)snprintf(text, sizeof(text), "%s\n", name);
+	else
+		(void)snprintf(text, sizeof(text), "pid %ld\n", (long)getpid());
+	if (ftruncate(writer->lock_fd, 0) < 0)
+		return err_errno(err, errno, "%s", path);
+	return files_write_at(writer->lock_fd, view_str(text), 0, path, err);
+}
+
+/* --------------------------------------------------------------- partitions */
+
+int writer_add_hot(struct store_writer *writer, struct hot *hot, struct err *err)
+{
+	if (mem_grow((void **)&writer->hots, &writer->hots_cap, writer->hots_count, sizeof(hot)) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	writer->hots[writer->hots_count++] = hot;
+	return 0;
+}
+
+static void lose(struct store_writer *writer, struct hot *hot)
+{
+	log_debug("pending rows discarded part=%s", hot->path);
+	hot_discard(hot, &writer->lost);
+}
+
+/* All three steps for one partition; what fails is discarded, so that memory stays bounded on a full disk. */
+static int commit_hot(struct store_writer *writer, struct hot *hot, struct err *err)
+{
+	int rc = hot_encode(hot, err);
+
+	if (rc == 0)
+		rc = hot_sync(hot, err);
+	if (rc == 0)
+		rc = hot_commit(hot, err);
+	if (rc < 0)
+		lose(writer, hot);
+	return rc;
+}
+
+/* Close the least recently written partitions until another one may open. */
+static int make_room(struct store_writer *writer, struct err *err)
+{
+	for (;;) {
+		struct hot *oldest = NULL;
+		size_t open = 0;
+		int rc;
+
+		for (size_t i = 0; i < writer->hots_count; i++) {
+			struct hot *hot = writer->hots[i];
+
+			if (!hot_is_open(hot))
+				continue;
+			open++;
+			if (!oldest || hot->written_ns < oldest->written_ns)
+				oldest = hot;
+		}
+		if (open < writer->hot_max)
+			return 0;
+		rc = commit_hot(writer, oldest, err);
+		if (rc < 0)
+			return rc;
+		hot_close(oldest);
+	}
+}
+
+/* A generation that neither the catalog, nor this writer, nor a directory has. */
+static int next_gen(struct store_writer *writer, uint64_t hour, uint32_t *ret_gen, struct err *err)
+{
+	char path[STORE_PATH_MAX], name[PART_NAME_LEN];
+	struct kv_txn *txn = NULL;
+	uint64_t bytes;
+	uint32_t gen;
+	int rc = kv_txn_begin(writer->catalog, false, &txn, err);
+
+	if (rc < 0)
+		return rc;
+	rc = catalog_part_next_gen(txn, hour, &gen, err);
+	kv_txn_abort(txn);
+	for (size_t i = 0; i < writer->hots_count && rc == 0; i++)
+		if (writer->hots[i]->entry.hour == hour && writer->hots[i]->entry.gen >= gen)
+			gen = writer->hots[i]->entry.gen + 1;
+	for (; rc == 0; gen++) {
+		part_name(hour, gen, name);
+		rc = files_path(path, err, writer->dir, "hot", name);
+		if (rc == 0)
+			rc = files_size(path, &bytes, err);
+		if (rc != 1)
+			break;
+		rc = 0;
+	}
+	if (rc == 0)
+		*ret_gen = gen;
+	return rc;
+}
+
+/* The partition that takes rows of this hour, open. */
+static int hot_for(struct store_writer *writer, uint64_t hour, struct hot **ret_hot, struct err *err)
+{
+	struct hot_opts opts = { .dir = writer->dir, .hour = hour, .map_bytes = writer->map_bytes,
+				 .group_gid = writer->group_gid };
+	struct hot *hot = NULL;
+	int rc;
+
+	for (size_t i = 0; i < writer->hots_count && !hot; i++)
+		if (writer->hots[i]->entry.hour == hour)
+			hot = writer->hots[i];
+	if (hot && hot_is_open(hot))
+		goto found;
+	rc = make_room(writer, err);
+	if (rc < 0)
+		return rc;
+	if (hot) {
+		rc = hot_open(hot, err);
+		if (rc < 0)
+			return rc;
+		goto found;
+	}
+	rc = next_gen(writer, hour, &opts.gen, err);
+	if (rc < 0)
+		return rc;
+	opts.serial = writer->serial++;
+	rc = hot_new(&opts, &hot, err);
+	if (rc == 0)
+		rc = writer_add_hot(writer, hot, err);
+	if (rc < 0) {
+		hot_free(hot);
+		return rc;
+	}
+found:
+	hot->written_ns = clock_mono_ns();
+	writer->last = hot;
+	*ret_hot = hot;
+	return 0;
+}
+
+/* ------------------------------------------------------------ open and close */
+
+static int make_dirs(struct store_writer *writer, struct err *err)
+{
+	static const char *const names[] = { NULL, "catalog", "hot", "parts", "snap", "trash", "tmp" };
+	char path[STORE_PATH_MAX];
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && rc == 0; i++) {
+		rc = files_path(path, err, writer->dir, names[i], NULL);
+		if (rc == 0)
+			rc = files_mkdir(path, writer->group_gid, err);
+	}
+	return rc == 0 ? files_sync_dir(writer->dir, err) : rc;
+}
+
+/* The stretch between the last commit of a writer that did not close and now. */
+static int note_crash(struct store_writer *writer, struct err *err)
+{
+	struct catalog_progress progress;
+	struct store_gap gap = { .to_ns = clock_now_ns(), .reason = "crash" };
+	struct kv_txn *txn = NULL;
+	int rc = kv_txn_begin(writer->catalog, false, &txn, err);
+
+	if (rc < 0)
+		return rc;
+	rc = catalog_progress_get(txn, &progress, err);
+	kv_txn_abort(txn);
+	if (rc < 0)
+		return rc;
+	writer->newest_ns = progress.newest_ns > writer->newest_ns ? progress.newest_ns : writer->newest_ns;
+	gap.from_ns = progress.last_commit_ns;
+	if (progress.clean || gap.from_ns == 0 || gap.from_ns >= gap.to_ns)
+		return 0;
+	return store_write_gap(writer, &gap, err);
+}
+
+static void writer_free(struct store_writer *writer)
+{
+	for (size_t i = 0; i < writer->hots_count; i++)
+		hot_free(writer->hots[i]);
+	for (size_t i = 0; i < writer->statuses_count; i++)
+		wr_release(&writer->statuses[i].text);
+	mem_free(writer->hots);
+	mem_free(writer->gaps);
+	mem_free(writer->statuses);
+	kv_close(writer->catalog);
+	if (writer->lock_fd >= 0)
+		(void)close(writer->lock_fd);	/* last: whoever takes the lock finds all of it closed */
+	mem_free(writer);
+}
+
+int store_writer_open(const char *dir, const struct store_writer_opts *opts,
+		      struct store_writer **ret_writer, struct err *err)
+{
+	struct store_writer *writer = mem_zalloc(sizeof(*writer));
+	int rc;
+
+	if (!writer)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", dir);
+	writer->lock_fd = -1;
+	writer->hot_max = opts->hot_partitions_max ? opts->hot_partitions_max : HOT_OPEN_DEFAULT;
+	writer->map_bytes = opts->map_bytes ? opts->map_bytes : PART_MAP_BYTES;
+	writer->zstd_level = opts->zstd_level ? opts->zstd_level : 3;
+	writer->group_gid = opts->group_gid;
+	writer->serial = clock_now_ns();
+	writer->event_count = EVENT_ID_FIRST;
+	rc = files_path(writer->dir, err, dir, NULL, NULL);
+	if (rc == 0)
+		rc = files_mkdir(dir, writer->group_gid, err);
+	if (rc == 0)
+		rc = take_lock(writer, opts->name, err);
+	if (rc == 0)
+		rc = make_dirs(writer, err);
+	if (rc == 0)
+		rc = catalog_open(dir, true, writer->group_gid, &writer->catalog, err);
+	if (rc < 0)
+		goto out;
+	kv_reap_readers(writer->catalog);
+	rc = recover_store(writer, err);
+	if (rc == 0)
+		rc = note_crash(writer, err);
+	if (rc == 0)
+		rc = store_commit(writer, err);
+out:
+	if (rc < 0) {
+		writer_free(writer);
+		return rc;
+	}
+	*ret_writer = writer;
+	return 0;
+}
+
+/* --------------------------------------------------------------------- rows */
+
+static uint64_t row_start(const struct table *table, const void *row)
+{
+	uint64_t start_ns;
+
+	memcpy(&start_ns, (const uint8_t *)row + table->cols[table->start_ord].offset, sizeof(start_ns));
+	return start_ns;
+}
+
+int store_write_rows(struct store_writer *writer, enum table_id table_id, const void *rows, size_t count,
+		     struct err *err)
+{
+	const struct table *table = table_get(table_id);
+	const uint8_t *row = rows;
+	int rc = 0;
+
+	assert(table && table_id != TABLE_PACKETS);
+	for (size_t i = 0; i < count && rc == 0; i++, row += table->row_bytes) {
+		uint64_t hour = row_start(table, row) / NS_PER_HOUR;
+		struct hot *hot = writer->last;
+
+		if (!hot || hot->entry.hour != hour || !hot_is_open(hot))
+			rc = hot_for(writer, hour, &hot, err);
+		if (rc == 0)
+			rc = hot_add_row(hot, table, row, err);
+	}
+	if (writer->last)
+		writer->last->written_ns = clock_mono_ns();
+	return rc;
+}
+
+int store_write_packets(struct store_writer *writer, const struct packet_block *block, struct err *err)
+{
+	struct hot *hot;
+	int rc;
+
+	if (block->count == 0)
+		return 0;
+	rc = hot_for(writer, block->hour, &hot, err);
+	return rc < 0 ? rc : hot_add_packets(hot, block, err);
+}
+
+int store_write_gap(struct store_writer *writer, const struct store_gap *gap, struct err *err)
+{
+	struct event_row row = { 0 };
+	char text[160];
+
+	if (gap->to_ns <= gap->from_ns)
+		return err_set(err, E_RANGE, "a gap ends after it begins");
+	if (mem_grow((void **)&writer->gaps, &writer->gaps_cap, writer->gaps_count, sizeof(*gap)) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	writer->gaps[writer->gaps_count] = *gap;
+	writer->gaps[writer->gaps_count].reason[sizeof(gap->reason) - 1] = '\0';
+	ROW_SET(EVENT_ROW, &row, id, schema_id(gap->from_ns, writer->event_count++));
+	ROW_SET(EVENT_ROW, &row, start_ns, gap->from_ns);
+	ROW_SET(EVENT_ROW, &row, end_ns, gap->to_ns);
+	ROW_SET(EVENT_ROW, &row, kind, EVENT_gap);
+	ROW_SET(EVENT_ROW, &row, reason, view_str(writer->gaps[writer->gaps_count].reason));
+	ROW_SET(EVENT_ROW, &row, value, gap->packets);
+	ROW_SET(EVENT_ROW, &row, source, gap->source);
+	if (gap->packets || gap->bytes) {
+		(void)snprintf(text, sizeof(text), "%llu packets, %llu bytes not recorded",
+			       (unsigned long long)gap->packets, (unsigned long long)gap->bytes);
+		ROW_SET(EVENT_ROW, &row, text, view_str(text));
+	}
+	writer->gaps_count++;
+	return store_write_rows(writer, TABLE_EVENTS, &row, 1, err);
+}
+
+int store_write_status(struct store_writer *writer, const char *name, struct view text, struct err *err)
+{
+	struct writer_status *status = NULL;
+
+	if (!*name || strlen(name) >= CATALOG_STATUS_NAME_MAX || text.len > CATALOG_STATUS_BYTES_MAX)
+		return err_set(err, E_LIMIT, "status %.80s: a name of 1 to %d characters and at most %u bytes", name,
+			       CATALOG_STATUS_NAME_MAX - 1, CATALOG_STATUS_BYTES_MAX);
+	for (size_t i = 0; i < writer->statuses_count && !status; i++)
+		if (strcmp(writer->statuses[i].name, name) == 0)
+			status = &writer->statuses[i];
+	if (!status) {
+		if (mem_grow((void **)&writer->statuses, &writer->statuses_cap, writer->statuses_count,
+			     sizeof(*status)) < 0)
+			return err_set(err, E_NO_MEMORY, "out of memory");
+		status = &writer->statuses[writer->statuses_count++];
+		(void)snprintf(status->name, sizeof(status->name), "%s", name);
+		wr_init(&status->text, 0);
+	}
+	wr_reset(&status->text);
+	wr_bytes(&status->text, text);
+	return status->text.bad ? err_set(err, E_NO_MEMORY, "out of memory") : 0;
+}
+
+size_t store_pending_bytes(const struct store_writer *writer)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < writer->hots_count; i++)
+		if (hot_is_open(writer->hots[i]))
+			bytes += hot_pending_bytes(writer->hots[i]);
+	return bytes;
+}
+
+/* ------------------------------------------------------------------- commit */
+
+static int commit_hots(struct store_writer *writer, struct err *err)
+{
+	int first = 0;
+
+	/* Encode and sync all before the first transaction: flushes of several logs overlap in the device. */
+	for (size_t i = 0; i < writer->hots_count; i++) {
+		struct hot *hot = writer->hots[i];
+		int rc;
+
+		if (!hot_is_open(hot) || !hot_pending(hot))
+			continue;
+		rc = hot_encode(hot, err);
+		if (rc == 0)
+			rc = hot_sync(hot, err);
+		if (rc < 0) {
+			lose(writer, hot);
+			first = first ? first : rc;
+		}
+	}
+	for (size_t i = 0; i < writer->hots_count; i++) {
+		struct hot *hot = writer->hots[i];
+		int rc;
+
+		if (!hot_is_open(hot) || !hot_pending(hot))
+			continue;
+		rc = hot_commit(hot, err);
+		if (rc < 0) {
+			lose(writer, hot);
+			first = first ? first : rc;
+		}
+	}
+	return first;
+}
+
+static int put_catalog(struct store_writer *writer, struct kv_txn *txn, bool clean, struct err *err)
+{
+	struct catalog_progress progress = { .clean = clean, .last_commit_ns = clock_now_ns() };
+	int rc = 0;
+
+	for (size_t i = 0; i < writer->hots_count && rc == 0; i++) {
+		const struct hot *hot = writer->hots[i];
+
+		if (part_entry_end_max(&hot->entry) > writer->newest_ns)
+			writer->newest_ns = part_entry_end_max(&hot->entry);
+		if (hot->entry_dirty)
+			rc = catalog_part_put(txn, &hot->entry, err);
+	}
+	for (size_t i = 0; i < writer->gaps_count && rc == 0; i++)
+		rc = catalog_gap_add(txn, &writer->gaps[i], err);
+	for (size_t i = 0; i < writer->statuses_count && rc == 0; i++)
+		rc = catalog_status_put(txn, writer->statuses[i].name, wr_view(&writer->statuses[i].text), err);
+	if (rc == 0 && writer->notes_last_key)
+		rc = catalog_notes_drop(txn, writer->notes_last_key, err);
+	progress.newest_ns = writer->newest_ns;
+	return rc == 0 ? catalog_progress_put(txn, &progress, err) : rc;
+}
+
+static int commit_catalog(struct store_writer *writer, bool clean, struct err *err)
+{
+	struct kv_txn *txn = NULL;
+	int rc = kv_txn_begin(writer->catalog, true, &txn, err);
+
+	if (rc < 0)
+		return rc;
+	rc = put_catalog(writer, txn, clean, err);
+	if (rc < 0) {
+		kv_txn_abort(txn);
+		return rc;
+	}
+	rc = kv_txn_commit(txn, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < writer->hots_count; i++)
+		writer->hots[i]->entry_dirty = false;
+	for (size_t i = 0; i < writer->statuses_count; i++)
+		wr_release(&writer->statuses[i].text);
+	writer->gaps_count = 0;
+	writer->statuses_count = 0;
+	writer->notes_last_key = 0;
+	return 0;
+}
+
+/* What failed commits lost becomes a gap as soon as one succeeds again. */
+static int note_lost(struct store_writer *writer, struct err *err)
+{
+	struct store_gap gap = writer->lost;
+
+	if (gap.to_ns == 0)
+		return 0;
+	writer->lost = (struct store_gap){ 0 };
+	(void)snprintf(gap.reason, sizeof(gap.reason), "write_failed");
+	return store_write_gap(writer, &gap, err);
+}
+
+static int commit(struct store_writer *writer, bool clean, struct err *err)
+{
+	int rc = commit_hots(writer, err);
+	int rc_catalog = commit_catalog(writer, clean, err);
+
+	if (rc == 0)
+		rc = rc_catalog;
+	return rc == 0 ? note_lost(writer, err) : rc;
+}
+
+int store_commit(struct store_writer *writer, struct err *err)
+{
+	return commit(writer, false, err);
+}
+
+int store_writer_close(struct store_writer *writer, bool seal, struct err *err)
+{
+	int rc = store_commit(writer, err);
+
+	(void)seal;
+	if (rc == 0)
+		rc = commit(writer, true, err);	/* also the gap that the first one may have found */
+	writer_free(writer);
+	return rc;
+}
+
+int store_tick(struct store_writer *writer, uint64_t now_ns, struct err *err)
+{
+	(void)writer;
+	(void)now_ns;
+	(void)err;
+	return 0;
+}
