@@ -79,11 +79,18 @@ struct store;		/* a read-only door; any thread */
 int store_open(const char *dir, struct store **ret_store, struct err *err);
 void store_close(struct store *store);
 
-/* The partitions that overlap [from_ns, to_ns) as of now. Environments stay open in store, shared by views. */
+/*
+ * The partitions that overlap [from_ns, to_ns) as of now (to_ns UINT64_MAX: the
+ * end of time included). Environments stay open in store, shared by views. A
+ * view is used by one thread at a time. A sealed partition is opened when it is
+ * first touched: E_EXPIRED then says that retention was faster.
+ */
 struct store_view;
 int store_view_open(struct store *store, uint64_t from_ns, uint64_t to_ns, struct store_view **ret_view,
 		    struct err *err);
 void store_view_close(struct store_view *view);
+/* Move on to what is committed now, with the same partitions under the same numbers; hot ones may have grown. */
+int store_view_renew(struct store_view *view, struct err *err);
 
 struct store_part_info {
 	uint64_t hour;			/* start = hour * NS_PER_HOUR */
