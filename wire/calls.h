@@ -19,9 +19,11 @@ uint64_t call_pool_refused(const struct call_pool *pool);	/* calls not opened fo
 size_t call_pool_open(const struct call_pool *pool);
 
 /*
- * One flow's end of the pool. emit gets the finished call: texts in the row are
- * valid during emit only. It must fill the endpoint columns itself; id, start_ns,
- * end_ns, l7, end_reason, number, latency_ns, ttfb_ns ... are set already.
+ * One flow's end of the pool, zeroed by the owner before it sets its members.
+ * emit gets the finished call: texts in the row are valid during emit only. It
+ * must fill the endpoint columns itself (swapped where call->req_dir is 1); id,
+ * start_ns, end_ns, l7, end_reason, number, latency_ns, ttfb_ns, req_seq, rsp_seq
+ * ... are set already.
  * (id: schema_id(start_ns, counter), from *next_id, which the owner seeds.)
  */
 struct call_sink {
@@ -29,6 +31,7 @@ struct call_sink {
 	uint32_t next_number;
 	uint64_t *next_id;
 	uint64_t open_calls;
+	uint64_t now_ns;	/* latest packet or tick; the stream sets it */
 	void (*emit)(void *arg, const struct call *call);
 	void *arg;
 };

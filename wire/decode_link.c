@@ -224,7 +224,8 @@ static void family(struct walk *walk, struct packet *packet, uint32_t value)
 		walk_ethertype(walk, packet, 0x86dd);
 		break;
 	default:
-		walk_stop(walk, packet, DECODE_not_ip);
+		/* some drivers put a link header of their own there, with an ethertype last */
+		walk_ethertype(walk, packet, (uint16_t)value);
 	}
 }
 
@@ -236,7 +237,7 @@ void walk_null(struct walk *walk, struct packet *packet)
 	if (!walk_need_link(walk, packet, 4))
 		return;
 	value = walk_u32(walk->at);
-	family(walk, packet, value < 0x10000 ? value : __builtin_bswap32(value));
+	family(walk, packet, __builtin_bswap32(value) < 0x100 ? __builtin_bswap32(value) : value);
 }
 
 /* OpenBSD loopback: the same in network order. */

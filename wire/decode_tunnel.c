@@ -81,10 +81,12 @@ static void walk_vxlan(struct walk *walk, struct packet *packet)
 	walk->next = walk_ethernet;
 }
 
-/* VXLAN-GPE: P set, and the protocol in the fourth byte. */
+/* VXLAN-GPE: I set, and the protocol in the fourth byte; P ought to be set with it, but senders forget. */
 static bool is_vxlan_gpe(const struct walk *walk)
 {
-	return walk_left(walk) >= 8 && (walk->at[0] & 0xcc) == 0x0c && walk->at[7] == 0;
+	const uint8_t *at = walk->at;
+
+	return walk_left(walk) >= 8 && (at[0] & 0xc8) == 0x08 && at[7] == 0 && at[3] >= 1 && at[3] <= 5;
 }
 
 static void walk_vxlan_gpe(struct walk *walk, struct packet *packet)
@@ -195,21 +197,24 @@ static void walk_l2tp(struct walk *walk, struct packet *packet)
 	walk->next = walk_ppp;
 }
 
-walk_layer *walk_udp_tunnel(const struct walk *walk, uint16_t sport, uint16_t dport)
+static walk_layer *by_port(const struct walk *walk, uint16_t port)
 {
-	switch (dport) {
+	switch (port) {
+	case 1701: return is_l2tp(walk) ? walk_l2tp : NULL;
+	case 2152: return is_gtpu(walk) ? walk_gtpu : NULL;
+	case 3544: return is_teredo(walk) ? walk_teredo : NULL;
 	case 4789:
 	case 8472: return is_vxlan(walk) ? walk_vxlan : NULL;	/* 8472: Linux before there was a number */
 	case 4790: return is_vxlan_gpe(walk) ? walk_vxlan_gpe : NULL;
 	case 6081: return is_geneve(walk) ? walk_geneve : NULL;
 	case 6635: return walk_left(walk) >= 4 ? walk_mpls : NULL;	/* RFC 7510 */
-	default: break;
+	default: return NULL;
 	}
-	if (sport == 2152 || dport == 2152)
-		return is_gtpu(walk) ? walk_gtpu : NULL;
-	if (sport == 3544 || dport == 3544)
-		return is_teredo(walk) ? walk_teredo : NULL;
-	if (sport == 1701 || dport == 1701)
-		return is_l2tp(walk) ? walk_l2tp : NULL;
-	return NULL;
+}
+
+walk_layer *walk_udp_tunnel(const struct walk *walk, uint16_t sport, uint16_t dport)
+{
+	walk_layer *layer = by_port(walk, dport);
+
+	return layer ? layer : by_port(walk, sport);
 }

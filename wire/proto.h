@@ -17,17 +17,26 @@ enum guess { GUESS_NO, GUESS_MAYBE, GUESS_YES, GUESS_MORE };	/* MORE: too few by
 /*
  * A piece of one direction's stream, contiguous, starting at stream offset off.
  * What feed() does not consume comes again, with more behind it.
+ *
+ * bytes may be empty: the skip asked for is over (or cut short: off is how far
+ * it came), or end is set. So a message whose body was skipped can be ended the
+ * moment its last byte arrives.
  */
 struct chunk {
 	struct view bytes;
 	uint64_t off;		/* stream offset of bytes.at[0]; 0 = first byte after the SYN */
-	bool end;		/* nothing follows: FIN, reset, or the end of the capture */
+	bool end;		/* nothing follows: FIN. Reset and end of capture come as close() */
 	bool datagram;		/* UDP: bytes is exactly one datagram */
+	bool has_seq;		/* TCP: seq is that of stream offset 0 */
+	uint8_t dir;
+	uint32_t seq;
+	uint64_t missing;	/* bytes of the range skipped just before off (datagram: at its end) that were not captured */
 	const struct chunk_times *times;	/* for chunk_time() */
 	uint64_t time_ns;	/* arrival of the last byte */
+	uint64_t before_ns;	/* arrival of the byte before off */
 };
 
-/* When the byte at stream offset off arrived. */
+/* When the byte at stream offset off arrived: of the chunk, or before it. */
 uint64_t chunk_time(const struct chunk *chunk, uint64_t off);
 
 /*
@@ -41,7 +50,9 @@ struct call {
 	struct call *next;	/* the dissector's own queue */
 	uint64_t tag;		/* the dissector's own: stream id, message id */
 	uint64_t req_off, rsp_off;	/* stream offsets of the first bytes */
+	uint8_t req_dir;	/* direction of the request: 1 where the flow's source is the one who answers */
 	bool has_req, has_rsp;
+	bool rsp_whole;		/* set by the dissector: the last byte of the response was seen, whatever is missing before */
 };
 
 struct call_sink;		/* one per flow; wire/calls.h */
@@ -50,13 +61,18 @@ struct call_sink;		/* one per flow; wire/calls.h */
 struct call *call_open(struct call_sink *sink, uint16_t l7);
 /* Copy a text into the call's memory, cut to at most max bytes. The result lives until the call has ended. */
 struct view call_text(struct call_sink *sink, struct call *call, struct view text, size_t max);
-/* First byte of the request (response) is at off; sets start_ns / rsp_first_ns. */
+/* First byte of the request (response) is at off; sets start_ns / rsp_first_ns and req_seq / rsp_seq. */
 void call_request_begin(struct call *call, const struct chunk *chunk, uint64_t off);
 void call_response_begin(struct call *call, const struct chunk *chunk, uint64_t off);
 /* The byte before end_off was its last one; sets req_bytes / rsp_bytes and the times. May be called again as it grows. */
 void call_request_end(struct call *call, const struct chunk *chunk, uint64_t end_off);
 void call_response_end(struct call *call, const struct chunk *chunk, uint64_t end_off);
-/* Emit the row and give the call back. reason is CALL_END_... */
+/* The time of what is being fed now. */
+uint64_t call_sink_now(const struct call_sink *sink);
+/*
+ * Emit the row and give the call back. reason is CALL_END_...; a complete call of
+ * which bytes are missing ends as gap. end_ns stays what it is when it is set.
+ */
 void call_end(struct call_sink *sink, struct call *call, uint8_t reason);
 
 /* A FIFO of calls through call->next, for protocols that answer in order. */
@@ -91,7 +107,11 @@ struct proto_ops {
 	 * this protocol, the guess was wrong.
 	 */
 	int64_t (*feed)(void *conn, unsigned dir, const struct chunk *chunk, struct call_sink *sink);
-	/* len bytes of direction dir at stream offset off were not captured. Resynchronise or give up (return < 0). */
+	/*
+	 * len bytes of direction dir at stream offset off were not captured; bytes before them
+	 * that feed() left are dropped. Resynchronise, or give up (return < 0). Not called for
+	 * what lies in a range being skipped: that is chunk.missing.
+	 */
 	int (*gap)(void *conn, unsigned dir, uint64_t off, uint64_t len, struct call_sink *sink);
 	/* The flow is over: end what is open. reason: CALL_END_unanswered, _reset, _closed, _capture_end, _evicted. */
 	void (*close)(void *conn, uint8_t reason, struct call_sink *sink);
@@ -107,6 +127,8 @@ struct proto_ops {
 
 #define PROTO_SKIP_BASE ((int64_t)1 << 60)
 #define PROTO_SKIP(n) (PROTO_SKIP_BASE + (int64_t)(n))
+/* All that follows: an empty chunk with end set comes at the FIN. */
+#define PROTO_SKIP_REST PROTO_SKIP((int64_t)1 << 59)
 
 /* Generated from the file names wire/proto_*.c. NULL-terminated. */
 extern const struct proto_ops *const protos[];

@@ -169,10 +169,14 @@ static inline void see_ack(struct tcp_conn *conn, unsigned d, const struct packe
 {
 	struct tcp_dir *other = &conn->dir[!d];
 
-	if (__builtin_expect((conn->completeness & 6) == 2 && conn->synack_dir != d, 0) &&
-	    !(packet->flags & TCP_SYN) && seq_diff(packet->ack, other->isn + 1) >= 0) {
-		conn->completeness |= 4;
-		conn->ack_ns = packet->time_ns;
+	if (__builtin_expect((conn->completeness & 6) == 2, 0) && !(packet->flags & TCP_SYN)) {
+		/* an ACK of the SYN-ACK's own sender: the one between was not captured */
+		if (conn->synack_dir == d) {
+			conn->completeness |= 4;
+		} else if (seq_diff(packet->ack, other->isn + 1) >= 0) {
+			conn->completeness |= 4;
+			conn->ack_ns = packet->time_ns;
+		}
 	}
 	if (__builtin_expect(other->fin_seen, 0) && seq_diff(packet->ack, other->fin_end) >= 0)
 		other->fin_acked = true;

@@ -18,7 +18,7 @@ struct stream_row {
 	uint16_t port[2];
 	uint32_t occurrence;		/* n-th connection of these four, as truth lists them */
 	int next;			/* in its bucket */
-	bool newest;
+	uint8_t proto;			/* 6 or 17 */
 	uint64_t packets[2], payload[2];
 	struct tcp_conn conn;
 };
@@ -31,17 +31,17 @@ struct table {
 
 enum field {
 	F_PACKETS, F_PAYLOAD, F_COMPLETENESS, F_HANDSHAKE, F_RETX_OOO, F_RETX, F_OOO, F_FAST, F_ZWIN, F_DUPACK,
-	F_KEEPALIVE, F_RST, F_FIN, F_RTT, F_COUNT
+	F_KEEPALIVE, F_RST, F_FIN, F_RTT, F_UDP, F_COUNT
 };
 static const char *const field_names[F_COUNT] = {
 	"packets", "payload", "completeness", "handshake", "retx+ooo", "retx", "ooo", "fast", "zwin", "dupack",
-	"keepalive", "rst", "fin", "rtt_seen",
+	"keepalive", "rst", "fin", "rtt_seen", "udp packets",
 };
 /* Streams where tshark counts any at all: equality of zeros would hide a field that never counts. */
 static struct score {
 	unsigned compared, equal, busy, busy_equal;
 } scores[F_COUNT];
-static unsigned files, frames, frames_ok, streams_missing, streams_expected;
+static unsigned files, frames, frames_ok, streams_missing[2], streams_expected[2];	/* TCP, UDP */
 static unsigned statuses[DECODE_STATUS_COUNT];
 
 /* ---- our side ---- */
@@ -52,7 +52,7 @@ static struct stream_row *row_of(struct table *table, const struct packet *packe
 		    (ip_eq(&packet->src, &packet->dst) && packet->sport > packet->dport);
 	const struct ip *low = swap ? &packet->dst : &packet->src, *high = swap ? &packet->src : &packet->dst;
 	uint16_t low_port = swap ? packet->dport : packet->sport, high_port = swap ? packet->sport : packet->dport;
-	uint64_t hash = hash_bytes(low, 16, hash_bytes(high, 16, (uint64_t)low_port << 16 | high_port));
+	uint64_t hash = hash_bytes(low, 16, hash_bytes(high, 16, (uint64_t)packet->proto << 32 | (uint64_t)low_port << 16 | high_port));
 	int *bucket = &table->buckets[hash % BUCKETS], i;
 	struct stream_row *row;
 	uint32_t occurrence = 0;
@@ -61,10 +61,10 @@ static struct stream_row *row_of(struct table *table, const struct packet *packe
 		row = &table->rows[i];
 		unsigned dir = !(ip_eq(&row->ip[0], &packet->src) && row->port[0] == packet->sport);
 
-		if (!(ip_eq(&row->ip[dir], &packet->src) && row->port[dir] == packet->sport &&
+		if (!(row->proto == packet->proto && ip_eq(&row->ip[dir], &packet->src) && row->port[dir] == packet->sport &&
 		      ip_eq(&row->ip[!dir], &packet->dst) && row->port[!dir] == packet->dport))
 			continue;
-		if (tcp_conn_reuses(&row->conn, dir, packet)) {
+		if (packet->has_tcp && tcp_conn_reuses(&row->conn, dir, packet)) {
 			occurrence = row->occurrence + 1;
 			break;
 		}
@@ -74,6 +74,7 @@ static struct stream_row *row_of(struct table *table, const struct packet *packe
 	CHECK_LT(table->count, STREAMS_MAX);
 	row = &table->rows[table->count];
 	memset(row, 0, sizeof(*row));
+	row->proto = packet->proto;
 	row->ip[0] = packet->src;
 	row->ip[1] = packet->dst;
 	row->port[0] = packet->sport;
@@ -94,12 +95,13 @@ static void frame(struct table *table, struct packet *packet)
 	frames++;
 	statuses[decode_frame(packet)]++;
 	frames_ok += packet->status == DECODE_OK;
-	if (!packet->has_tcp)
+	if (!packet->has_tcp && !(packet->has_ports && packet->proto == 17))
 		return;
 	row = row_of(table, packet, &dir);
 	row->packets[dir]++;
 	row->payload[dir] += packet->payload_len;
-	(void)tcp_conn_packet(&row->conn, dir, packet);
+	if (packet->has_tcp)
+		(void)tcp_conn_packet(&row->conn, dir, packet);
 }
 
 static uint32_t u32(struct rd *rd, bool big)
@@ -114,11 +116,13 @@ static bool read_pcap(struct view bytes, struct table *table)
 	uint32_t magic = rd_u32le(&rd);
 	bool big = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
 	bool nano = magic == 0xa1b23c4d || magic == 0x4d3cb2a1;
-	uint16_t link;
+	uint16_t link, minor;
 
 	if (!big && !nano && magic != 0xa1b2c3d4)
 		return false;
-	rd_skip(&rd, 16);
+	rd_skip(&rd, 2);
+	minor = big ? rd_u16be(&rd) : rd_u16le(&rd);
+	rd_skip(&rd, 12);
 	link = (uint16_t)u32(&rd, big);
 	for (;;) {
 		struct packet packet = { .link = link, .segments = 1 };
@@ -126,6 +130,13 @@ static bool read_pcap(struct view bytes, struct table *table)
 		uint32_t len = u32(&rd, big);
 
 		packet.orig_len = u32(&rd, big);
+		/* before version 2.3 the two lengths stood the other way round */
+		if (minor < 3) {
+			uint32_t other = len;
+
+			len = packet.orig_len;
+			packet.orig_len = other;
+		}
 		packet.time_ns = sec * 1000000000ull + (nano ? frac : frac * 1000);
 		packet.frame = rd_bytes(&rd, len);
 		if (rd.bad)
@@ -138,6 +149,7 @@ static bool read_pcap(struct view bytes, struct table *table)
 /* ---- tshark's side ---- */
 
 struct truth {
+	bool tcp;			/* else UDP: ends and packets only */
 	struct ip ip[2];
 	uint16_t port[2];
 	uint64_t packets[2], payload[2];
@@ -152,18 +164,23 @@ static const char *const event_names[EV_COUNT] = { "retx", "fast", "ooo", "zwin"
 
 static bool parse_truth(char *line, struct truth *ret_truth)
 {
-	struct truth t = { 0 };
+	struct truth t = { .tcp = line[0] == 't' };
 	char *columns[20], *save = NULL, *word;
 	unsigned n = 0, e;
 
 	for (word = strtok_r(line, "\t\n", &save); word && n < 20; word = strtok_r(NULL, "\t\n", &save))
 		columns[n++] = word;
-	if (n < 20 || ip_parse(view_str(columns[2]), &t.ip[0], NULL) < 0 ||
+	if (n < (t.tcp ? 20 : 12) || ip_parse(view_str(columns[2]), &t.ip[0], NULL) < 0 ||
 	    ip_parse(view_str(columns[4]), &t.ip[1], NULL) < 0)
 		return false;
 	t.port[0] = (uint16_t)atoi(columns[3]);
 	t.port[1] = (uint16_t)atoi(columns[5]);
 	t.packets[0] = strtoull(columns[6], NULL, 10);
+	if (!t.tcp) {
+		t.packets[1] = strtoull(columns[8], NULL, 10);
+		*ret_truth = t;
+		return true;
+	}
 	t.payload[0] = strtoull(columns[8], NULL, 10);
 	t.packets[1] = strtoull(columns[10], NULL, 10);
 	t.payload[1] = strtoull(columns[12], NULL, 10);
@@ -232,12 +249,22 @@ static void compare(const char *file, const struct truth *t, const struct stream
 	unsigned both[2] = { t->event[EV_RETX][0] + t->event[EV_OOO][0],
 			     t->event[EV_RETX][1] + t->event[EV_OOO][1] };
 
+	if (!t->tcp) {
+		score(F_UDP, file, t, row->packets[0] << 32 | row->packets[1],
+		      t->packets[0] << 32 | t->packets[1], true);
+		return;
+	}
 	score(F_PACKETS, file, t, row->packets[0] << 32 | row->packets[1], t->packets[0] << 32 | t->packets[1], true);
 	score(F_PAYLOAD, file, t, row->payload[0] << 32 | row->payload[1], t->payload[0] << 32 | t->payload[1],
 	      t->payload[0] || t->payload[1]);
-	score(F_COMPLETENESS, file, t, conn->completeness, our_completeness(t->completeness), true);
-	/* of a repeated SYN tshark takes the last, the tape the first */
-	if (t->has_irtt && !conn->ambiguous)
+	/* 0: tshark has no opinion, of a connection of which it saw a single packet */
+	if (t->completeness)
+		score(F_COMPLETENESS, file, t, conn->completeness, our_completeness(t->completeness), true);
+	/*
+	 * tshark takes a RST for the ACK, of a repeated SYN the last, and looks on for a later ACK
+	 * when a coarse clock makes it 0: none of that is the handshake's time.
+	 */
+	if (t->has_irtt && (t->completeness & 7) == 7 && !conn->ambiguous && conn->ack_ns != conn->syn_ns)
 		score(F_HANDSHAKE, file, t, conn->ack_ns ? conn->ack_ns - conn->syn_ns : 0, t->irtt_ns, true);
 	score_pair(F_RETX_OOO, file, t, a->retransmits + a->out_of_order, b->retransmits + b->out_of_order, both);
 	score_pair(F_RETX, file, t, a->retransmits, b->retransmits, t->event[EV_RETX]);
@@ -255,7 +282,7 @@ static void compare(const char *file, const struct truth *t, const struct stream
 
 static bool same_ends(const struct stream_row *row, const struct truth *t)
 {
-	return ip_eq(&row->ip[0], &t->ip[0]) && ip_eq(&row->ip[1], &t->ip[1]) && row->port[0] == t->port[0] &&
+	return (row->proto == 6) == t->tcp && ip_eq(&row->ip[0], &t->ip[0]) && ip_eq(&row->ip[1], &t->ip[1]) && row->port[0] == t->port[0] &&
 	       row->port[1] == t->port[1];
 }
 
@@ -269,16 +296,17 @@ static void compare_file(const char *file, FILE *in, struct table *table)
 	int i;
 
 	while (getline(&line, &cap, in) > 0) {
-		if (strncmp(line, "tcp\t", 4) != 0 || !parse_truth(line, &t))
+		if ((strncmp(line, "tcp\t", 4) != 0 && strncmp(line, "udp\t", 4) != 0) || !parse_truth(line, &t))
 			continue;
-		streams_expected++;
+		streams_expected[!t.tcp]++;
 		for (i = 0; i < table->count; i++)
 			if (!used[i] && same_ends(&table->rows[i], &t))
 				break;
 		if (i == table->count) {
-			streams_missing++;
+			streams_missing[!t.tcp]++;
 			if (shown && strcmp(shown, "missing") == 0)
-				printf("  %s: no stream of ports %u %u\n", file, t.port[0], t.port[1]);
+				printf("  %s: no %s stream of ports %u %u\n", file, t.tcp ? "TCP" : "UDP",
+				       t.port[0], t.port[1]);
 			continue;
 		}
 		used[i] = true;
@@ -321,12 +349,20 @@ static int one_capture(const char *path, const struct stat *st, int kind, struct
 	return 0;
 }
 
-/* What was reached when this was written, in tenths of a percent: of all streams, and of the busy ones. */
+/*
+ * What was reached, a little below: per mille of all streams, and of those
+ * where either side counts any. The rest: fragments are not put together here; payload already seen
+ * and sent again in other pieces within a round trip is a retransmission to us, out of order to tshark.
+ */
 static const struct {
 	enum field field;
 	unsigned all, busy;
 } floors[] = {
-	{ F_PACKETS, 990, 990 },
+	{ F_PACKETS, 999, 999 },   { F_PAYLOAD, 999, 998 },   { F_COMPLETENESS, 998, 998 },
+	{ F_HANDSHAKE, 997, 997 }, { F_RETX_OOO, 999, 992 },  { F_RETX, 997, 970 },
+	{ F_OOO, 997, 740 },	   { F_FAST, 1000, 1000 },    { F_ZWIN, 1000, 1000 },
+	{ F_DUPACK, 1000, 1000 },  { F_KEEPALIVE, 1000, 1000 }, { F_RST, 1000, 1000 },
+	{ F_FIN, 1000, 1000 },	   { F_RTT, 992, 992 },	      { F_UDP, 995, 995 },
 };
 
 TEST(tcp, agrees_with_tshark_on_real_captures, .timeout = 60)
@@ -340,10 +376,12 @@ TEST(tcp, agrees_with_tshark_on_real_captures, .timeout = 60)
 	CHECK(table.rows != NULL);
 	CHECK_EQ(nftw(folder, one_capture, 16, FTW_PHYS), 0);
 	free(table.rows);
+	table.rows = NULL;
 	if (files == 0)
 		SKIP("no captures with truth files");
-	printf("tcp truth: %u files, %u frames, %u decoded; %u of %u streams not found\n", files, frames, frames_ok,
-	       streams_missing, streams_expected);
+	printf("tcp truth: %u files, %u frames, %u decoded; not found: %u of %u TCP streams, %u of %u UDP\n",
+	       files, frames, frames_ok, streams_missing[0], streams_expected[0], streams_missing[1],
+	       streams_expected[1]);
 	for (i = 0; i < DECODE_STATUS_COUNT; i++)
 		if (statuses[i])
 			printf("tcp truth: decode %-14s %u\n", decode_status_name(i), statuses[i]);
@@ -353,6 +391,10 @@ TEST(tcp, agrees_with_tshark_on_real_captures, .timeout = 60)
 		       scores[i].compared ? 100.0 * scores[i].equal / scores[i].compared : 0, scores[i].busy_equal,
 		       scores[i].busy, scores[i].busy ? 100.0 * scores[i].busy_equal / scores[i].busy : 0);
 	(void)fflush(stdout);
+	CHECK(frames_ok * 1000ull >= frames * 997ull);
+	CHECK(streams_missing[0] * 1000ull <= streams_expected[0]);
+	/* the carriers of tunnels are streams to tshark, to us the flow inside is */
+	CHECK(streams_missing[1] * 100ull <= streams_expected[1] * 3ull);
 	for (i = 0; i < sizeof(floors) / sizeof(floors[0]); i++) {
 		const struct score *s = &scores[floors[i].field];
 

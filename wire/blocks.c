@@ -1,0 +1,117 @@
+#include "wire/blocks.h"
+
+#include <assert.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+
+#define CLASS_MIN_SHIFT 7	/* 128 bytes, header included */
+#define CLASS_COUNT 24		/* up to 1 GiB */
+
+struct block {
+	_Alignas(16) struct block *next;	/* while it is kept */
+	unsigned class;
+};
+
+struct block_pool {
+	size_t bytes_max;
+	size_t used_bytes;	/* out */
+	size_t kept_bytes;	/* in the lists below */
+	struct block *kept[CLASS_COUNT];
+};
+
+static size_t class_bytes(unsigned class)
+{
+	return (size_t)1 << (class + CLASS_MIN_SHIFT);
+}
+
+struct block_pool *block_pool_new(size_t bytes_max)
+{
+	struct block_pool *pool = mem_zalloc(sizeof(*pool));
+
+	if (pool)
+		pool->bytes_max = bytes_max;
+	return pool;
+}
+
+static void drop_kept(struct block_pool *pool, size_t bytes)
+{
+	/* the large ones first: fewest calls for the room wanted */
+	for (unsigned class = CLASS_COUNT; class-- > 0 && bytes;) {
+		while (pool->kept[class] && bytes) {
+			struct block *block = pool->kept[class];
+			size_t size = class_bytes(class);
+
+			pool->kept[class] = block->next;
+			pool->kept_bytes -= size;
+			bytes -= size < bytes ? size : bytes;
+			mem_free(block);
+		}
+	}
+}
+
+void block_pool_free(struct block_pool *pool)
+{
+	if (!pool)
+		return;
+	assert(pool->used_bytes == 0);
+	drop_kept(pool, SIZE_MAX);
+	mem_free(pool);
+}
+
+void *block_take(struct block_pool *pool, size_t bytes)
+{
+	struct block *block;
+	unsigned class = 0;
+	size_t size;
+
+	if (bytes > class_bytes(CLASS_COUNT - 1) - sizeof(*block))
+		return NULL;
+	bytes += sizeof(*block);
+	if (bytes > class_bytes(0))
+		class = 64 - CLASS_MIN_SHIFT - (unsigned)__builtin_clzll(bytes - 1);
+	size = class_bytes(class);
+	block = pool->kept[class];
+	if (block) {
+		pool->kept[class] = block->next;
+		pool->kept_bytes -= size;
+	} else {
+		size_t room = pool->bytes_max - pool->used_bytes;
+
+		if (size > room)
+			return NULL;
+		if (size > room - pool->kept_bytes)
+			drop_kept(pool, size - (room - pool->kept_bytes));
+		block = mem_alloc(size);
+		if (!block)
+			return NULL;
+		block->class = class;
+	}
+	pool->used_bytes += size;
+	return block + 1;
+}
+
+void block_give(struct block_pool *pool, void *at)
+{
+	struct block *block;
+
+	if (!at)
+		return;
+	block = (struct block *)at - 1;
+	block->next = pool->kept[block->class];
+	pool->kept[block->class] = block;
+	pool->used_bytes -= class_bytes(block->class);
+	pool->kept_bytes += class_bytes(block->class);
+}
+
+size_t block_room(const void *at)
+{
+	const struct block *block = (const struct block *)at - 1;
+
+	return class_bytes(block->class) - sizeof(*block);
+}
+
+size_t block_pool_used(const struct block_pool *pool)
+{
+	return pool->used_bytes;
+}

@@ -1,0 +1,628 @@
+/* Bytes in order to the dissector: guessing, holding, skipping, gaps. wire/reasm.c brings them into order. */
+#include "wire/stream.h"
+
+#include <assert.h>
+
+#include "base/mem.h"
+#include "wire/stream_impl.h"
+
+#define BYTES_MAX_DEFAULT	((size_t)128 << 20)
+#define FLOW_BYTES_DEFAULT	((size_t)1 << 20)
+#define HOLD_BYTES_DEFAULT	((size_t)64 << 10)
+#define HOLD_BYTES_FIRST	1024
+#define GUESS_BYTES_MAX		4096	/* no protocol may ask for more to be recognised */
+#define DATAGRAM_GUESSES	4
+#define SLAB_STREAMS		64
+#define PROTO_IP_TCP		6
+#define PROTO_IP_UDP		17
+
+struct stream_slab {
+	struct stream_slab *next;
+	struct stream streams[SLAB_STREAMS];
+};
+
+/* ---- pool ---- */
+
+struct stream_pool *stream_pool_new(const struct stream_pool_opts *opts)
+{
+	struct stream_pool *pool = mem_zalloc(sizeof(*pool));
+
+	if (!pool)
+		return NULL;
+	pool->flow_bytes_max = opts && opts->flow_bytes_max ? opts->flow_bytes_max : FLOW_BYTES_DEFAULT;
+	pool->dissect_off = opts && opts->dissect_off;
+	pool->blocks = block_pool_new(opts && opts->bytes_max ? opts->bytes_max : BYTES_MAX_DEFAULT);
+	if (!pool->blocks) {
+		mem_free(pool);
+		return NULL;
+	}
+	return pool;
+}
+
+void stream_pool_free(struct stream_pool *pool)
+{
+	if (!pool)
+		return;
+	while (pool->slabs) {
+		struct stream_slab *slab = pool->slabs;
+
+		pool->slabs = slab->next;
+		mem_free(slab);
+	}
+	block_pool_free(pool->blocks);
+	mem_free(pool);
+}
+
+void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_stats)
+{
+	*ret_stats = pool->stats;
+	ret_stats->held_bytes = block_pool_used(pool->blocks);
+}
+
+void *stream_buf_take(struct stream_pool *pool, size_t bytes)
+{
+	void *buf = block_take(pool->blocks, bytes);
+
+	if (!buf)
+		pool->stats.budget_hits++;
+	return buf;
+}
+
+void stream_buf_give(struct stream_pool *pool, void *buf)
+{
+	block_give(pool->blocks, buf);
+}
+
+/* ---- held bytes and their times ---- */
+
+uint64_t chunk_time(const struct chunk *chunk, uint64_t off)
+{
+	const struct chunk_times *times = chunk->times;
+
+	if (off < chunk->off)
+		return chunk->before_ns;
+	if (!times)
+		return chunk->time_ns;
+	for (unsigned i = times->count; i-- > 1;)
+		if (times->mark[i].off <= off)
+			return times->mark[i].time_ns;
+	return times->count ? times->mark[0].time_ns : chunk->time_ns;
+}
+
+static void mark_time(struct chunk_times *times, uint64_t off, uint64_t time_ns)
+{
+	if (times->count && times->mark[times->count - 1].time_ns == time_ns)
+		return;
+	if (times->count == MARKS_MAX) {
+		/* the bytes in the middle of a message take the time of those before them */
+		unsigned gone = MARKS_MAX / 2;
+
+		memmove(&times->mark[gone], &times->mark[gone + 1],
+			(MARKS_MAX - 1 - gone) * sizeof(times->mark[0]));
+		times->count--;
+	}
+	times->mark[times->count].off = off;
+	times->mark[times->count].time_ns = time_ns;
+	times->count++;
+}
+
+static void hold_drop(struct stream *stream, struct stream_dir *dir)
+{
+	stream_buf_give(stream->pool, dir->hold);
+	dir->hold = NULL;
+}
+
+static struct view hold_view(const struct stream_dir *dir)
+{
+	return dir->hold ? view_make(dir->hold->bytes + dir->hold->start, dir->hold->len) : view_make("", 0);
+}
+
+/* The first bytes of the hold are consumed; off is the offset of those that stay. */
+static void hold_consume(struct stream *stream, struct stream_dir *dir, size_t bytes, uint64_t off)
+{
+	struct hold *hold = dir->hold;
+	struct chunk_times *times = &hold->times;
+	unsigned gone = 0;
+
+	assert(bytes <= hold->len);
+	hold->start += bytes;
+	hold->len -= bytes;
+	if (!hold->len) {
+		hold_drop(stream, dir);
+		return;
+	}
+	while (gone + 1 < times->count && times->mark[gone + 1].off <= off)
+		gone++;
+	times->count -= gone;
+	memmove(&times->mark[0], &times->mark[gone], times->count * sizeof(times->mark[0]));
+}
+
+/* Append bytes that lie at off. False when a budget is full. */
+static bool hold_put(struct stream *stream, struct stream_dir *dir, uint64_t off, struct view bytes,
+		     uint64_t time_ns)
+{
+	struct hold *hold = dir->hold;
+	size_t len = hold ? hold->len : 0, room = hold ? block_room(hold) - sizeof(*hold) : 0;
+
+	if (!hold || room - len < bytes.len) {
+		size_t want = len + bytes.len > HOLD_BYTES_FIRST ? len + bytes.len : HOLD_BYTES_FIRST;
+		struct hold *larger = stream_buf_take(stream->pool, sizeof(*hold) + want);
+
+		if (!larger)
+			return false;
+		larger->start = 0;
+		larger->len = len;
+		larger->times.count = 0;
+		if (hold) {
+			larger->times = hold->times;
+			memcpy(larger->bytes, hold->bytes + hold->start, len);
+			hold_drop(stream, dir);
+		}
+		dir->hold = hold = larger;
+	} else if (room - len - hold->start < bytes.len) {
+		memmove(hold->bytes, hold->bytes + hold->start, len);
+		hold->start = 0;
+	}
+	memcpy(hold->bytes + hold->start + len, bytes.at, bytes.len);
+	hold->len += bytes.len;
+	mark_time(&hold->times, off, time_ns);
+	return true;
+}
+
+/* ---- the life of a dissector ---- */
+
+/* No dissector from here on: the rest of the flow costs nothing. */
+static void go_dead(struct stream *stream)
+{
+	stream->state = STREAM_DEAD;
+	reasm_drop(stream);
+	for (unsigned d = 0; d < 2; d++)
+		hold_drop(stream, &stream->dir[d]);
+}
+
+static void conn_close(struct stream *stream, uint8_t reason)
+{
+	if (!stream->ops)
+		return;
+	stream->ops->close(stream->conn, reason, stream->sink);
+	stream_buf_give(stream->pool, stream->conn);
+	stream->conn = NULL;
+}
+
+static unsigned proto_index(const struct proto_ops *ops)
+{
+	unsigned i = 0;
+
+	while (protos[i] != ops)
+		i++;
+	return i;
+}
+
+static bool conn_open(struct stream *stream, const struct proto_ops *ops)
+{
+	stream->conn = stream_buf_take(stream->pool, ops->conn_size);
+	if (!stream->conn)
+		return false;
+	memset(stream->conn, 0, ops->conn_size);
+	stream->ops = ops;
+	stream->state = STREAM_DISSECTING;
+	return true;
+}
+
+/* Ask every candidate for the best one. *ret_more: with more bytes there may be a better one. */
+static const struct proto_ops *guess(struct stream *stream, unsigned d, struct view bytes, bool *ret_more)
+{
+	const struct proto_ops *maybe = NULL;
+
+	*ret_more = false;
+	stream->hint.dir = d;
+	for (unsigned i = 0; protos[i]; i++) {
+		if (i < 64 && stream->tried >> i & 1)
+			continue;
+		switch (protos[i]->guess(bytes, &stream->hint)) {
+		case GUESS_YES:
+			*ret_more = false;
+			return protos[i];
+		case GUESS_MAYBE:
+			if (!maybe)
+				maybe = protos[i];
+			break;
+		case GUESS_MORE:
+			*ret_more = true;
+			break;
+		case GUESS_NO:
+			break;
+		}
+	}
+	return maybe;
+}
+
+static void feed(struct stream *stream, unsigned d, struct view bytes, bool held, uint64_t time_ns, bool end);
+
+static void feed_held(struct stream *stream, unsigned d, uint64_t time_ns)
+{
+	const struct stream_dir *dir = &stream->dir[d];
+
+	if (stream->state == STREAM_DISSECTING && (dir->hold || dir->ended))
+		feed(stream, d, hold_view(dir), dir->hold, time_ns, dir->ended);
+}
+
+/* The protocol is known: what was held while it was not goes first, in order of arrival. */
+static void feed_both(struct stream *stream, uint64_t time_ns)
+{
+	const struct hold *a = stream->dir[0].hold, *b = stream->dir[1].hold;
+	unsigned first = a && b && b->times.mark[0].time_ns < a->times.mark[0].time_ns;
+
+	feed_held(stream, first, time_ns);
+	feed_held(stream, !first, time_ns);
+}
+
+/* Bytes of a flow whose protocol is not known: all of them are in the hold. */
+static void guess_stream(struct stream *stream, unsigned d, uint64_t time_ns, bool end)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	struct view bytes = hold_view(dir);
+	bool more;
+	const struct proto_ops *ops = guess(stream, d, bytes, &more);
+
+	if (more && bytes.len < GUESS_BYTES_MAX && !end)
+		return;
+	if (ops) {
+		if (conn_open(stream, ops))
+			feed_both(stream, time_ns);
+		else
+			go_dead(stream);
+		return;
+	}
+	hold_drop(stream, dir);
+	if (dir->guesses)
+		dir->guesses--;
+	if (!dir->guesses && !stream->dir[!d].guesses)
+		go_dead(stream);
+}
+
+/*
+ * The bytes fed are not what they were taken for. Once, the other candidates are
+ * asked about what is left; a second time nobody is.
+ */
+static void wrong_guess(struct stream *stream, unsigned d, struct view bytes, uint64_t off, bool held,
+			uint64_t time_ns)
+{
+	unsigned index = proto_index(stream->ops);
+	struct stream_dir *dir = &stream->dir[d];
+
+	stream->pool->stats.wrong_guesses++;
+	conn_close(stream, CALL_END_closed);
+	stream->ops = NULL;
+	if (index < 64)
+		stream->tried |= 1ull << index;
+	stream->dir[0].skip_end = stream->dir[1].skip_end = 0;
+	if (stream->revised || index >= 64) {
+		go_dead(stream);
+		return;
+	}
+	stream->revised = true;
+	stream->state = STREAM_GUESSING;
+	if (held) {
+		if (dir->hold)
+			hold_consume(stream, dir, dir->hold->len - bytes.len, off);
+	} else if (bytes.len && !hold_put(stream, dir, off, bytes, time_ns)) {
+		go_dead(stream);
+		return;
+	}
+	dir->guesses = 1;
+	if (dir->hold)
+		guess_stream(stream, d, time_ns, false);
+}
+
+static size_t hold_max(const struct stream *stream)
+{
+	size_t max = stream->ops->hold_bytes ? stream->ops->hold_bytes : HOLD_BYTES_DEFAULT;
+
+	return max < stream->pool->flow_bytes_max ? max : stream->pool->flow_bytes_max;
+}
+
+/* What feed() left waits for more behind it; where there is no room for it, it is a gap. */
+static void keep(struct stream *stream, unsigned d, struct view bytes, uint64_t off, bool held, uint64_t time_ns)
+{
+	struct stream_dir *dir = &stream->dir[d];
+
+	if (held)
+		hold_consume(stream, dir, dir->hold->len - bytes.len, off);
+	if (!bytes.len)
+		return;
+	if (bytes.len < hold_max(stream) && (held || hold_put(stream, dir, off, bytes, time_ns)))
+		return;
+	hold_drop(stream, dir);
+	stream->pool->stats.budget_hits++;
+	stream->pool->stats.gaps++;
+	stream->pool->stats.gap_bytes += bytes.len;
+	if (stream->ops->gap(stream->conn, d, off, bytes.len, stream->sink) < 0) {
+		conn_close(stream, CALL_END_gap);
+		go_dead(stream);
+	}
+}
+
+/* Show bytes, which end at next_off, to the dissector until it wants no more of them. held: they are the hold's. */
+static void feed(struct stream *stream, unsigned d, struct view bytes, bool held, uint64_t time_ns, bool end)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	const struct chunk_times *times = held ? &dir->hold->times : NULL;
+	struct chunk chunk = {
+		.end = end, .has_seq = stream->hint.proto == PROTO_IP_TCP, .dir = (uint8_t)d, .seq = dir->seq0,
+		.times = times, .before_ns = dir->last_ns,
+		.time_ns = times ? times->mark[times->count - 1].time_ns : time_ns,
+	};
+
+	for (;;) {
+		int64_t rc;
+
+		chunk.bytes = bytes;
+		chunk.off = dir->next_off - bytes.len;
+		chunk.missing = dir->skip_missing;
+		dir->skip_missing = 0;
+		rc = stream->ops->feed(stream->conn, d, &chunk, stream->sink);
+		if (rc < 0) {
+			wrong_guess(stream, d, bytes, chunk.off, held, time_ns);
+			return;
+		}
+		if (rc <= PROTO_SKIP_BASE) {
+			size_t n = rc == PROTO_SKIP_BASE ? 0 : (size_t)rc;
+
+			assert(n <= bytes.len);
+			bytes = view_sub(bytes, n, bytes.len);
+			break;
+		}
+		rc -= PROTO_SKIP_BASE;
+		if ((uint64_t)rc > bytes.len) {
+			dir->skip_end = chunk.off + (uint64_t)rc;
+			bytes = view_sub(bytes, bytes.len, 0);
+			break;
+		}
+		chunk.before_ns = chunk_time(&chunk, chunk.off + (uint64_t)rc - 1);
+		bytes = view_sub(bytes, (size_t)rc, bytes.len);
+	}
+	if (held || bytes.len)
+		keep(stream, d, bytes, dir->next_off - bytes.len, held, time_ns);
+	dir->last_ns = chunk.time_ns;
+}
+
+/* ---- what reassembly calls ---- */
+
+/* Bytes that somebody wants to see; next_off is behind them. */
+static void show(struct stream *stream, unsigned d, struct view bytes, uint64_t time_ns)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	uint64_t off = dir->next_off - bytes.len;
+
+	if (stream->state == STREAM_DISSECTING) {
+		if (!dir->hold) {
+			feed(stream, d, bytes, false, time_ns, false);
+		} else if (hold_put(stream, dir, off, bytes, time_ns)) {
+			feed(stream, d, hold_view(dir), true, time_ns, false);
+		} else {
+			dir->next_off -= bytes.len;	/* no memory: as if not captured */
+			stream_gap(stream, d, bytes.len);
+		}
+	} else if (stream->state == STREAM_GUESSING && dir->guesses) {
+		if (hold_put(stream, dir, off, bytes, time_ns))
+			guess_stream(stream, d, time_ns, false);
+		else
+			go_dead(stream);
+	}
+}
+
+/* A skip has come to its end: the dissector may want to end a message with it. */
+static void skip_done(struct stream *stream, unsigned d, uint64_t time_ns)
+{
+	if (stream->state == STREAM_DISSECTING)
+		feed(stream, d, view_make("", 0), false, time_ns, false);
+}
+
+void stream_pass(struct stream *stream, unsigned d, uint64_t len, uint64_t time_ns)
+{
+	struct stream_dir *dir = &stream->dir[d];
+
+	dir->next_off += len;
+	dir->last_ns = time_ns;
+	if (dir->next_off == dir->skip_end)
+		skip_done(stream, d, time_ns);
+}
+
+void stream_deliver(struct stream *stream, unsigned d, struct view bytes, uint64_t time_ns)
+{
+	struct stream_dir *dir = &stream->dir[d];
+
+	if (dir->next_off < dir->skip_end) {
+		uint64_t skip = dir->skip_end - dir->next_off;
+
+		if (bytes.len <= skip) {
+			stream_pass(stream, d, bytes.len, time_ns);
+			return;
+		}
+		dir->next_off += skip;
+		dir->last_ns = time_ns;
+		bytes = view_sub(bytes, (size_t)skip, bytes.len);
+	}
+	dir->next_off += bytes.len;
+	show(stream, d, bytes, time_ns);
+}
+
+void stream_gap(struct stream *stream, unsigned d, uint64_t len)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	uint64_t off;
+
+	stream->pool->stats.gaps++;
+	stream->pool->stats.gap_bytes += len;
+	if (dir->next_off < dir->skip_end) {
+		uint64_t skip = dir->skip_end - dir->next_off;
+
+		if (skip > len)
+			skip = len;
+		dir->skip_missing += skip;
+		len -= skip;
+		stream_pass(stream, d, skip, dir->last_ns);
+		if (!len || stream->state == STREAM_DEAD)
+			return;
+	}
+	off = dir->next_off;
+	dir->next_off += len;
+	hold_drop(stream, dir);
+	if (stream->state == STREAM_DISSECTING) {
+		if (stream->ops->gap(stream->conn, d, off, len, stream->sink) < 0) {
+			conn_close(stream, CALL_END_gap);
+			go_dead(stream);
+		}
+	}
+}
+
+void stream_fin(struct stream *stream, unsigned d, uint64_t time_ns)
+{
+	struct stream_dir *dir = &stream->dir[d];
+
+	if (dir->skip_end > dir->next_off)
+		dir->skip_end = dir->next_off;
+	if (stream->state == STREAM_GUESSING && dir->hold)
+		guess_stream(stream, d, time_ns, true);		/* feeds the end too */
+	else
+		feed_held(stream, d, time_ns);
+}
+
+/* ---- the outside ---- */
+
+struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint8_t proto,
+			  uint16_t src_port, uint16_t dst_port)
+{
+	struct stream *stream;
+
+	if (!pool->free) {
+		struct stream_slab *slab = mem_alloc(sizeof(*slab));
+
+		if (!slab)
+			return NULL;
+		slab->next = pool->slabs;
+		pool->slabs = slab;
+		for (size_t i = SLAB_STREAMS; i-- > 0;) {
+			slab->streams[i].free_next = pool->free;
+			pool->free = &slab->streams[i];
+		}
+	}
+	stream = pool->free;
+	pool->free = stream->free_next;
+	memset(stream, 0, sizeof(*stream));
+	stream->pool = pool;
+	stream->sink = sink;
+	stream->hint = (struct guess_hint){ .proto = proto, .src_port = src_port, .dst_port = dst_port };
+	for (unsigned d = 0; d < 2; d++)
+		stream->dir[d].guesses = DATAGRAM_GUESSES;	/* TCP: set when the direction starts */
+	if (pool->dissect_off || (proto != PROTO_IP_TCP && proto != PROTO_IP_UDP))
+		stream->state = STREAM_DEAD;
+	return stream;
+}
+
+/* Where the dissector skips, it has not seen how far the direction came. */
+static void tell_progress(struct stream *stream)
+{
+	for (unsigned d = 0; d < 2; d++) {
+		struct stream_dir *dir = &stream->dir[d];
+
+		if (stream->state == STREAM_DISSECTING && dir->skip_end > dir->next_off) {
+			dir->skip_end = 0;
+			feed(stream, d, view_make("", 0), false, dir->last_ns, false);
+		}
+	}
+}
+
+void stream_free(struct stream *stream, uint8_t reason)
+{
+	if (!stream)
+		return;
+	if (stream->state != STREAM_DEAD) {
+		reasm_flush(stream);
+		tell_progress(stream);
+		if (stream->state == STREAM_DISSECTING)
+			conn_close(stream, reason);
+		go_dead(stream);
+	}
+	stream->free_next = stream->pool->free;
+	stream->pool->free = stream;
+}
+
+static void datagram(struct stream *stream, unsigned d, const struct packet *packet)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	struct chunk chunk = {
+		.bytes = packet->payload, .off = dir->next_off, .datagram = true, .dir = (uint8_t)d,
+		.time_ns = packet->time_ns, .before_ns = dir->last_ns,
+	};
+	int64_t rc;
+
+	if (packet->payload_len > packet->payload.len)
+		chunk.missing = packet->payload_len - packet->payload.len;
+	else if (packet->fragment)
+		chunk.missing = 1;	/* how much more there is stands in the last fragment */
+	dir->next_off += packet->payload.len;
+	dir->last_ns = packet->time_ns;
+	for (;;) {
+		if (stream->state == STREAM_GUESSING) {
+			bool more;
+			const struct proto_ops *ops = guess(stream, d, chunk.bytes, &more);
+
+			if (!ops || !conn_open(stream, ops)) {
+				if (dir->guesses && !--dir->guesses)
+					go_dead(stream);
+				return;
+			}
+		}
+		rc = stream->ops->feed(stream->conn, d, &chunk, stream->sink);
+		if (rc >= 0)
+			return;
+		stream->pool->stats.wrong_guesses++;
+		stream->tried |= 1ull << proto_index(stream->ops) % 64;
+		conn_close(stream, CALL_END_closed);
+		stream->ops = NULL;
+		if (stream->revised) {
+			go_dead(stream);
+			return;
+		}
+		stream->revised = true;
+		stream->state = STREAM_GUESSING;
+	}
+}
+
+void stream_packet(struct stream *stream, unsigned dir, const struct packet *packet)
+{
+	if (packet->time_ns > stream->sink->now_ns)
+		stream->sink->now_ns = packet->time_ns;
+	if (stream->state == STREAM_DEAD)
+		return;
+	if (stream->hint.proto == PROTO_IP_TCP) {
+		if (packet->has_tcp)
+			reasm_packet(stream, dir, packet);
+	} else if (packet->payload.len && (!packet->fragment || packet->has_ports)) {
+		datagram(stream, dir, packet);
+	}
+}
+
+void stream_tick(struct stream *stream, uint64_t now_ns)
+{
+	if (now_ns > stream->sink->now_ns)
+		stream->sink->now_ns = now_ns;
+	if (stream->state == STREAM_DEAD)
+		return;
+	if (stream->hint.proto == PROTO_IP_TCP)
+		reasm_tick(stream, now_ns);
+	if (stream->state == STREAM_DISSECTING && stream->ops->tick)
+		stream->ops->tick(stream->conn, now_ns, stream->sink);
+}
+
+uint8_t stream_l7(const struct stream *stream)
+{
+	return stream->ops ? stream->ops->id : L7_none;
+}
+
+uint32_t stream_seq(const struct stream *stream, unsigned dir, uint64_t off)
+{
+	return stream->dir[dir].seq0 + (uint32_t)off;
+}
