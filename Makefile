@@ -157,8 +157,13 @@ test check:
 	$(Q)$(if $(filter 0,$(DEPS)),true,deploy/deps.sh test)
 	$(Q)$(MAKE) --no-print-directory check-unit SCENARIO=1
 
-check-unit: $(B)/unit $(BIN) $(if $(BIN),build/$(if $(filter release,$(MODE)),tapedeck))
+check-unit: $(B)/unit $(if $(SCENARIO),$(B)/live_dump) $(BIN) $(if $(BIN),build/$(if $(filter release,$(MODE)),tapedeck))
 	$(Q)SCENARIO=$(SCENARIO) tests/run-tests.sh $(B)
+
+# What the live scenarios look through; the binary shows only stored rows.
+$(B)/live_dump: $(B)/tests/live_dump.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
 check-asan check-tsan: check-%:
 	$(Q)$(MAKE) --no-print-directory MODE=$* check-unit

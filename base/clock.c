@@ -28,6 +28,11 @@ uint64_t clock_mono_ns(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
+uint64_t clock_boot_ns(void)
+{
+	return read_clock(CLOCK_BOOTTIME);
+}
+
 void clock_set_ns(uint64_t now_ns)
 {
 	atomic_store_explicit(&fixed_now_ns, now_ns, memory_order_relaxed);

@@ -18,6 +18,7 @@
 
 uint64_t clock_now_ns(void);		/* wall clock */
 uint64_t clock_mono_ns(void);		/* for durations and timeouts */
+uint64_t clock_boot_ns(void);		/* since boot, sleep included: the kernel dates processes by it */
 /* Tests set the wall clock; 0 gives it back to the system. */
 void clock_set_ns(uint64_t now_ns);
 

@@ -48,16 +48,21 @@ struct sock_owner {
 };
 
 enum sock_event_kind {
-	SOCK_OPEN,		/* connected, accepted, or first seen: owner and addresses are valid */
+	SOCK_OPEN,		/* connected, accepted, or first seen: owner and addresses are valid. Comes with the
+				 * first packet; remote is 0 for a socket without a fixed peer, owner.pid 0 if unknown */
 	SOCK_OWNER,		/* the owner is known now, or is another */
-	SOCK_CONNECT_FAILED,	/* value: errno */
+	SOCK_CONNECT_FAILED,	/* value: errno, 0 when the process gave up; no SOCK_CLOSE follows */
 	SOCK_CLOSE,		/* tcp totals are valid when has_tcp */
-	SOCK_RETRANSMIT,	/* the kernel sent a segment again; reason: class */
-	SOCK_RESET_SENT,
+	SOCK_RETRANSMIT,	/* the kernel sent a segment again; reason: class, value: segments, value2: bytes.
+				 * Of a SYN-ACK: the listener's cookie, the connection's addresses */
+	SOCK_RESET_SENT,	/* cookie 0 when nobody listened */
 	SOCK_RESET_RECEIVED,
-	PROC_EXEC, PROC_EXIT,	/* owner names the process */
-	SOURCE_LOST,		/* value frames were lost that belong to no known socket; reason: cause */
+	PROC_EXEC, PROC_EXIT,	/* owner names the process; PROC_EXIT: value is the wait status */
+	SOURCE_LOST,		/* value frames were lost that no frame's lost_before tells: the last ones of
+				 * the socket cookie, or of no known socket (0); reason: enum source_lost */
 };
+
+enum source_lost { SOURCE_LOST_OTHER, SOURCE_LOST_RING_FULL, SOURCE_LOST_COPY_FAILED };
 
 enum retransmit_class { RETRANSMIT_OTHER, RETRANSMIT_FAST, RETRANSMIT_TIMEOUT, RETRANSMIT_TLP, RETRANSMIT_SYN };
 

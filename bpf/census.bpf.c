@@ -1,0 +1,36 @@
+/* Sockets that were open before us: one walk over all files of all processes. */
+#include "bpf/sock.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("iter/task_file")
+int census_file(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct socket *socket;
+	struct sock_rec *rec;
+	struct sock *sk;
+	__u16 family;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+	family = sk->__sk_common.skc_family;
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	rec = bpf_sk_storage_get(&socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!rec || rec->owner.pid)
+		return 0;
+	if (!rec->cookie) {
+		rec_meet(rec, bpf_get_socket_cookie(sk));
+		rec->flags |= REC_EXISTING;
+	}
+	rec_own(rec, task, netns_of_sock(sk), bpf_ktime_get_ns());
+	return 0;
+}

@@ -1,0 +1,302 @@
+/*
+ * Every packet at every socket of every network namespace: cgroup_skb at the
+ * root of the cgroup-v2 tree. Must return 1 on every path: 0 drops the packet.
+ *
+ * Packets are numbered per socket and direction, and losses kept there until a
+ * later record (or the socket's end) tells them, so that they are exact.
+ */
+#include "bpf/sock.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define PASS 1
+#define TUPLE_BYTES sizeof(struct ring_tuple)
+#define HEADS_BYTES (sizeof(struct ring_packet) + TUPLE_BYTES)
+
+struct take {
+	struct ring_packet head;
+	struct ring_tuple tuple;
+};
+
+/*
+ * A ring record has a size known when the program is loaded: the smallest class
+ * that fits is used. The first holds a bare ACK, another a full Ethernet packet.
+ */
+static __always_inline int put(struct __sk_buff *skb, void *ring, const struct take *take, const __u64 size)
+{
+	struct ring_packet *out = bpf_ringbuf_reserve(ring, size, 0);
+	__u32 cap = take->head.cap;
+	void *at;
+
+	if (!out)
+		return RING_COUNT_RING_FULL;
+	*out = take->head;
+	at = out + 1;
+	if (take->head.flags & RING_HAS_SK) {
+		__builtin_memcpy(at, &take->tuple, TUPLE_BYTES);
+		at += TUPLE_BYTES;
+	}
+	barrier_var(cap);
+	if (cap == 0 || cap > size - HEADS_BYTES || bpf_skb_load_bytes(skb, 0, at, cap)) {
+		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
+		return RING_COUNT_COPY_FAILED;
+	}
+	bpf_ringbuf_submit(out, BPF_RB_NO_WAKEUP);
+	return -1;
+}
+
+/* The counter of the loss, or -1. */
+static __noinline int put_sized(struct __sk_buff *skb, void *ring, const struct take *take)
+{
+	__u64 need = take->head.cap + HEADS_BYTES;
+
+#define CLASS(size)					\
+	if (need <= (size))				\
+		return put(skb, ring, take, size)
+	CLASS(176);
+	CLASS(256);
+	CLASS(384);
+	CLASS(640);
+	CLASS(1024);
+	CLASS(1600);
+	CLASS(2304);
+	CLASS(3328);
+	CLASS(4864);
+	CLASS(8192);
+	CLASS(12288);
+	CLASS(17408);
+	CLASS(24576);
+	CLASS(33792);
+	CLASS(49152);
+#undef CLASS
+	return put(skb, ring, take, RING_SNAPLEN_MAX + HEADS_BYTES);
+}
+
+/*
+ * The header's addresses, local and remote as seen from the socket; ports only
+ * of whole TCP and UDP packets. False when the header is not at hand.
+ */
+static __always_inline bool tuple_of_header(struct __sk_buff *skb, bool egress, struct ring_tuple *tuple)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u8 *src = egress ? tuple->local : tuple->remote;
+	__u8 *dst = egress ? tuple->remote : tuple->local;
+	__be16 *ports = data + 20;
+	__u8 *ip = data, proto;
+	__be32 v4;
+
+	__builtin_memset(tuple, 0, sizeof(*tuple));
+	if (data + 24 > end)
+		return false;
+	if (ip[0] >> 4 == 4) {
+		__builtin_memcpy(&v4, ip + 12, 4);
+		ip_of_v4(src, v4);
+		__builtin_memcpy(&v4, ip + 16, 4);
+		ip_of_v4(dst, v4);
+		proto = ip[9];
+		/* Options are rare: their packets go without ports. */
+		if ((ip[0] & 15) != 5 || (ip[6] & 0x1f) || ip[7])
+			return true;
+	} else {
+		if (data + 44 > end)
+			return false;
+		__builtin_memcpy(src, ip + 8, 16);
+		__builtin_memcpy(dst, ip + 24, 16);
+		proto = ip[6];
+		ports = data + 40;
+	}
+	if (proto != IPPROTO_TCP && proto != IPPROTO_UDP)
+		return true;
+	tuple->lport = bpf_ntohs(egress ? ports[0] : ports[1]);
+	tuple->rport = bpf_ntohs(egress ? ports[1] : ports[0]);
+	return true;
+}
+
+static __always_inline void tuple_of_bpf_sock(struct ring_tuple *tuple, struct bpf_sock *sk)
+{
+	__u32 v6[4];
+
+	__builtin_memset(tuple, 0, sizeof(*tuple));
+	if (sk->family == AF_INET) {
+		ip_of_v4(tuple->local, sk->src_ip4);
+		ip_of_v4(tuple->remote, sk->dst_ip4);
+	} else {
+		v6[0] = sk->src_ip6[0], v6[1] = sk->src_ip6[1], v6[2] = sk->src_ip6[2], v6[3] = sk->src_ip6[3];
+		__builtin_memcpy(tuple->local, v6, 16);
+		v6[0] = sk->dst_ip6[0], v6[1] = sk->dst_ip6[1], v6[2] = sk->dst_ip6[2], v6[3] = sk->dst_ip6[3];
+		__builtin_memcpy(tuple->remote, v6, 16);
+	}
+	tuple->lport = sk->src_port;
+	tuple->rport = bpf_ntohs((__be16)sk->dst_port);
+}
+
+static __always_inline bool tuple_differs(const struct ring_tuple *a, const struct ring_tuple *b)
+{
+	const __u64 *x = (const void *)a, *y = (const void *)b;
+
+	return x[0] != y[0] || x[1] != y[1] || x[2] != y[2] || x[3] != y[3] || x[4] != y[4];
+}
+
+/* TCP announces what has or had a peer; a listener, a half-open and a closed socket do not. */
+static __always_inline bool announceable(struct bpf_sock *sk)
+{
+	if (sk->protocol != IPPROTO_TCP)
+		return true;
+	switch (sk->state) {
+	case BPF_TCP_LISTEN:
+	case BPF_TCP_SYN_RECV:
+	case BPF_TCP_NEW_SYN_RECV:
+	case BPF_TCP_CLOSE:
+	case BPF_TCP_TIME_WAIT:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* RING_SOCK_OPEN at the first packet: now all of the socket's addresses are chosen. */
+static __noinline int announce(struct sock_rec *rec, const struct take *take, __u8 proto)
+{
+	struct ring_sock *event;
+
+	if (!rec || !announce_claim(rec))
+		return 0;
+	event = event_new(RING_SOCK_OPEN, take->head.time_ns);
+	if (!event) {
+		announce_undo(rec);
+		return 0;
+	}
+	event_rec(event, rec);
+	event->proto = proto;
+	event->tuple = take->tuple;
+	event->flags |= RING_HAS_TUPLE;
+	event_submit(event);
+	return 0;
+}
+
+static __always_inline __u32 netns_of_skb(struct __sk_buff *skb)
+{
+	struct sk_buff *kernel_skb = kernel_ptr(skb);
+	struct sock *sk = BPF_CORE_READ(kernel_skb, sk);
+
+	return sk ? netns_of_sock(sk) : BPF_CORE_READ(kernel_skb, dev, nd_net.net, ns.inum);
+}
+
+/* A socket of a process. The kernel's own (raw, answering resets and pings) are none. */
+static __always_inline struct sock_rec *rec_of(struct bpf_sock *sk)
+{
+	struct sock_rec *rec = bpf_sk_storage_get(&socks, sk, NULL, 0);
+
+	if (rec || sk->type == SOCK_RAW)
+		return rec;
+	rec = bpf_sk_storage_get(&socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!rec)
+		count(RING_COUNT_NO_STORAGE, 1);
+	return rec;
+}
+
+/* Fill in what depends on the socket. False when its owner is not captured. */
+static __always_inline bool meet_socket(struct __sk_buff *skb, struct sock_rec *rec, struct bpf_sock *sk,
+					struct take *take, bool egress)
+{
+	struct ring_tuple header;
+	bool is_new = !rec->cookie;
+
+	if (rec_excluded(rec))
+		return false;
+	rec_meet(rec, take->head.cookie);
+	if (is_new)
+		__sync_fetch_and_or(&rec->flags, REC_EXISTING);
+	if (!rec->owner.netns)
+		rec->owner.netns = netns_of_skb(skb);
+	take->head.netns = rec->owner.netns;
+	if (!tuple_of_header(skb, egress, &header))
+		return true;
+	tuple_of_bpf_sock(&take->tuple, sk);
+	if (take->tuple.rport && take->tuple.lport) {
+		if (header.rport && tuple_differs(&header, &take->tuple))
+			take->head.flags |= RING_HAS_SK;
+	} else {
+		/* Not connected: the address it answers under is in the header, peers come and go. */
+		__builtin_memcpy(take->tuple.local, header.local, 16);
+		__builtin_memset(take->tuple.remote, 0, 16);
+		take->tuple.rport = 0;
+	}
+	if (!(rec->flags & REC_ANNOUNCED) && announceable(sk))
+		announce(rec, take, sk->protocol);
+	return true;
+}
+
+static __always_inline void lose(struct sock_rec *rec, const struct take *take, bool egress, int cause)
+{
+	count(cause, 1);
+	count(cause + 1, take->head.len);
+	if (rec) {
+		__sync_fetch_and_add(&rec->dir[egress].lost, take->head.lost + 1);
+		__sync_fetch_and_add(&rec->dir[egress].lost_bytes, take->head.lost_bytes + take->head.len);
+	} else {
+		count(RING_COUNT_ORPHAN_LOST, 1);
+		count(RING_COUNT_ORPHAN_LOST_BYTES, take->head.len);
+	}
+}
+
+static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct sock_rec *rec = NULL;
+	struct take take = { 0 };
+	__u32 ring_index;
+	void *ring;
+	int cause;
+
+	take.head.time_ns = bpf_ktime_get_ns();
+	take.head.kind = RING_PACKET;
+	take.head.flags = egress ? RING_EGRESS : 0;
+	take.head.len = skb->len;
+	take.head.cap = take.head.len < config.snaplen ? take.head.len : config.snaplen;
+	/* Some drivers leave the count of a merged packet to whoever needs it. */
+	take.head.segments = skb->gso_segs;
+	if (!take.head.segments && skb->gso_size)
+		take.head.segments = (take.head.len + skb->gso_size - 1) / skb->gso_size;
+	count(RING_COUNT_SEEN, 1);
+	count(RING_COUNT_SEEN_BYTES, take.head.len);
+
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (sk)
+		rec = rec_of(sk);
+	if (rec) {
+		take.head.cookie = bpf_get_socket_cookie(skb);
+		if (!meet_socket(skb, rec, sk, &take, egress)) {
+			count(RING_COUNT_EXCLUDED, 1);
+			return PASS;
+		}
+		take.head.seq = __sync_fetch_and_add(&rec->dir[egress].seq, 1);
+		if (rec->dir[egress].lost) {
+			take.head.lost = __sync_lock_test_and_set(&rec->dir[egress].lost, 0);
+			take.head.lost_bytes = __sync_lock_test_and_set(&rec->dir[egress].lost_bytes, 0);
+		}
+	} else {
+		take.head.netns = netns_of_skb(skb);
+		count(RING_COUNT_SOCKETLESS, 1);
+	}
+	/* By socket, so that one socket's packets stay in order. */
+	ring_index = (__u32)((take.head.cookie * 0x9e3779b97f4a7c15ull) >> 32) & config.ring_mask;
+	ring = bpf_map_lookup_elem(&packet_rings, &ring_index);
+	cause = ring ? put_sized(skb, ring, &take) : RING_COUNT_RING_FULL;
+	if (cause >= 0)
+		lose(rec, &take, egress, cause);
+	return PASS;
+}
+
+SEC("cgroup_skb/ingress")
+int packets_in(struct __sk_buff *skb)
+{
+	return take_packet(skb, false);
+}
+
+SEC("cgroup_skb/egress")
+int packets_out(struct __sk_buff *skb)
+{
+	return take_packet(skb, true);
+}

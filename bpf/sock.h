@@ -1,0 +1,204 @@
+/* What the probes do alike with a socket's record: ownership, inheritance, events. */
+#ifndef BPF_SOCK_H
+#define BPF_SOCK_H
+
+#include "bpf/maps.h"
+
+/* Owners of one socket may alternate (a UDP socket of several workers): follow at this pace. */
+#define OWNER_HOLD_NS (100 * 1000 * 1000ull)
+
+static __always_inline bool rec_excluded(const struct sock_rec *rec)
+{
+	__u32 pid = rec->owner.pid;
+
+	return pid && bpf_map_lookup_elem(&excluded, &pid);
+}
+
+/*
+ * A record met for the first time under this cookie is new, or the copy that an
+ * accepted socket has from its listener: keep the owner, forget the counters.
+ */
+static __always_inline void rec_meet(struct sock_rec *rec, __u64 cookie)
+{
+	__u64 was = rec->cookie;
+
+	if (was == cookie || __sync_val_compare_and_swap(&rec->cookie, was, cookie) != was)
+		return;
+	rec->flags = was ? REC_ACCEPTED : 0;
+	__builtin_memset(rec->dir, 0, sizeof(rec->dir));
+}
+
+static __always_inline void owner_of_task(struct ring_owner *owner, struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	owner->pid = BPF_CORE_READ(task, tgid);
+	owner->uid = BPF_CORE_READ(task, cred, uid.val);
+	owner->start_boot_ns = BPF_CORE_READ(leader, start_boottime);
+	owner->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	BPF_CORE_READ_INTO(&owner->comm, leader, comm);
+	owner->comm[sizeof(owner->comm) - 1] = 0;
+}
+
+static __always_inline __u32 netns_of_task(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+}
+
+static __always_inline __u32 netns_of_sock(const struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline void ip_of_v4(__u8 ip[16], __be32 v4)
+{
+	__builtin_memset(ip, 0, 10);
+	ip[10] = ip[11] = 0xff;
+	__builtin_memcpy(ip + 12, &v4, 4);
+}
+
+/* sk is read as kernel memory: any socket will do, also a small one (request, time-wait). */
+static __always_inline void tuple_of_common(struct ring_tuple *tuple, const struct sock_common *common)
+{
+	if (BPF_CORE_READ(common, skc_family) == AF_INET6 &&
+	    bpf_core_field_exists(common->skc_v6_daddr)) {
+		BPF_CORE_READ_INTO(&tuple->local, common, skc_v6_rcv_saddr.in6_u.u6_addr8);
+		BPF_CORE_READ_INTO(&tuple->remote, common, skc_v6_daddr.in6_u.u6_addr8);
+	} else {
+		ip_of_v4(tuple->local, BPF_CORE_READ(common, skc_rcv_saddr));
+		ip_of_v4(tuple->remote, BPF_CORE_READ(common, skc_daddr));
+	}
+	tuple->lport = BPF_CORE_READ(common, skc_num);
+	tuple->rport = bpf_ntohs(BPF_CORE_READ(common, skc_dport));
+}
+
+/* A full socket. Its own port number survives in inet_sport when the port is given back at close. */
+static __always_inline void tuple_of_sock(struct ring_tuple *tuple, const struct sock *sk)
+{
+	tuple_of_common(tuple, &sk->__sk_common);
+	if (!tuple->lport)
+		tuple->lport = bpf_ntohs(BPF_CORE_READ((const struct inet_sock *)sk, inet_sport));
+}
+
+/* A control record, zeroed but for its head; NULL (counted) when the ring is full. */
+static __always_inline struct ring_sock *event_new(__u8 kind, __u64 time_ns)
+{
+	struct ring_sock *event = bpf_ringbuf_reserve(&control_ring, sizeof(*event), 0);
+
+	if (!event) {
+		count(RING_COUNT_CONTROL_FULL, 1);
+		return NULL;
+	}
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time_ns = time_ns;
+	event->kind = kind;
+	return event;
+}
+
+static __always_inline void event_submit(struct ring_sock *event)
+{
+	bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void event_rec(struct ring_sock *event, const struct sock_rec *rec)
+{
+	event->cookie = rec->cookie;
+	event->owner = rec->owner;
+	event->flags |= (rec->flags & REC_ACCEPTED ? RING_ACCEPTED : 0) |
+			(rec->flags & REC_EXISTING ? RING_EXISTING : 0);
+}
+
+static __always_inline void event_tuple(struct ring_sock *event, const struct sock *sk)
+{
+	tuple_of_sock(&event->tuple, sk);
+	event->flags |= RING_HAS_TUPLE;
+	event->proto = BPF_CORE_READ(sk, sk_protocol);
+}
+
+/* Losses that no packet record has told yet move into the event. */
+static __always_inline void event_losses(struct ring_sock *event, struct sock_rec *rec)
+{
+	event->lost = __sync_lock_test_and_set(&rec->dir[0].lost, 0) +
+		      __sync_lock_test_and_set(&rec->dir[1].lost, 0);
+	event->lost_bytes = __sync_lock_test_and_set(&rec->dir[0].lost_bytes, 0) +
+			    __sync_lock_test_and_set(&rec->dir[1].lost_bytes, 0);
+}
+
+static __always_inline bool rec_has_losses(const struct sock_rec *rec)
+{
+	return rec->dir[0].lost || rec->dir[1].lost;
+}
+
+/* No event can carry them: they end in the common counters. */
+static __always_inline void losses_orphan(struct sock_rec *rec)
+{
+	__u64 lost = __sync_lock_test_and_set(&rec->dir[0].lost, 0) +
+		     __sync_lock_test_and_set(&rec->dir[1].lost, 0);
+	__u64 bytes = __sync_lock_test_and_set(&rec->dir[0].lost_bytes, 0) +
+		      __sync_lock_test_and_set(&rec->dir[1].lost_bytes, 0);
+
+	if (!lost)
+		return;
+	count(RING_COUNT_ORPHAN_LOST, lost);
+	count(RING_COUNT_ORPHAN_LOST_BYTES, bytes);
+}
+
+/* Claim the one announcement of a socket. Undo when the event found no room. */
+static __always_inline bool announce_claim(struct sock_rec *rec)
+{
+	return !(__sync_fetch_and_or(&rec->flags, REC_ANNOUNCED) & REC_ANNOUNCED);
+}
+
+static __always_inline void announce_undo(struct sock_rec *rec)
+{
+	__sync_fetch_and_and(&rec->flags, ~REC_ANNOUNCED);
+}
+
+/* RING_SOCK_OPEN, once. sk is a full socket, connected. */
+static __always_inline void sock_announce(struct sock_rec *rec, const struct sock *sk, __u64 time_ns)
+{
+	struct ring_sock *event;
+
+	if (rec_excluded(rec) || !announce_claim(rec))
+		return;
+	event = event_new(RING_SOCK_OPEN, time_ns);
+	if (!event) {
+		announce_undo(rec);
+		return;
+	}
+	event_rec(event, rec);
+	event_tuple(event, sk);
+	event_submit(event);
+}
+
+/*
+ * The socket's user is task, which is the current one or was found holding it.
+ * netns is kept when 0. An announced socket tells the change.
+ */
+static __always_inline void rec_own(struct sock_rec *rec, struct task_struct *task, __u32 netns,
+				    __u64 now_ns)
+{
+	__u32 pid_was = rec->owner.pid;
+	__u64 start_was = rec->owner.start_boot_ns;
+	struct ring_sock *event;
+
+	owner_of_task(&rec->owner, task);
+	if (netns)
+		rec->owner.netns = netns;
+	rec->owner_ns = now_ns;
+	if (!(rec->flags & REC_ANNOUNCED) ||
+	    (rec->owner.pid == pid_was && rec->owner.start_boot_ns == start_was) || rec_excluded(rec))
+		return;
+	event = event_new(RING_SOCK_OWNER, now_ns);
+	if (!event)
+		return;
+	event_rec(event, rec);
+	event_submit(event);
+}
+
+static __always_inline void rec_own_current(struct sock_rec *rec, __u32 netns)
+{
+	rec_own(rec, (struct task_struct *)bpf_get_current_task(), netns, bpf_ktime_get_ns());
+}
+
+#endif

@@ -1,0 +1,538 @@
+#include "ingest/live.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "ingest/probe.h"
+
+#define LINKTYPE_RAW 101
+#define RING_BYTES_DEFAULT (64u << 20)
+#define PROBES_MAX 32
+
+/*
+ * Records this young wait for the next drain: by then every CPU has finished
+ * what it began earlier, so that rings can be merged by time.
+ */
+#define HOLD_NS (2 * NS_PER_MS)
+#define PENDING_MAX 8192	/* records of one ring looked at ahead of handing them over */
+#define TICK_NS NS_PER_SEC
+
+struct pending {
+	uint64_t time_ns;	/* monotonic */
+	uint64_t pos;
+	struct view record;
+};
+
+/* What was read from a ring and is not handed over yet, by time. */
+struct pending_queue {
+	struct pending *at;
+	size_t head, count;	/* at[head..count) */
+};
+
+struct probe_state {
+	const struct probe_ops *ops;
+	bool attached;
+	char why[sizeof(((struct err *)0)->text)];
+};
+
+struct live {
+	struct probe_set *set;
+	struct pending_queue queues[RING_COUNT_MAX + 1];
+	unsigned ring_count;
+	struct probe_state probes[PROBES_MAX];
+	unsigned probe_count;
+
+	/* monotonic -> 1970: offset_ns moves towards target_ns so that time does not run backwards */
+	uint64_t offset_ns, target_ns;
+	uint64_t slewed_ns;	/* monotonic instant of the last move */
+	uint64_t boot_offset_ns;
+	uint64_t tick_ns;
+	uint64_t last_ns;	/* monotonic instant of the last record handed over */
+
+	uint64_t counters[RING_COUNTER_COUNT];
+	uint64_t orphans_told, orphan_bytes_told;
+	uint64_t delivered, delivered_bytes, told_lost, told_lost_bytes, late, malformed;
+};
+
+/* ---- time ---- */
+
+/* Wall clock minus a clock that does not jump; of three readings the one least disturbed. */
+static uint64_t offset_from(uint64_t (*read)(void))
+{
+	uint64_t best_offset_ns = 0, best_span_ns = UINT64_MAX;
+
+	for (int i = 0; i < 3; i++) {
+		uint64_t before_ns = read(), wall_ns = clock_now_ns(), after_ns = read();
+
+		if (after_ns - before_ns < best_span_ns) {
+			best_span_ns = after_ns - before_ns;
+			best_offset_ns = wall_ns - (before_ns + best_span_ns / 2);
+		}
+	}
+	return best_offset_ns;
+}
+
+static void clocks_read(struct live *live, uint64_t mono_ns)
+{
+	uint64_t boot_offset_ns = offset_from(clock_boot_ns);
+	int64_t moved_ns = (int64_t)(boot_offset_ns - live->boot_offset_ns);
+
+	live->target_ns = offset_from(clock_mono_ns);
+	/*
+	 * A process is known by its pid and start, so the start must convert to the
+	 * same instant for as long as it runs: only a clock that was set moves it.
+	 */
+	if (moved_ns > (int64_t)NS_PER_SEC || moved_ns < -(int64_t)NS_PER_SEC)
+		live->boot_offset_ns = boot_offset_ns;
+	live->tick_ns = mono_ns + TICK_NS;
+}
+
+/* Forward at once; back at a tenth of the speed of time; far back (somebody set the clock) at once too. */
+static void clocks_slew(struct live *live, uint64_t mono_ns)
+{
+	int64_t ahead_ns = (int64_t)(live->offset_ns - live->target_ns);
+	int64_t may_ns = (int64_t)(mono_ns - live->slewed_ns) / 10;
+
+	if (ahead_ns > 0 && ahead_ns < (int64_t)(10 * NS_PER_SEC) && ahead_ns > may_ns)
+		live->offset_ns -= (uint64_t)may_ns;
+	else
+		live->offset_ns = live->target_ns;
+	live->slewed_ns = mono_ns;
+}
+
+/* Order is a promise to the sink: a record that comes later than the hold gets the time of the last one. */
+static uint64_t wall_of(struct live *live, uint64_t mono_ns)
+{
+	if (mono_ns < live->last_ns) {
+		live->late++;
+		mono_ns = live->last_ns;
+	}
+	live->last_ns = mono_ns;
+	return mono_ns + live->offset_ns;
+}
+
+/* ---- records out ---- */
+
+static struct ip ip_of(const __u8 bytes[16])
+{
+	struct ip ip;
+
+	memcpy(ip.b, bytes, sizeof(ip.b));
+	return ip;
+}
+
+static uint32_t cut_u32(uint64_t value)
+{
+	return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static bool deliver_packet(struct live *live, const struct source_sink *sink, struct view record)
+{
+	struct ring_packet head;
+	struct ring_tuple tuple;
+	struct frame frame = { .link = LINKTYPE_RAW };
+	size_t at = sizeof(head);
+
+	memcpy(&head, record.at, sizeof(head));
+	if (head.flags & RING_HAS_SK) {
+		if (record.len < at + sizeof(tuple))
+			return false;
+		memcpy(&tuple, record.at + at, sizeof(tuple));
+		at += sizeof(tuple);
+		frame.has_sk_tuple = true;
+		frame.sk_local = ip_of(tuple.local);
+		frame.sk_remote = ip_of(tuple.remote);
+		frame.sk_lport = tuple.lport;
+		frame.sk_rport = tuple.rport;
+	}
+	if (head.cap > record.len - at || head.cap > head.len)
+		return false;
+	frame.time_ns = wall_of(live, head.time_ns);
+	frame.bytes = view_sub(record, at, head.cap);
+	frame.orig_len = head.len;
+	frame.segments = head.segments ? head.segments : 1;
+	frame.at = head.flags & RING_EGRESS ? FRAME_EGRESS : FRAME_INGRESS;
+	frame.cookie = head.cookie;
+	frame.netns = head.netns;
+	frame.lost_before = head.lost;
+	frame.lost_before_bytes = cut_u32(head.lost_bytes);
+	live->delivered++;
+	live->delivered_bytes += head.len;
+	live->told_lost += head.lost;
+	live->told_lost_bytes += head.lost_bytes;
+	sink->frame(sink->arg, &frame);
+	return true;
+}
+
+static void tell_lost(struct live *live, const struct source_sink *sink, uint64_t time_ns, uint64_t cookie,
+		      uint64_t lost, uint64_t lost_bytes)
+{
+	struct sock_event event = {
+		.time_ns = time_ns, .kind = SOURCE_LOST, .cookie = cookie,
+		.reason = SOURCE_LOST_RING_FULL, .value = lost, .value2 = lost_bytes,
+	};
+
+	live->told_lost += lost;
+	live->told_lost_bytes += lost_bytes;
+	if (sink->sock)
+		sink->sock(sink->arg, &event);
+}
+
+static void owner_from(const struct live *live, const struct ring_owner *from, struct sock_owner *ret_owner)
+{
+	ret_owner->pid = from->pid;
+	ret_owner->uid = from->uid;
+	ret_owner->pid_start_ns = from->pid ? from->start_boot_ns + live->boot_offset_ns : 0;
+	ret_owner->cgroup = from->cgroup;
+	ret_owner->netns = from->netns;
+	_Static_assert(sizeof(ret_owner->comm) == sizeof(from->comm), "comm");
+	memcpy(ret_owner->comm, from->comm, sizeof(from->comm));
+	ret_owner->comm[sizeof(ret_owner->comm) - 1] = '\0';
+}
+
+/* False when kind is none of a socket's or process's. */
+static bool kind_from(uint8_t kind, enum sock_event_kind *ret_kind)
+{
+	switch (kind) {
+	case RING_SOCK_OPEN: *ret_kind = SOCK_OPEN; return true;
+	case RING_SOCK_OWNER: *ret_kind = SOCK_OWNER; return true;
+	case RING_CONNECT_FAILED: *ret_kind = SOCK_CONNECT_FAILED; return true;
+	case RING_SOCK_CLOSE: *ret_kind = SOCK_CLOSE; return true;
+	case RING_RETRANSMIT: *ret_kind = SOCK_RETRANSMIT; return true;
+	case RING_RESET_SENT: *ret_kind = SOCK_RESET_SENT; return true;
+	case RING_RESET_RECEIVED: *ret_kind = SOCK_RESET_RECEIVED; return true;
+	case RING_PROC_EXEC: *ret_kind = PROC_EXEC; return true;
+	case RING_PROC_EXIT: *ret_kind = PROC_EXIT; return true;
+	default: return false;
+	}
+}
+
+_Static_assert((int)RING_RETRANSMIT_FAST == (int)RETRANSMIT_FAST &&
+	       (int)RING_RETRANSMIT_TIMEOUT == (int)RETRANSMIT_TIMEOUT &&
+	       (int)RING_RETRANSMIT_TLP == (int)RETRANSMIT_TLP &&
+	       (int)RING_RETRANSMIT_SYN == (int)RETRANSMIT_SYN, "classes");
+
+static bool deliver_sock(struct live *live, const struct source_sink *sink, struct view record)
+{
+	struct sock_event event = { 0 };
+	struct ring_sock from;
+
+	if (record.len < sizeof(from))
+		return false;
+	memcpy(&from, record.at, sizeof(from));
+	event.time_ns = wall_of(live, from.time_ns);
+	if (from.lost)
+		tell_lost(live, sink, event.time_ns, from.cookie, from.lost, from.lost_bytes);
+	if (from.kind == RING_LOST)
+		return true;
+	if (!kind_from(from.kind, &event.kind))
+		return false;
+	event.cookie = from.cookie;
+	event.proto = from.proto;
+	event.accepted = from.flags & RING_ACCEPTED;
+	event.existing = from.flags & RING_EXISTING;
+	event.has_tuple = from.flags & RING_HAS_TUPLE;
+	event.local = ip_of(from.tuple.local);
+	event.remote = ip_of(from.tuple.remote);
+	event.lport = from.tuple.lport;
+	event.rport = from.tuple.rport;
+	owner_from(live, &from.owner, &event.owner);
+	event.reason = from.reason;
+	event.value = from.value;
+	event.value2 = from.value2;
+	event.has_tcp = from.flags & RING_HAS_TCP;
+	event.bytes_acked = from.bytes_acked;
+	event.bytes_received = from.bytes_received;
+	event.total_retrans = from.total_retrans;
+	event.srtt_us = from.srtt_us;
+	event.mdev_us = from.mdev_us;
+	event.min_rtt_us = from.min_rtt_us;
+	if (sink->sock)
+		sink->sock(sink->arg, &event);
+	return true;
+}
+
+/* Records come from our own kernel side; one that does not add up is counted and dropped. */
+static bool deliver(struct live *live, const struct source_sink *sink, struct view record)
+{
+	struct ring_head head;
+	bool is_frame, good;
+
+	memcpy(&head, record.at, sizeof(head));
+	is_frame = head.kind == RING_PACKET;
+	if (is_frame)
+		good = record.len >= sizeof(struct ring_packet) && deliver_packet(live, sink, record);
+	else
+		good = deliver_sock(live, sink, record);
+	if (!good)
+		live->malformed++;
+	return is_frame && good;
+}
+
+/* ---- merging ---- */
+
+/* Nearly in order already: a record sinks past the few that overtook it. */
+static void pending_insert(struct pending_queue *queue, struct pending pending)
+{
+	size_t i = queue->count++;
+
+	while (i > queue->head && queue->at[i - 1].time_ns > pending.time_ns) {
+		queue->at[i] = queue->at[i - 1];
+		i--;
+	}
+	queue->at[i] = pending;
+}
+
+static void pending_fill(struct live *live, unsigned index)
+{
+	struct pending_queue *queue = &live->queues[index];
+	struct ring *ring = probe_set_ring(live->set, index);
+	struct pending pending;
+	struct ring_head head;
+
+	while (queue->count < PENDING_MAX && ring_next(ring, &pending.record, &pending.pos) > 0) {
+		if (pending.record.len < sizeof(head)) {
+			live->malformed++;
+			continue;
+		}
+		memcpy(&head, pending.record.at, sizeof(head));
+		pending.time_ns = head.time_ns;
+		pending_insert(queue, pending);
+	}
+}
+
+/* Give the kernel its space back up to the first record that still waits. */
+static void pending_settle(struct live *live, unsigned index)
+{
+	struct pending_queue *queue = &live->queues[index];
+	struct ring *ring = probe_set_ring(live->set, index);
+	uint64_t pos = ring->read_pos;
+
+	memmove(queue->at, queue->at + queue->head, (queue->count - queue->head) * sizeof(*queue->at));
+	queue->count -= queue->head;
+	queue->head = 0;
+	for (size_t i = 0; i < queue->count; i++) {
+		if (queue->at[i].pos < pos)
+			pos = queue->at[i].pos;
+	}
+	ring_give_back(ring, pos);
+}
+
+/* The queue whose first record is oldest and not younger than until_ns; control (last) wins a tie. */
+static struct pending_queue *pending_first(struct live *live, uint64_t until_ns)
+{
+	struct pending_queue *first = NULL;
+
+	for (unsigned i = live->ring_count; i-- > 0;) {
+		struct pending_queue *queue = &live->queues[i];
+
+		if (queue->head < queue->count && queue->at[queue->head].time_ns <= until_ns &&
+		    (!first || queue->at[queue->head].time_ns < first->at[first->head].time_ns))
+			first = queue;
+	}
+	return first;
+}
+
+/* What the kernel side lost without a socket to tell it. */
+static void tick(struct live *live, const struct source_sink *sink, uint64_t mono_ns)
+{
+	uint64_t lost, bytes;
+
+	clocks_read(live, mono_ns);
+	probe_set_counters(live->set, live->counters);
+	lost = live->counters[RING_COUNT_ORPHAN_LOST] - live->orphans_told;
+	bytes = live->counters[RING_COUNT_ORPHAN_LOST_BYTES] - live->orphan_bytes_told;
+	if (lost) {
+		tell_lost(live, sink, live->last_ns + live->offset_ns, 0, lost, bytes);
+		live->orphans_told += lost;
+		live->orphan_bytes_told += bytes;
+	}
+}
+
+int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err)
+{
+	uint64_t mono_ns = clock_mono_ns(), until_ns = mono_ns - HOLD_NS;
+	struct pending_queue *queue;
+	size_t frames = 0;
+
+	(void)err;
+	if (frames_max > INT32_MAX)
+		frames_max = INT32_MAX;
+	clocks_slew(live, mono_ns);
+	if (mono_ns >= live->tick_ns)
+		tick(live, sink, mono_ns);
+	for (unsigned i = 0; i < live->ring_count; i++) {
+		queue = &live->queues[i];
+		pending_fill(live, i);
+		/* What follows in a ring that is not read to its end may be as old as this. */
+		if (queue->count == PENDING_MAX && queue->at[queue->count - 1].time_ns < until_ns)
+			until_ns = queue->at[queue->count - 1].time_ns;
+	}
+	while (frames < frames_max && (queue = pending_first(live, until_ns)) != NULL)
+		frames += deliver(live, sink, queue->at[queue->head++].record);
+	for (unsigned i = 0; i < live->ring_count; i++)
+		pending_settle(live, i);
+	return (int)frames;
+}
+
+unsigned live_fill_permille(struct live *live)
+{
+	unsigned fullest = 0;
+
+	for (unsigned i = 0; i < live->ring_count; i++) {
+		struct ring *ring = probe_set_ring(live->set, i);
+		unsigned fill = (unsigned)(ring_used(ring) * 1000 / ring->size_bytes);
+
+		if (fill > fullest)
+			fullest = fill;
+	}
+	return fullest > 1000 ? 1000 : fullest;
+}
+
+/* ---- life ---- */
+
+static int add_probes(struct live *live, struct err *err)
+{
+	for (int phase = 0; phase < PROBE_PHASES; phase++) {
+		for (size_t i = 0; probe_all[i]; i++) {
+			struct probe_state *state = &live->probes[live->probe_count];
+			struct err why = { 0 };
+			int rc;
+
+			if ((int)probe_all[i]->phase != phase)
+				continue;
+			assert(live->probe_count < PROBES_MAX);
+			state->ops = probe_all[i];
+			rc = probe_set_add(live->set, state->ops, &why);
+			state->attached = rc >= 0;
+			memcpy(state->why, why.text, sizeof(state->why));
+			live->probe_count++;
+			if (rc < 0 && phase == PROBE_PACKETS)
+				return err_set(err, rc, "cannot capture: %s", why.text);
+		}
+	}
+	return 0;
+}
+
+static bool is_power_of_two(size_t value)
+{
+	return value && (value & (value - 1)) == 0;
+}
+
+int live_open(const struct live_opts *opts, struct live **ret_live, struct err *err)
+{
+	struct probe_settings settings = {
+		.snaplen = opts->snaplen && opts->snaplen < RING_SNAPLEN_MAX ? opts->snaplen : RING_SNAPLEN_MAX,
+		.ring_bytes = opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT,
+		.cgroup = opts->cgroup,
+	};
+	struct live *live = NULL;
+	uint64_t mono_ns;
+	int rc;
+
+	if (!is_power_of_two(settings.ring_bytes) || settings.ring_bytes < 65536 ||
+	    settings.ring_bytes > (1u << 30))
+		return err_set(err, E_RANGE, "the packet ring of %zu bytes: a power of two from 65536 to 1073741824",
+			       settings.ring_bytes);
+	live = mem_zalloc(sizeof(*live));
+	if (!live)
+		return err_set(err, E_NO_MEMORY, "no memory for live capture");
+	rc = probe_set_open(&settings, &live->set, err);
+	if (rc < 0)
+		goto out;
+	live->ring_count = probe_set_rings(live->set);
+	for (unsigned i = 0; i < live->ring_count; i++) {
+		live->queues[i].at = mem_array(PENDING_MAX, sizeof(*live->queues[i].at));
+		if (!live->queues[i].at) {
+			rc = err_set(err, E_NO_MEMORY, "no memory for live capture");
+			goto out;
+		}
+	}
+	mono_ns = clock_mono_ns();
+	clocks_read(live, mono_ns);
+	live->offset_ns = live->target_ns;
+	live->slewed_ns = mono_ns;
+	rc = live_exclude(live, (uint32_t)getpid(), err);
+	for (size_t i = 0; rc >= 0 && i < opts->exclude_count; i++)
+		rc = live_exclude(live, opts->exclude_pids[i], err);
+	if (rc >= 0)
+		rc = add_probes(live, err);
+	if (rc < 0)
+		goto out;
+	*ret_live = live;
+	live = NULL;
+out:
+	live_close(live);
+	return rc;
+}
+
+void live_close(struct live *live)
+{
+	if (!live)
+		return;
+	probe_set_close(live->set);
+	for (unsigned i = 0; i < live->ring_count; i++)
+		mem_free(live->queues[i].at);
+	mem_free(live);
+}
+
+int live_exclude(struct live *live, uint32_t pid, struct err *err)
+{
+	return probe_set_exclude(live->set, pid, err);
+}
+
+/* ---- status ---- */
+
+static void status_probes(struct live *live, struct json *json)
+{
+	json_key(json, "probes");
+	json_array(json);
+	for (unsigned i = 0; i < live->probe_count; i++) {
+		const struct probe_state *state = &live->probes[i];
+
+		json_object(json);
+		json_kcstr(json, "name", state->ops->name);
+		json_kcstr(json, "state", state->attached ? "attached" : "failed");
+		if (!state->attached)
+			json_kcstr(json, "why", state->why);
+		json_key(json, "columns");
+		json_array(json);
+		for (size_t c = 0; !state->attached && state->ops->columns[c]; c++)
+			json_cstr(json, state->ops->columns[c]);
+		json_array_end(json);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
+void live_status(struct live *live, struct json *json)
+{
+	uint64_t *counters = live->counters;
+
+	probe_set_counters(live->set, counters);
+	status_probes(live, json);
+	json_ku64(json, "seen", counters[RING_COUNT_SEEN]);
+	json_ku64(json, "seen_bytes", counters[RING_COUNT_SEEN_BYTES]);
+	json_ku64(json, "excluded", counters[RING_COUNT_EXCLUDED]);
+	json_ku64(json, "socketless", counters[RING_COUNT_SOCKETLESS]);
+	json_ku64(json, "no_storage", counters[RING_COUNT_NO_STORAGE]);
+	json_ku64(json, "delivered", live->delivered);
+	json_ku64(json, "delivered_bytes", live->delivered_bytes);
+	json_key(json, "lost");
+	json_object(json);
+	json_ku64(json, "ring_full", counters[RING_COUNT_RING_FULL]);
+	json_ku64(json, "copy_failed", counters[RING_COUNT_COPY_FAILED]);
+	json_object_end(json);
+	json_ku64(json, "lost_bytes", counters[RING_COUNT_RING_FULL_BYTES] + counters[RING_COUNT_COPY_FAILED_BYTES]);
+	/* of the lost ones, those that a frame or event has told by now */
+	json_ku64(json, "lost_told", live->told_lost);
+	json_ku64(json, "lost_told_bytes", live->told_lost_bytes);
+	json_ku64(json, "events_lost", counters[RING_COUNT_CONTROL_FULL]);
+	json_ku64(json, "late", live->late);
+	json_ku64(json, "malformed", live->malformed);
+	json_ku64(json, "ring_fill_permille", live_fill_permille(live));
+}
