@@ -10,9 +10,14 @@
 #include "base/rd.h"
 #include "base/wr.h"
 
-/* Buckets for values 1 .. 2^64-1, plus one for 0. */
+/*
+ * Bucket 0 holds the value 0, bucket b > 0 the values in (2^((b-2)/32), 2^((b-1)/32)]:
+ * OpenTelemetry's index at scale 5 is b - 2, Prometheus' index at schema 5 is b - 1.
+ */
 #define HIST_SCALE 5
-#define HIST_BUCKETS (64 * 32 + 1)
+#define HIST_BUCKETS (64 * 32 + 2)
+uint32_t hist_bucket(uint64_t value);	/* exact, without floating point */
+double hist_upper(uint32_t bucket);	/* its upper bound, inclusive */
 
 struct hist;			/* sparse; grows with its buckets */
 

@@ -1,0 +1,380 @@
+#include "store/hist.h"
+
+#include <assert.h>
+#include <math.h>
+
+#include "base/mem.h"
+
+#define VERSION 1
+#define PER_OCTAVE 32u
+#define BUCKET_ZERO 0u
+#define BUCKET_FIRST 1u		/* of the value 1: it is the upper bound, 2^0 */
+
+/*
+ * floor(2^63 * 2^(j/32)): the bounds within an octave of values whose top bit
+ * is moved to bit 63. Integers decide, so that every machine, compiler and
+ * rounding mode sorts a value into the same bucket. No 64-bit integer but 2^63
+ * lies on a bound, as the other roots are irrational. Made by five integer
+ * square roots of 2^(2016 + j); the unit test raises each to its 32nd power again.
+ */
+static const uint64_t bounds[PER_OCTAVE] = {
+	0x8000000000000000ull, 0x82cd8698ac2ba1d7ull, 0x85aac367cc487b14ull, 0x88980e8092da8527ull,
+	0x8b95c1e3ea8bd6e6ull, 0x8ea4398b45cd53c0ull, 0x91c3d373ab11c336ull, 0x94f4efa8fef70961ull,
+	0x9837f0518db8a96full, 0x9b8d39b9d54e5538ull, 0x9ef5326091a111adull, 0xa27043030c496818ull,
+	0xa5fed6a9b15138eaull, 0xa9a15ab4ea7c0ef8ull, 0xad583eea42a14ac6ull, 0xb123f581d2ac258full,
+	0xb504f333f9de6484ull, 0xb8fbaf4762fb9ee9ull, 0xbd08a39f580c36beull, 0xc12c4cca66709456ull,
+	0xc5672a115506daddull, 0xc9b9bd866e2f27a2ull, 0xce248c151f8480e3ull, 0xd2a81d91f12ae45aull,
+	0xd744fccad69d6af4ull, 0xdbfbb797daf23755ull, 0xe0ccdeec2a94e111ull, 0xe5b906e77c8348a8ull,
+	0xeac0c6e7dd24392eull, 0xefe4b99bdcdaf5cbull, 0xf5257d152486cc2cull, 0xfa83b2db722a033aull,
+};
+
+struct bucket {
+	uint64_t count;
+	uint32_t at;
+};
+
+struct hist {
+	struct bucket *buckets;	/* ascending, counts above 0 */
+	size_t len, cap;
+	uint64_t count, sum, min, max;	/* count and sum stop at 2^64 - 1, which is as associative as adding */
+};
+
+static uint64_t add_capped(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
+
+static uint64_t mul_capped(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+uint32_t hist_bucket(uint64_t value)
+{
+	unsigned octave, step;
+	uint64_t m;
+
+	if (value == 0)
+		return BUCKET_ZERO;
+	octave = 63 - (unsigned)__builtin_clzll(value);
+	m = value << (63 - octave);
+	/* log2(1 + x) >= x: the linear guess is never too high, and a few steps too low at most. */
+	step = (unsigned)(m >> 58) & (PER_OCTAVE - 1);
+	while (step < PER_OCTAVE && m > bounds[step])
+		step++;
+	return BUCKET_FIRST + octave * PER_OCTAVE + step;
+}
+
+double hist_upper(uint32_t bucket)
+{
+	unsigned i = bucket - BUCKET_FIRST;
+
+	assert(bucket < HIST_BUCKETS);
+	if (bucket == BUCKET_ZERO)
+		return 0;
+	return ldexp((double)bounds[i % PER_OCTAVE], (int)(i / PER_OCTAVE) - 63);
+}
+
+struct hist *hist_new(void)
+{
+	return mem_zalloc(sizeof(struct hist));
+}
+
+void hist_free(struct hist *hist)
+{
+	if (!hist)
+		return;
+	mem_free(hist->buckets);
+	mem_free(hist);
+}
+
+void hist_reset(struct hist *hist)
+{
+	hist->len = 0;
+	hist->count = hist->sum = hist->min = hist->max = 0;
+}
+
+/* First place whose bucket is not below at. */
+static size_t place_of(const struct hist *hist, uint32_t at)
+{
+	size_t low = 0, high = hist->len;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (hist->buckets[middle].at < at)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void totals_add(struct hist *hist, uint64_t count, uint64_t sum, uint64_t min, uint64_t max)
+{
+	if (hist->count == 0 || min < hist->min)
+		hist->min = min;
+	if (hist->count == 0 || max > hist->max)
+		hist->max = max;
+	hist->count = add_capped(hist->count, count);
+	hist->sum = add_capped(hist->sum, sum);
+}
+
+int hist_add(struct hist *hist, uint64_t value, uint64_t count)
+{
+	uint32_t at = hist_bucket(value);
+	size_t place = place_of(hist, at);
+
+	if (count == 0)
+		return 0;
+	if (place == hist->len || hist->buckets[place].at != at) {
+		if (mem_grow((void **)&hist->buckets, &hist->cap, hist->len, sizeof(*hist->buckets)) < 0)
+			return E_NO_MEMORY;
+		memmove(hist->buckets + place + 1, hist->buckets + place,
+			(hist->len - place) * sizeof(*hist->buckets));
+		hist->buckets[place] = (struct bucket){ 0, at };
+		hist->len++;
+	}
+	hist->buckets[place].count = add_capped(hist->buckets[place].count, count);
+	totals_add(hist, count, mul_capped(value, count), value, value);
+	return 0;
+}
+
+/* ---- merging: from another histogram, or from bytes that were checked before ---- */
+
+struct source {
+	const struct bucket *buckets;	/* NULL: rd */
+	struct rd rd;
+	size_t left;
+	uint32_t next_at;	/* of rd */
+};
+
+static bool source_next(struct source *source, struct bucket *ret_bucket)
+{
+	if (source->left == 0)
+		return false;
+	source->left--;
+	if (source->buckets) {
+		*ret_bucket = *source->buckets++;
+		return true;
+	}
+	ret_bucket->at = source->next_at + (uint32_t)rd_varint(&source->rd);
+	ret_bucket->count = rd_varint(&source->rd);
+	source->next_at = ret_bucket->at + 1;
+	return true;
+}
+
+/* How many buckets of source hist lacks. */
+static size_t lacking(const struct hist *hist, struct source source)
+{
+	struct bucket bucket;
+	size_t place = 0, count = 0;
+
+	while (source_next(&source, &bucket)) {
+		while (place < hist->len && hist->buckets[place].at < bucket.at)
+			place++;
+		count += place == hist->len || hist->buckets[place].at != bucket.at;
+	}
+	return count;
+}
+
+static int merge(struct hist *hist, struct source source)
+{
+	size_t more = lacking(hist, source), from = more, end = hist->len + more, to = 0;
+	struct bucket bucket, *buckets = hist->buckets;
+	bool have;
+
+	if (end > hist->cap) {
+		size_t cap = end < 2 * hist->cap ? 2 * hist->cap : end;
+
+		buckets = mem_resize(hist->buckets, cap, sizeof(*buckets));
+		if (!buckets)
+			return E_NO_MEMORY;
+		hist->buckets = buckets;
+		hist->cap = cap;
+	}
+	/* Ours move to the end; what is written in front never reaches what is not read yet. */
+	if (more)
+		memmove(buckets + more, buckets, hist->len * sizeof(*buckets));
+	have = source_next(&source, &bucket);
+	while (have || from < end) {
+		if (!have || (from < end && buckets[from].at < bucket.at)) {
+			buckets[to++] = buckets[from++];
+			continue;
+		}
+		if (from < end && buckets[from].at == bucket.at)
+			bucket.count = add_capped(bucket.count, buckets[from++].count);
+		buckets[to++] = bucket;
+		have = source_next(&source, &bucket);
+	}
+	assert(to == end);
+	hist->len = end;
+	return 0;
+}
+
+int hist_merge(struct hist *hist, const struct hist *other)
+{
+	struct source source = { .buckets = other->buckets, .left = other->len };
+	int rc;
+
+	if (other->count == 0)
+		return 0;
+	assert(hist != other);
+	rc = merge(hist, source);
+	if (rc == 0)
+		totals_add(hist, other->count, other->sum, other->min, other->max);
+	return rc;
+}
+
+/* ---- asking ---- */
+
+uint64_t hist_count(const struct hist *hist)
+{
+	return hist->count;
+}
+
+uint64_t hist_sum(const struct hist *hist)
+{
+	return hist->sum;
+}
+
+uint64_t hist_min(const struct hist *hist)
+{
+	return hist->min;
+}
+
+uint64_t hist_max(const struct hist *hist)
+{
+	return hist->max;
+}
+
+/* The point whose relative distance to both bounds is the same: 2 * low * high / (low + high). */
+static double middle_of(uint32_t bucket)
+{
+	static const double base = 0x1.059b0d3158574p+0;	/* 2^(1/32) */
+
+	return 2 * hist_upper(bucket) / (1 + base);
+}
+
+double hist_quantile(const struct hist *hist, double q)
+{
+	uint64_t rank, seen = 0;
+	double exact, middle;
+
+	if (hist->count == 0)
+		return 0;
+	if (!(q > 0))	/* NaN as well */
+		return (double)hist->min;
+	exact = ceil(q * (double)hist->count);
+	if (q >= 1 || exact >= (double)hist->count)
+		return (double)hist->max;
+	rank = exact < 1 ? 1 : (uint64_t)exact;
+	if (rank == 1)
+		return (double)hist->min;
+	for (size_t i = 0; i < hist->len; i++) {
+		seen = add_capped(seen, hist->buckets[i].count);
+		if (seen < rank)
+			continue;
+		middle = middle_of(hist->buckets[i].at);
+		if (middle < (double)hist->min)
+			return (double)hist->min;
+		return middle > (double)hist->max ? (double)hist->max : middle;
+	}
+	return (double)hist->max;
+}
+
+int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper, uint64_t *ret_count)
+{
+	if (iter->at >= hist->len)
+		return 0;
+	*ret_upper = hist_upper(hist->buckets[iter->at].at);
+	*ret_count = hist->buckets[iter->at].count;
+	iter->at++;
+	return 1;
+}
+
+/* ---- stored ---- */
+
+void hist_write(const struct hist *hist, struct wr *wr)
+{
+	uint32_t next_at = 0;
+
+	wr_u8(wr, VERSION);
+	wr_varint(wr, hist->len);
+	if (hist->len == 0)
+		return;
+	wr_varint(wr, hist->min);
+	wr_varint(wr, hist->max - hist->min);
+	wr_varint(wr, hist->sum);
+	for (size_t i = 0; i < hist->len; i++) {
+		wr_varint(wr, hist->buckets[i].at - next_at);
+		wr_varint(wr, hist->buckets[i].count);
+		next_at = hist->buckets[i].at + 1;
+	}
+}
+
+struct stored {
+	struct source source;
+	uint64_t count, sum, min, max;
+};
+
+/* Everything a later pass relies on: places, counts, and totals that agree with them. */
+static int stored_check(struct view bytes, struct stored *ret_stored, struct err *err)
+{
+	struct rd rd = rd_make(bytes);
+	unsigned version = rd_u8(&rd);
+	uint64_t len = rd_varint(&rd), at = 0, first = 0, spread, step, count;
+	struct stored stored = { .count = 0 };
+
+	if (rd.bad || version != VERSION || len > HIST_BUCKETS)
+		return err_set(err, E_CORRUPT, "histogram: version %u, %llu buckets in %zu bytes", version,
+			       (unsigned long long)len, bytes.len);
+	if (len) {
+		stored.min = rd_varint(&rd);
+		spread = rd_varint(&rd);
+		stored.sum = rd_varint(&rd);
+		if (__builtin_add_overflow(stored.min, spread, &stored.max))
+			return err_set(err, E_CORRUPT, "histogram: minimum %llu, spread %llu",
+				       (unsigned long long)stored.min, (unsigned long long)spread);
+	}
+	stored.source = (struct source){ .rd = rd, .left = (size_t)len };
+	for (uint64_t i = 0; i < len; i++) {
+		step = rd_varint(&rd);
+		count = rd_varint(&rd);
+		if (rd.bad || step >= HIST_BUCKETS - at || count == 0)
+			return err_set(err, E_CORRUPT, "histogram: bucket %llu of %llu, at byte %zu of %zu",
+				       (unsigned long long)i, (unsigned long long)len, rd_pos(&rd), bytes.len);
+		at += step;
+		first = i ? first : at;
+		at++;
+		stored.count = add_capped(stored.count, count);
+	}
+	if (rd.bad || rd_left(&rd))
+		return err_set(err, E_CORRUPT, "histogram: %zu bytes behind the last bucket", rd_left(&rd));
+	if (len && (hist_bucket(stored.min) != first || hist_bucket(stored.max) != at - 1 ||
+		    stored.sum < mul_capped(stored.count, stored.min) ||
+		    stored.sum > mul_capped(stored.count, stored.max)))
+		return err_set(err, E_CORRUPT, "histogram: %llu values of %llu..%llu with sum %llu",
+			       (unsigned long long)stored.count, (unsigned long long)stored.min,
+			       (unsigned long long)stored.max, (unsigned long long)stored.sum);
+	*ret_stored = stored;
+	return 0;
+}
+
+int hist_merge_bytes(struct hist *hist, struct view bytes, struct err *err)
+{
+	struct stored stored = { .count = 0 };
+	int rc = stored_check(bytes, &stored, err);
+
+	if (rc < 0 || stored.count == 0)
+		return rc;
+	rc = merge(hist, stored.source);
+	if (rc < 0)
+		return err_set(err, rc, "histogram: no memory for %zu buckets", hist->len + stored.source.left);
+	totals_add(hist, stored.count, stored.sum, stored.min, stored.max);
+	return 0;
+}
