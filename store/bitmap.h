@@ -17,8 +17,9 @@ void bitmap_and(struct bitmap *bitmap, const struct bitmap *other);
 void bitmap_or(struct bitmap *bitmap, const struct bitmap *other);
 /* Ascending; calls fn until it returns false. */
 void bitmap_each(const struct bitmap *bitmap, bool (*fn)(uint32_t value, void *arg), void *arg);
-/* Portable Roaring format. */
-void bitmap_write(const struct bitmap *bitmap, struct wr *wr);
-int bitmap_read(struct view bytes, struct bitmap **ret_bitmap, struct err *err);
+/* Envelope, then the portable Roaring format: FORMAT.md, "Bitmap". E_NO_MEMORY. */
+int bitmap_write(const struct bitmap *bitmap, struct wr *out, struct err *err);
+/* Every container is checked before CRoaring sees it. E_CORRUPT, E_UNSUPPORTED, E_NO_MEMORY. */
+int bitmap_read(struct view stored, struct bitmap **ret_bitmap, struct err *err);
 
 #endif
