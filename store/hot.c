@@ -242,9 +242,31 @@ int hot_add_row(struct hot *hot, const struct table *table, const void *row, str
 	return rc < 0 ? err_set(err, rc, "%s: row of %s not added", hot->path, table->name) : 0;
 }
 
-static int append_block(struct hot *hot, const struct packet_block *block, struct block_entry *entry,
-			struct err *err)
+/* The block's entry, put behind the others that wait for the commit. */
+static int add_block_entry(struct hot *hot, const struct block_entry *entry, struct view stored, struct err *err)
 {
+	size_t len_at = hot->block_entries.len;
+	struct packet_block_info info;
+	int rc = packet_block_peek(stored, &info, err);
+
+	if (rc < 0)
+		return rc;
+	wr_u32le(&hot->block_entries, 0);
+	rc = block_entry_write(entry, &info, &hot->block_entries);
+	if (rc == 0 && hot->block_entries.bad)
+		rc = E_NO_MEMORY;
+	if (rc < 0) {
+		hot->block_entries.bad = false;
+		hot->block_entries.len = len_at;
+		return err_set(err, rc, "%s: packet block not added: %s", hot->path, err_text(rc));
+	}
+	wr_patch_u32le(&hot->block_entries, len_at, (uint32_t)(hot->block_entries.len - len_at - 4));
+	return 0;
+}
+
+int hot_add_packets(struct hot *hot, const struct packet_block *block, struct err *err)
+{
+	struct block_entry entry = block_entry_make(block);
 	struct wr stored;
 	int rc;
 
@@ -254,40 +276,16 @@ static int append_block(struct hot *hot, const struct packet_block *block, struc
 		rc = err_set(err, E_NO_MEMORY, "%s: out of memory", hot->path);
 	if (rc < 0)
 		goto out;
-	entry->offset = hot->log_bytes;
-	entry->stored_bytes = (uint32_t)stored.len;
+	entry.offset = hot->log_bytes;
+	entry.stored_bytes = (uint32_t)stored.len;
 	hot->log_dirty = true;
 	rc = files_write_at(hot->log_fd, wr_view(&stored), hot->log_bytes, hot->path, err);
-	if (rc < 0)	/* give the space of the half block back; the next one overwrites it in any case */
-		(void)ftruncate(hot->log_fd, (off_t)hot->log_bytes);
-out:
-	wr_release(&stored);
-	return rc;
-}
-
-int hot_add_packets(struct hot *hot, const struct packet_block *block, struct err *err)
-{
-	struct block_entry entry;
-	uint64_t *flows = NULL;
-	size_t flow_count, len_at;
-	int rc;
-
-	rc = block_entry_make(block, &entry, &flows, &flow_count);
-	if (rc < 0)
-		return err_set(err, rc, "%s: out of memory", hot->path);
-	rc = append_block(hot, block, &entry, err);
-	if (rc < 0)
-		goto out;
-	len_at = hot->block_entries.len;
-	wr_u32le(&hot->block_entries, 0);
-	block_entry_write(&entry, flows, flow_count, &hot->block_entries);
-	if (hot->block_entries.bad) {
-		hot->block_entries.bad = false;
-		hot->block_entries.len = len_at;
-		rc = err_set(err, E_NO_MEMORY, "%s: out of memory", hot->path);
+	if (rc == 0)
+		rc = add_block_entry(hot, &entry, wr_view(&stored), err);
+	if (rc < 0) {	/* give the space of the half block back; the next one overwrites it in any case */
+		(void)!ftruncate(hot->log_fd, (off_t)hot->log_bytes);
 		goto out;
 	}
-	wr_patch_u32le(&hot->block_entries, len_at, (uint32_t)(hot->block_entries.len - len_at - 4));
 	hot->log_bytes += entry.stored_bytes;
 	hot->log_plain_bytes += entry.plain_bytes;
 	hot->log_next.rows += entry.count;
@@ -297,7 +295,7 @@ int hot_add_packets(struct hot *hot, const struct packet_block *block, struct er
 	if (entry.time_max > hot->log_next.end_max)
 		hot->log_next.end_max = entry.time_max;
 out:
-	mem_free(flows);
+	wr_release(&stored);
 	return rc;
 }
 
@@ -471,5 +469,5 @@ void hot_discard(struct hot *hot, struct store_gap *lost)
 	forget_pending(hot);
 	hot->log_bytes = hot->entry.packet_bytes;
 	hot->log_dirty = false;
-	(void)ftruncate(hot->log_fd, (off_t)hot->log_bytes);
+	(void)!ftruncate(hot->log_fd, (off_t)hot->log_bytes);
 }

@@ -1,13 +1,10 @@
 #include "store/packet_table.h"
 
-#include <stdlib.h>
-
-#include "base/hash.h"
-#include "base/mem.h"
-
-void block_entry_write(const struct block_entry *entry, const uint64_t *flows, size_t flow_count, struct wr *wr)
+int block_entry_write(const struct block_entry *entry, const struct packet_block_info *info, struct wr *wr)
 {
-	uint64_t last = 0;
+	struct packet_block_flows iter;
+	uint64_t id, last = 0;
+	int rc = 0;
 
 	wr_u64le(wr, entry->offset);
 	wr_u32le(wr, entry->stored_bytes);
@@ -19,11 +16,15 @@ void block_entry_write(const struct block_entry *entry, const uint64_t *flows, s
 	wr_u64le(wr, entry->number_min);
 	wr_u64le(wr, entry->number_max);
 	wr_u32le(wr, entry->window);
-	wr_varint(wr, flow_count);
-	for (size_t i = 0; i < flow_count; i++) {
-		wr_varint(wr, flows[i] - last);
-		last = flows[i];
+	wr_varint(wr, info ? info->flow_count : 0);
+	if (!info)
+		return 0;
+	iter = packet_block_flows(info);
+	while ((rc = packet_block_flow_next(&iter, &id)) > 0) {
+		wr_varint(wr, id - last);
+		last = id;
 	}
+	return rc;
 }
 
 int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *ret_entry, struct err *err)
@@ -70,57 +71,9 @@ int block_entry_has_flow(const struct block_entry *entry, const uint64_t *flows,
 	return 0;
 }
 
-static int cmp_u64(const void *a, const void *b)
+struct block_entry block_entry_make(const struct packet_block *block)
 {
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return x < y ? -1 : x > y;
-}
-
-/* The distinct ids first, by hashing: sorting thousands of repeats for a dozen flows is what this saves. */
-static size_t distinct_flows(const struct packet_block *block, uint64_t *slots, size_t mask)
-{
-	size_t count = 0;
-	uint64_t last = 0;
-	bool first = true;
-
-	for (uint32_t i = 0; i < block->count; i++) {
-		uint64_t id = block->recs[i].flow_id;
-		size_t at;
-
-		if (!first && id == last)
-			continue;
-		first = false;
-		last = id;
-		if (id == 0)
-			continue;	/* no flow: nobody asks for it by id */
-		for (at = hash_u64(id) & mask; slots[at] && slots[at] != id; at = (at + 1) & mask)
-			;
-		count += slots[at] == 0;
-		slots[at] = id;
-	}
-	return count;
-}
-
-int block_entry_make(const struct packet_block *block, struct block_entry *ret_entry, uint64_t **ret_flows,
-		     size_t *ret_flow_count)
-{
-	size_t cap = 16, count = 0, want;
-	uint64_t *slots;
-
-	while (cap < 2 * (size_t)block->count)
-		cap *= 2;
-	slots = mem_array(cap, sizeof(*slots));
-	if (!slots)
-		return E_NO_MEMORY;
-	want = distinct_flows(block, slots, cap - 1);
-	for (size_t i = 0; i < cap && count < want; i++)
-		if (slots[i])
-			slots[count++] = slots[i];
-	qsort(slots, count, sizeof(*slots), cmp_u64);
-	*ret_entry = (struct block_entry){
+	return (struct block_entry){
 		.count = block->count,
 		.plain_bytes = block->bytes.len,
 		.source = block->source,
@@ -129,9 +82,6 @@ int block_entry_make(const struct packet_block *block, struct block_entry *ret_e
 		.number_min = block->number_min,
 		.number_max = block->number_max,
 	};
-	*ret_flows = slots;
-	*ret_flow_count = count;
-	return 0;
 }
 
 void flow_table_write(const struct flow_slot *slots, size_t count, struct wr *wr)

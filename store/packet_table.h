@@ -22,16 +22,15 @@ struct block_entry {
 	struct view flows;		/* hot: its flow ids, see block_entry_has_flow. Borrowed */
 };
 
-/* flows: sorted ids, written delta-coded; none in a sealed partition. */
-void block_entry_write(const struct block_entry *entry, const uint64_t *flows, size_t flow_count, struct wr *wr);
+/* info: of the stored block, whose flow ids are written delta-coded; NULL in a sealed partition. E_CORRUPT. */
+int block_entry_write(const struct block_entry *entry, const struct packet_block_info *info, struct wr *wr);
 /* Checks that the block lies within a log of log_bytes. */
 int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *ret_entry, struct err *err);
 /* 1 when the block has a packet of one of the sorted flows, 0, or E_CORRUPT. */
 int block_entry_has_flow(const struct block_entry *entry, const uint64_t *flows, size_t flow_count,
 			 struct err *err);
-/* Fill entry from a block, and *ret_flows (mem_alloc'ed, sorted, each once). E_NO_MEMORY. */
-int block_entry_make(const struct packet_block *block, struct block_entry *ret_entry, uint64_t **ret_flows,
-		     size_t *ret_flow_count);
+/* What the block itself tells; where it lies is the caller's. */
+struct block_entry block_entry_make(const struct packet_block *block);
 
 /* ---- flow table of a window ---- */
 struct flow_slot {

@@ -141,4 +141,99 @@ static inline uint64_t kit_check_flows(const char *dir, uint64_t count, uint64_t
 	return total;
 }
 
+/* ---- packets ---- */
+
+/* The n-th frame of source: times go up by step_ns, flows repeat, bytes depend on n alone. Its bytes live in bytes. */
+#define KIT_FRAME_MAX 1600
+static inline struct packet_rec kit_packet(uint64_t n, uint64_t start_ns, uint64_t step_ns, uint8_t bytes[KIT_FRAME_MAX])
+{
+	size_t len = 60 + n * 37 % 1400;
+	uint64_t state = n + 1;
+
+	for (size_t i = 0; i < len; i++)	/* half of it compresses */
+		bytes[i] = i % 16 < 8 ? (uint8_t)kit_random(&state) : (uint8_t)(i + n % 3);
+	return (struct packet_rec){ .time_ns = start_ns + n * step_ns, .number = n + 1, .flow_id = n % 101 ? n % 101 + 1000 : 0,
+				    .orig_len = (uint32_t)len + n % 2 * 100, .iface = (uint32_t)(n % 3), .link = 1,
+				    .segments = 1, .dir = n % 2, .frame = view_make(bytes, len) };
+}
+
+/* Write frames from..from+count-1 of source; a block every frames of them, and where the hour changes. */
+static inline void kit_write_packets(struct store_writer *writer, uint64_t source, uint64_t from, uint64_t count,
+				     uint64_t start_ns, uint64_t step_ns, uint64_t frames)
+{
+	struct packet_block block;
+	struct err err = { 0 };
+
+	CHECK_RC(packet_block_init(&block, source), 0);
+	for (uint64_t n = from; n < from + count; n++) {
+		uint8_t bytes[KIT_FRAME_MAX];
+		struct packet_rec rec = kit_packet(n, start_ns, step_ns, bytes);
+		int rc = packet_block_add(&block, &rec);
+
+		if (rc == E_RANGE || rc == E_LIMIT) {
+			CHECK_OK(store_write_packets(writer, &block, &err), err);
+			packet_block_reset(&block);
+			rc = packet_block_add(&block, &rec);
+		}
+		CHECK_GE(rc, 0);
+		if (rc == 1 || block.count == frames) {
+			CHECK_OK(store_write_packets(writer, &block, &err), err);
+			packet_block_reset(&block);
+		}
+	}
+	CHECK_OK(store_write_packets(writer, &block, &err), err);
+	packet_block_release(&block);
+}
+
+/* Check a frame against kit_packet(number - 1). */
+static inline void kit_check_packet(const struct packet_rec *rec, uint64_t start_ns, uint64_t step_ns)
+{
+	uint8_t bytes[KIT_FRAME_MAX];
+	struct packet_rec want = kit_packet(rec->number - 1, start_ns, step_ns, bytes);
+
+	CHECK(rec->time_ns == want.time_ns && rec->flow_id == want.flow_id && rec->orig_len == want.orig_len &&
+	      rec->iface == want.iface && rec->link == want.link && rec->segments == want.segments &&
+	      rec->dir == want.dir, "frame %llu differs", (unsigned long long)rec->number);
+	CHECK(view_eq(rec->frame, want.frame), "bytes of frame %llu differ", (unsigned long long)rec->number);
+}
+
+/*
+ * Read the packets of the whole store, of flow_id only unless it is 0: every
+ * frame checked, numbers of one source ascending within a partition. Returns how many.
+ */
+static inline uint64_t kit_check_packets(const char *dir, uint64_t start_ns, uint64_t step_ns, uint64_t from_ns,
+					 uint64_t to_ns, uint64_t flow_id)
+{
+	struct store *store = kit_store(dir);
+	struct store_view *view = NULL;
+	struct err err = { 0 };
+	uint64_t total = 0;
+
+	CHECK_OK(store_view_open(store, from_ns, to_ns, &view, &err), err);
+	for (size_t part = 0; part < store_view_parts(view); part++) {
+		struct store_packets *packets = NULL;
+		uint64_t source, last[8] = { 0 }, last_ns = 0;
+		struct packet_rec rec;
+		int rc;
+
+		CHECK_OK(store_packets_open(view, part, from_ns, to_ns, flow_id ? &flow_id : NULL, flow_id ? 1 : 0,
+					    &packets, &err), err);
+		while ((rc = store_packets_next(packets, &rec, &source, &err)) > 0) {
+			kit_check_packet(&rec, start_ns, step_ns);
+			CHECK(source < 8 && rec.number > last[source], "frame %llu behind %llu",
+			      (unsigned long long)rec.number, (unsigned long long)last[source]);
+			CHECK(rec.time_ns >= from_ns && rec.time_ns < to_ns && rec.time_ns >= last_ns);
+			CHECK(!flow_id || rec.flow_id == flow_id);
+			last[source] = rec.number;
+			last_ns = rec.time_ns;
+			total++;
+		}
+		CHECK_OK(rc, err);
+		store_packets_close(packets);
+	}
+	store_view_close(view);
+	store_close(store);
+	return total;
+}
+
 #endif

@@ -1,0 +1,496 @@
+/*
+ * Packets of one partition in the order of capture.
+ *
+ * Blocks of one source are sorted by their first frame number and opened when
+ * that number is due; the frames of all open blocks are merged by number. In a
+ * hot partition as many blocks are open as worker threads filled them side by
+ * side; in a sealed one the blocks of one window (its frames are clustered by
+ * flow), so memory stays below a window's plain bytes. Sources are merged by time.
+ */
+#include "store/packets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "store/packet_table.h"
+#include "store/reader.h"
+
+struct open_block {
+	struct packet_block block;
+	uint32_t *order;	/* the frames that match, ascending by number */
+	size_t order_cap;
+	uint32_t count, at;
+	struct open_block *next_free;
+};
+
+struct packet_source {
+	uint64_t source;
+	size_t next, end;		/* refs not opened yet */
+	struct open_block **heap;	/* by the number of the next frame */
+	size_t heap_count, heap_cap;
+};
+
+struct store_packets {
+	char path[STORE_PATH_MAX];
+	int fd;
+	uint64_t from_ns, to_ns;
+	uint64_t *flow_ids;
+	size_t flow_count;
+	bool all_flows;
+
+	struct block_entry *refs;	/* by (source, number_min) */
+	size_t refs_count, refs_cap;
+	struct packet_source *sources;
+	size_t sources_count;
+	struct open_block *spent;	/* held the last frame given out */
+	struct open_block *free;
+	struct wr stored;
+};
+
+/* ---------------------------------------------------------- which blocks */
+
+static int add_ref(struct store_packets *packets, const struct block_entry *entry, struct err *err)
+{
+	if (mem_grow((void **)&packets->refs, &packets->refs_cap, packets->refs_count, sizeof(*entry)) < 0)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
+	packets->refs[packets->refs_count] = *entry;
+	packets->refs[packets->refs_count++].flows = view_make(NULL, 0);	/* dies with the transaction */
+	return 0;
+}
+
+static bool in_time(const struct store_packets *packets, uint64_t min, uint64_t max)
+{
+	return max >= packets->from_ns && (min < packets->to_ns || packets->to_ns == UINT64_MAX);
+}
+
+/* Every block of the table that fits the time and, in a hot partition, the flows. */
+static int collect_table(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
+			 struct err *err)
+{
+	bool by_flow = !packets->all_flows && entry->state == PART_HOT;
+	struct kv_cursor *cursor = NULL;
+	struct view key, value;
+	int rc = kv_cursor_open(txn, PART_PKB, &cursor, err);
+
+	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &value, err)) > 0) {
+		struct block_entry block;
+		int match = 1;
+
+		rc = block_entry_read(value, entry->packet_bytes, &block, err);
+		if (rc < 0)
+			break;
+		if (!in_time(packets, block.time_min, block.time_max))
+			continue;
+		if (by_flow)
+			match = block_entry_has_flow(&block, packets->flow_ids, packets->flow_count, err);
+		rc = match > 0 ? add_ref(packets, &block, err) : match;
+	}
+	kv_cursor_close(cursor);
+	return rc < 0 ? rc : 0;
+}
+
+static int collect_slot(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
+			const struct flow_slot *slot, struct err *err)
+{
+	if (slot->blocks > entry->tables[TABLE_PACKETS].groups)
+		return err_set(err, E_CORRUPT, "%s: flow table: %u blocks", packets->path, slot->blocks);
+	for (uint32_t i = 0; i < slot->blocks; i++) {
+		struct part_key key = part_key_u32(slot->block + i);
+		struct block_entry block;
+		struct view value;
+		int rc = kv_get(txn, PART_PKB, part_key_view(&key), &value, err);
+
+		if (rc == 0)
+			rc = err_set(err, E_CORRUPT, "%s: flow table: no block %u", packets->path, slot->block + i);
+		if (rc > 0)
+			rc = block_entry_read(value, entry->packet_bytes, &block, err);
+		if (rc == 0 && in_time(packets, block.time_min, block.time_max))
+			rc = add_ref(packets, &block, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* Sealed: each window's flow table knows the blocks of a flow. */
+static int collect_flows(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
+			 struct err *err)
+{
+	struct kv_cursor *cursor = NULL;
+	struct view key, table;
+	int rc = kv_cursor_open(txn, PART_FLOW, &cursor, err);
+
+	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &table, err)) > 0) {
+		size_t slots, at = 0;
+
+		rc = flow_table_check(table, &slots, err);
+		for (size_t f = 0; f < packets->flow_count && at < slots && rc >= 0; f++) {
+			at = flow_table_seek(table, slots, packets->flow_ids[f]);
+			for (; at < slots && rc >= 0; at++) {
+				struct flow_slot slot = flow_table_at(table, at);
+
+				if (slot.flow_id != packets->flow_ids[f])
+					break;
+				rc = collect_slot(packets, txn, entry, &slot, err);
+			}
+		}
+	}
+	kv_cursor_close(cursor);
+	return rc < 0 ? rc : 0;
+}
+
+static int cmp_refs(const void *a, const void *b)
+{
+	const struct block_entry *x = a, *y = b;
+
+	if (x->source != y->source)
+		return x->source < y->source ? -1 : 1;
+	if (x->number_min != y->number_min)
+		return x->number_min < y->number_min ? -1 : 1;
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* Sort, drop repeats (two flows in one block) and cut into sources. */
+static int arrange(struct store_packets *packets, struct err *err)
+{
+	size_t kept = 0;
+
+	if (packets->refs_count)
+		qsort(packets->refs, packets->refs_count, sizeof(*packets->refs), cmp_refs);
+	for (size_t i = 0; i < packets->refs_count; i++)
+		if (i == 0 || cmp_refs(&packets->refs[kept - 1], &packets->refs[i]) != 0)
+			packets->refs[kept++] = packets->refs[i];
+	packets->refs_count = kept;
+	for (size_t i = 0; i < kept; i++)
+		packets->sources_count += i == 0 || packets->refs[i].source != packets->refs[i - 1].source;
+	packets->sources = mem_array(packets->sources_count + 1, sizeof(*packets->sources));
+	if (!packets->sources)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
+	for (size_t i = 0, s = 0; i < kept; i++) {
+		if (i && packets->refs[i].source != packets->refs[i - 1].source)
+			s++;
+		if (packets->sources[s].end == 0) {
+			packets->sources[s].source = packets->refs[i].source;
+			packets->sources[s].next = i;
+		}
+		packets->sources[s].end = i + 1;
+	}
+	return 0;
+}
+
+/* --------------------------------------------------------- open and close */
+
+static int copy_flows(struct store_packets *packets, const uint64_t *flow_ids, size_t flow_count, struct err *err)
+{
+	packets->all_flows = flow_ids == NULL;
+	packets->flow_count = flow_ids ? flow_count : 0;
+	if (packets->flow_count == 0)
+		return 0;
+	packets->flow_ids = mem_dup(flow_ids, flow_count * sizeof(*flow_ids));
+	return packets->flow_ids ? 0 : err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
+}
+
+static int open_log(struct store_packets *packets, const struct part_entry *entry, struct err *err)
+{
+	char path[STORE_PATH_MAX];
+	int rc = files_path(path, err, packets->path, entry->state == PART_HOT ? PART_LOG_FILE : PART_SEG_FILE, NULL);
+
+	if (rc < 0)
+		return rc;
+	packets->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (packets->fd >= 0)
+		return 0;
+	if (errno == ENOENT && entry->state == PART_SEALED)
+		return err_set(err, E_EXPIRED, "%s: retention has dropped the packets", packets->path);
+	return err_errno(err, errno, "%s", path);
+}
+
+int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char *path, uint64_t from_ns,
+		 uint64_t to_ns, const uint64_t *flow_ids, size_t flow_count, struct store_packets **ret_packets,
+		 struct err *err)
+{
+	struct store_packets *packets = mem_zalloc(sizeof(*packets));
+	int rc;
+
+	if (!packets)
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", path);
+	packets->fd = -1;
+	packets->from_ns = from_ns;
+	packets->to_ns = to_ns;
+	wr_init(&packets->stored, 0);
+	rc = files_path(packets->path, err, path, NULL, NULL);
+	if (rc == 0)
+		rc = copy_flows(packets, flow_ids, flow_count, err);
+	if (rc == 0 && entry->tables[TABLE_PACKETS].rows && (packets->all_flows || packets->flow_count)) {
+		rc = open_log(packets, entry, err);
+		if (rc == 0 && !packets->all_flows && entry->state == PART_SEALED)
+			rc = collect_flows(packets, txn, entry, err);
+		else if (rc == 0)
+			rc = collect_table(packets, txn, entry, err);
+	}
+	if (rc == 0)
+		rc = arrange(packets, err);
+	if (rc < 0) {
+		store_packets_close(packets);
+		return rc;
+	}
+	*ret_packets = packets;
+	return 0;
+}
+
+int store_packets_open(struct store_view *view, size_t part, uint64_t from_ns, uint64_t to_ns,
+		       const uint64_t *flow_ids, size_t flow_count, struct store_packets **ret_packets,
+		       struct err *err)
+{
+	struct view_part *vp = NULL;
+	int rc = view_part_touch(view, part, &vp, err);
+
+	if (rc < 0)
+		return rc;
+	if (!vp->entry.has_packets)
+		return err_set(err, E_EXPIRED, "%s: retention has dropped the packets", vp->info.path);
+	return packets_open(vp->txn, &vp->entry, vp->part->path, from_ns, to_ns, flow_ids, flow_count, ret_packets,
+			    err);
+}
+
+static void open_block_free(struct open_block *open)
+{
+	if (!open)
+		return;
+	packet_block_release(&open->block);
+	mem_free(open->order);
+	mem_free(open);
+}
+
+void store_packets_close(struct store_packets *packets)
+{
+	if (!packets)
+		return;
+	for (size_t s = 0; s < packets->sources_count && packets->sources; s++) {
+		for (size_t i = 0; i < packets->sources[s].heap_count; i++)
+			open_block_free(packets->sources[s].heap[i]);
+		mem_free(packets->sources[s].heap);
+	}
+	while (packets->free) {
+		struct open_block *open = packets->free;
+
+		packets->free = open->next_free;
+		open_block_free(open);
+	}
+	open_block_free(packets->spent);
+	mem_free(packets->sources);
+	mem_free(packets->refs);
+	mem_free(packets->flow_ids);
+	wr_release(&packets->stored);
+	if (packets->fd >= 0)
+		(void)close(packets->fd);
+	mem_free(packets);
+}
+
+/* ------------------------------------------------------------------ merging */
+
+static uint64_t head_number(const struct open_block *open)
+{
+	return open->block.recs[open->order[open->at]].number;
+}
+
+static void heap_down(struct packet_source *source, size_t at)
+{
+	for (;;) {
+		size_t least = at;
+
+		for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++)
+			if (child < source->heap_count &&
+			    head_number(source->heap[child]) < head_number(source->heap[least]))
+				least = child;
+		if (least == at)
+			return;
+		struct open_block *swap = source->heap[at];
+
+		source->heap[at] = source->heap[least];
+		source->heap[least] = swap;
+		at = least;
+	}
+}
+
+static void heap_up(struct packet_source *source, size_t at)
+{
+	while (at && head_number(source->heap[at]) < head_number(source->heap[(at - 1) / 2])) {
+		struct open_block *swap = source->heap[at];
+
+		source->heap[at] = source->heap[(at - 1) / 2];
+		source->heap[(at - 1) / 2] = swap;
+		at = (at - 1) / 2;
+	}
+}
+
+static bool wanted(const struct store_packets *packets, const struct packet_rec *rec)
+{
+	size_t low = 0, high = packets->flow_count;
+
+	if (!in_time(packets, rec->time_ns, rec->time_ns))
+		return false;
+	if (packets->all_flows)
+		return true;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (packets->flow_ids[mid] < rec->flow_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < packets->flow_count && packets->flow_ids[low] == rec->flow_id;
+}
+
+static int cmp_order(const void *a, const void *b, void *arg)
+{
+	const struct packet_block *block = arg;
+	const struct packet_rec *x = &block->recs[*(const uint32_t *)a], *y = &block->recs[*(const uint32_t *)b];
+
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Pick the frames that match and put them in the order of their numbers. */
+static int pick(struct store_packets *packets, struct open_block *open)
+{
+	const struct packet_block *block = &open->block;
+	bool sorted = true;
+
+	open->count = open->at = 0;
+	if (open->order_cap < block->count) {
+		uint32_t *order = mem_resize(open->order, block->count, sizeof(*order));
+
+		if (!order)
+			return E_NO_MEMORY;
+		open->order = order;
+		open->order_cap = block->count;
+	}
+	for (uint32_t i = 0; i < block->count; i++) {
+		if (!wanted(packets, &block->recs[i]))
+			continue;
+		if (open->count && block->recs[open->order[open->count - 1]].number > block->recs[i].number)
+			sorted = false;
+		open->order[open->count++] = i;
+	}
+	if (!sorted)
+		qsort_r(open->order, open->count, sizeof(*open->order), cmp_order, &open->block);
+	return 0;
+}
+
+static int open_block_get(struct store_packets *packets, struct open_block **ret_open)
+{
+	struct open_block *open = packets->free;
+
+	if (open) {
+		packets->free = open->next_free;
+	} else {
+		open = mem_zalloc(sizeof(*open));
+		if (!open)
+			return E_NO_MEMORY;
+		if (packet_block_init(&open->block, 0) < 0) {
+			mem_free(open);
+			return E_NO_MEMORY;
+		}
+	}
+	*ret_open = open;
+	return 0;
+}
+
+static void open_block_put(struct store_packets *packets, struct open_block *open)
+{
+	open->next_free = packets->free;
+	packets->free = open;
+}
+
+static int load(struct store_packets *packets, const struct block_entry *ref, struct open_block *open,
+		struct err *err)
+{
+	struct err why = { 0 };
+	int rc = 0;
+
+	wr_reset(&packets->stored);
+	if (!wr_space(&packets->stored, ref->stored_bytes))
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
+	rc = files_read_at(packets->fd, packets->stored.at, ref->stored_bytes, ref->offset, packets->path, &why);
+	if (rc == 0)
+		rc = packet_block_read(wr_view(&packets->stored), &open->block, &why);
+	if (rc == 0 && (open->block.source != ref->source || open->block.count != ref->count))
+		rc = err_set(&why, E_CORRUPT, "another block lies there");
+	if (rc == 0)
+		rc = pick(packets, open);
+	return rc < 0 ? err_set(err, rc, "%s: packet block at %llu: %s", packets->path,
+				(unsigned long long)ref->offset, why.code ? why.text : err_text(rc)) : 0;
+}
+
+/* Open every block whose first frame may be the next one of this source. */
+static int fill(struct store_packets *packets, struct packet_source *source, struct err *err)
+{
+	while (source->next < source->end &&
+	       (source->heap_count == 0 ||
+		packets->refs[source->next].number_min < head_number(source->heap[0]))) {
+		/* Stepped over before it is opened: a damaged one is reported once. */
+		const struct block_entry *ref = &packets->refs[source->next++];
+		struct open_block *open = NULL;
+		int rc = open_block_get(packets, &open);
+
+		if (rc < 0)
+			return err_set(err, rc, "%s: out of memory", packets->path);
+		rc = load(packets, ref, open, err);
+		if (rc == 0 && open->count)
+			rc = mem_grow((void **)&source->heap, &source->heap_cap, source->heap_count, sizeof(open));
+		if (rc < 0 || open->count == 0) {
+			open_block_put(packets, open);
+			if (rc < 0)
+				return err_set(err, rc, "%s: %s", packets->path, err_text(rc));
+			continue;
+		}
+		source->heap[source->heap_count++] = open;
+		heap_up(source, source->heap_count - 1);
+	}
+	return 0;
+}
+
+int store_packets_next(struct store_packets *packets, struct packet_rec *ret_rec, uint64_t *ret_source,
+		       struct err *err)
+{
+	struct packet_source *best = NULL;
+	uint64_t best_ns = 0;
+	struct open_block *open;
+
+	if (packets->spent) {
+		open_block_put(packets, packets->spent);
+		packets->spent = NULL;
+	}
+	for (size_t s = 0; s < packets->sources_count; s++) {
+		struct packet_source *source = &packets->sources[s];
+		uint64_t time_ns;
+		int rc = fill(packets, source, err);
+
+		if (rc < 0)
+			return rc;
+		if (source->heap_count == 0)
+			continue;
+		open = source->heap[0];
+		time_ns = open->block.recs[open->order[open->at]].time_ns;
+		if (!best || time_ns < best_ns) {
+			best = source;
+			best_ns = time_ns;
+		}
+	}
+	if (!best)
+		return 0;
+	open = best->heap[0];
+	*ret_rec = packet_block_rec(&open->block, open->order[open->at++]);
+	*ret_source = best->source;
+	if (open->at == open->count) {
+		packets->spent = open;
+		best->heap[0] = best->heap[--best->heap_count];
+	}
+	if (best->heap_count)
+		heap_down(best, 0);
+	return 1;
+}
