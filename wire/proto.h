@@ -14,6 +14,13 @@
 
 enum guess { GUESS_NO, GUESS_MAYBE, GUESS_YES, GUESS_MORE };	/* MORE: too few bytes to tell */
 
+/* What the wire looks like to guess() and feed(). */
+struct guess_hint {
+	uint8_t proto;			/* IP protocol */
+	uint16_t src_port, dst_port;	/* of the flow: dst is who was connected to */
+	unsigned dir;			/* direction of the bytes: 0 tx, 1 rx */
+};
+
 /*
  * A piece of one direction's stream, contiguous, starting at stream offset off.
  * What feed() does not consume comes again, with more behind it.
@@ -31,6 +38,7 @@ struct chunk {
 	uint8_t dir;
 	uint32_t seq;
 	uint64_t missing;	/* bytes of the range skipped just before off (datagram: at its end) that were not captured */
+	const struct guess_hint *flow;
 	const struct chunk_times *times;	/* for chunk_time() */
 	uint64_t time_ns;	/* arrival of the last byte */
 	uint64_t before_ns;	/* arrival of the byte before off */
@@ -83,13 +91,6 @@ struct call_fifo {
 void call_fifo_put(struct call_fifo *fifo, struct call *call);
 struct call *call_fifo_take(struct call_fifo *fifo);		/* NULL when empty */
 void call_fifo_end_all(struct call_fifo *fifo, struct call_sink *sink, uint8_t reason);
-
-/* What the wire looks like to guess(). */
-struct guess_hint {
-	uint8_t proto;			/* IP protocol */
-	uint16_t src_port, dst_port;	/* of the flow: dst is who was connected to */
-	unsigned dir;			/* direction of the bytes: 0 tx, 1 rx */
-};
 
 struct proto_ops {
 	uint8_t id;			/* L7_... */

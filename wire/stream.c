@@ -350,7 +350,7 @@ static void feed(struct stream *stream, unsigned d, struct view bytes, bool held
 	const struct chunk_times *times = held ? &dir->hold->times : NULL;
 	struct chunk chunk = {
 		.end = end, .has_seq = stream->hint.proto == PROTO_IP_TCP, .dir = (uint8_t)d, .seq = dir->seq0,
-		.times = times, .before_ns = dir->last_ns,
+		.flow = &stream->hint, .times = times, .before_ns = dir->last_ns,
 		.time_ns = times ? times->mark[times->count - 1].time_ns : time_ns,
 	};
 
@@ -554,6 +554,7 @@ static void datagram(struct stream *stream, unsigned d, const struct packet *pac
 	struct stream_dir *dir = &stream->dir[d];
 	struct chunk chunk = {
 		.bytes = packet->payload, .off = dir->next_off, .datagram = true, .dir = (uint8_t)d,
+		.flow = &stream->hint,
 		.time_ns = packet->time_ns, .before_ns = dir->last_ns,
 	};
 	int64_t rc;
