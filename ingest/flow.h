@@ -1,0 +1,137 @@
+/* Inside of the tracker: one flow, and what tracker.c, tracker_rows.c and tracker_sock.c share. */
+#ifndef INGEST_FLOW_H
+#define INGEST_FLOW_H
+
+#include "ingest/rollup.h"
+#include "ingest/tracker.h"
+#include "wire/stream.h"
+#include "wire/tcp.h"
+
+/* Every list a flow can be in. Idle lists are in order of the last packet, so that sweeping looks at heads only. */
+enum flow_list { LIST_IDLE, LIST_REPORT, LIST_CALLS, LIST_DIRTY, FLOW_LISTS };
+
+enum idle_class { IDLE_TCP, IDLE_HALF_OPEN, IDLE_CLOSING, IDLE_UDP, IDLE_OTHER, IDLE_CLASSES };
+
+#define LOCAL_NONE 2		/* flow.local of a flow seen on the wire */
+
+struct flow_link {
+	struct flow *prev, *next;
+	bool in;
+};
+
+struct flow_queue {
+	struct flow *first, *last;
+};
+
+/* The current second, added to the rollup when it is over: names are known by then. */
+struct flow_second {
+	uint64_t at;		/* number of the second */
+	uint64_t bytes[2];
+	uint32_t packets[2];
+	uint32_t retransmits, resets;
+	uint32_t flows, flows_failed;
+};
+
+struct flow {
+	struct flow *chain;		/* of the hash table; of the free ones */
+	uint32_t hash;
+	uint8_t proto;
+	uint8_t local;			/* the observed end: 0 src, 1 dst, LOCAL_NONE */
+	uint8_t idle;			/* enum idle_class: which list it is in */
+	bool has_ports, second_view, no_stream, over, lost_known, handshake_told;
+	uint8_t end_reason;		/* FLOW_END_ of a flow that is over and lingers */
+	struct ip ip[2];		/* 0 src, 1 dst, as the observed socket sees them */
+	uint16_t port[2];
+	uint16_t vlan;
+	uint32_t netns;
+	uint64_t cookie;
+	uint64_t id;			/* 0: free */
+	uint64_t seen_ns;		/* tracker's clock at the last packet */
+	uint64_t first_ns, last_ns;
+	struct flow_link links[FLOW_LISTS];
+
+	/* since the last report */
+	uint64_t start_ns, end_ns;	/* start 0: no packet yet */
+	uint64_t report_seen_ns;	/* tracker's clock at the first packet of the report */
+	uint32_t report;
+	uint64_t packets[2], bytes[2], goodput[2], lost[2];
+	uint32_t kernel_retransmits, fast_retransmits;
+
+	struct flow_second second;
+	struct flow *twin;		/* the other end's flow on this machine */
+	struct party *party[2];		/* held */
+	struct stream *stream;
+	struct call_sink sink;
+	bool has_nat;
+	struct ip nat_ip[2];		/* as on the wire */
+	uint16_t nat_port[2];
+	struct tcp_conn tcp;
+	struct tracker *tracker;
+};
+
+#define FRAGMENTS 256		/* first fragments remembered, so that later ones find their flow */
+
+struct fragment_memory {
+	struct ip src, dst;
+	uint32_t ip_id;
+	uint8_t proto;
+	struct flow *flow;
+	uint64_t flow_id;	/* the flow's struct may have been used again */
+};
+
+struct tracker {
+	struct tracker_opts opts;
+	struct batch *batch;
+	struct counters *counters;
+	struct call_pool *calls;
+	struct stream_pool *streams;
+	struct rollup *rollup;
+
+	struct flow **table;
+	uint32_t mask;
+	struct flow **slabs;
+	size_t slabs_count, slabs_cap;
+	struct flow *free_first;
+	size_t flows;
+
+	struct flow_queue idle[IDLE_CLASSES];
+	struct flow_queue queues[FLOW_LISTS];	/* but LIST_IDLE */
+
+	uint64_t clock_ns, sweep_ns, second_ns;	/* now; next look at heads; next round of a second */
+	uint64_t next_id, next_number;
+	uint64_t evictions, eviction_event_ns;
+	uint64_t undecoded[DECODE_STATUS_COUNT];
+	struct fragment_memory fragments[FRAGMENTS];
+};
+
+/* ---- tracker.c ---- */
+
+/* The ends of one packet as the observed socket sees them: 0 sender, 1 receiver. */
+struct ends {
+	struct ip ip[2];
+	uint16_t port[2];
+	uint8_t proto;
+	uint8_t local;		/* 0 sender, 1 receiver, LOCAL_NONE */
+	uint32_t netns;
+	uint32_t hash;
+};
+uint32_t ends_hash(const struct ends *ends);
+/* *ret_dir: 0 when the flow's source sent it. NULL. */
+struct flow *tracker_find(struct tracker *tracker, const struct ends *ends, unsigned *ret_dir);
+void flow_set_party(struct flow *flow, unsigned end, struct party *party);
+/* Look for the local end's owner again, if it is not known; and at the twin for the other one. */
+void flow_find_parties(struct flow *flow);
+/* The flow is over for reason (FLOW_END_): row at once, or after lingering. */
+void flow_over(struct flow *flow, uint8_t reason);
+void flow_end(struct flow *flow, uint8_t reason);
+
+/* ---- tracker_rows.c ---- */
+
+void flow_write_row(struct flow *flow, uint8_t end_reason);	/* 0: it goes on */
+void flow_write_call(void *arg, const struct call *call);	/* call_sink.emit; arg is the flow */
+void flow_flush_second(struct flow *flow);
+struct event_row *tracker_event_row(struct tracker *tracker, uint8_t kind, uint64_t time_ns);
+void tracker_event_flow(struct event_row *row, const struct flow *flow);
+void tracker_event_party(struct tracker *tracker, struct event_row *row, const struct party *party);
+
+#endif

@@ -1,0 +1,839 @@
+#include "ingest/flow.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/mem.h"
+
+#define SLAB_FLOWS 512u
+#define SWEEP_NS (100 * NS_PER_MS)
+
+/* ---- life of the tracker ---- */
+
+static uint64_t or_default(uint64_t value, uint64_t fallback)
+{
+	return value ? value : fallback;
+}
+
+int tracker_new(const struct tracker_opts *opts, struct tracker **ret_tracker, struct err *err)
+{
+	struct tracker *tracker = mem_zalloc(sizeof(*tracker));
+	struct call_pool_opts call_opts = { 0 };
+	struct stream_pool_opts stream_opts = { .bytes_max = opts->stream_bytes_max,
+						.dissect_off = opts->dissect_off };
+	size_t buckets = 4096;
+
+	if (!tracker)
+		return err_set(err, E_NO_MEMORY, "no memory for the table of flows");
+	tracker->opts = *opts;
+	tracker->counters = opts->counters;
+	tracker->opts.flows_max = or_default(opts->flows_max, 262144);
+	tracker->opts.tcp_idle_ns = or_default(opts->tcp_idle_ns, 300 * NS_PER_SEC);
+	tracker->opts.half_open_idle_ns = or_default(opts->half_open_idle_ns, 75 * NS_PER_SEC);
+	tracker->opts.udp_idle_ns = or_default(opts->udp_idle_ns, 60 * NS_PER_SEC);
+	tracker->opts.other_idle_ns = or_default(opts->other_idle_ns, 30 * NS_PER_SEC);
+	tracker->opts.linger_ns = or_default(opts->linger_ns, NS_PER_SEC);
+	tracker->opts.active_ns = or_default(opts->active_ns, 60 * NS_PER_SEC);
+	tracker->next_id = opts->id_seed;
+	tracker->next_number = 1;
+	while (buckets < tracker->opts.flows_max)
+		buckets *= 2;
+	tracker->mask = (uint32_t)buckets - 1;
+	tracker->table = mem_array(buckets, sizeof(*tracker->table));
+	tracker->calls = call_pool_new(&call_opts);
+	tracker->streams = stream_pool_new(&stream_opts);
+	tracker->rollup = rollup_new(opts->rollup_edges_max, opts->counters);
+	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->rollup) {
+		tracker_free(tracker);
+		return err_set(err, E_NO_MEMORY, "no memory for the table of flows");
+	}
+	*ret_tracker = tracker;
+	return 0;
+}
+
+static void no_emit(void *arg, const struct call *call)
+{
+	(void)arg;
+	(void)call;
+}
+
+void tracker_free(struct tracker *tracker)
+{
+	if (!tracker)
+		return;
+	for (size_t i = 0; i < tracker->slabs_count; i++) {
+		for (unsigned j = 0; j < SLAB_FLOWS; j++) {
+			struct flow *flow = &tracker->slabs[i][j];
+
+			if (!flow->id)
+				continue;
+			flow->sink.emit = no_emit;
+			stream_free(flow->stream, CALL_END_capture_end);
+			party_put(tracker->opts.enrich, flow->party[0]);
+			party_put(tracker->opts.enrich, flow->party[1]);
+		}
+		mem_free(tracker->slabs[i]);
+	}
+	mem_free(tracker->slabs);
+	mem_free(tracker->table);
+	rollup_free(tracker->rollup);
+	stream_pool_free(tracker->streams);
+	call_pool_free(tracker->calls);
+	mem_free(tracker);
+}
+
+void tracker_set_batch(struct tracker *tracker, struct batch *batch)
+{
+	tracker->batch = batch;
+}
+
+uint64_t tracker_clock(const struct tracker *tracker)
+{
+	return tracker->clock_ns;
+}
+
+const uint64_t *tracker_undecoded(const struct tracker *tracker)
+{
+	return tracker->undecoded;
+}
+
+/* ---- lists ---- */
+
+static struct flow_queue *queue_of(struct flow *flow, enum flow_list list)
+{
+	return list == LIST_IDLE ? &flow->tracker->idle[flow->idle] : &flow->tracker->queues[list];
+}
+
+static void list_cut(struct flow *flow, enum flow_list list)
+{
+	struct flow_queue *queue = queue_of(flow, list);
+	struct flow_link *link = &flow->links[list];
+
+	if (!link->in)
+		return;
+	if (link->prev)
+		link->prev->links[list].next = link->next;
+	else
+		queue->first = link->next;
+	if (link->next)
+		link->next->links[list].prev = link->prev;
+	else
+		queue->last = link->prev;
+	*link = (struct flow_link){ 0 };
+}
+
+static void list_put(struct flow *flow, enum flow_list list)
+{
+	struct flow_queue *queue = queue_of(flow, list);
+	struct flow_link *link = &flow->links[list];
+
+	*link = (struct flow_link){ .prev = queue->last, .in = true };
+	if (queue->last)
+		queue->last->links[list].next = flow;
+	else
+		queue->first = flow;
+	queue->last = flow;
+}
+
+/* The flow has just been active: to the end of its idle list. */
+static void touch(struct flow *flow, enum idle_class idle)
+{
+	flow->seen_ns = flow->tracker->clock_ns;
+	if (flow->idle == idle && flow->links[LIST_IDLE].in && flow->tracker->idle[idle].last == flow)
+		return;
+	list_cut(flow, LIST_IDLE);
+	flow->idle = idle;
+	list_put(flow, LIST_IDLE);
+}
+
+/* ---- lookup ---- */
+
+static inline uint64_t end_hash(const struct ip *ip, uint16_t port)
+{
+	uint64_t high, low;
+
+	memcpy(&high, ip->b, 8);
+	memcpy(&low, ip->b + 8, 8);
+	return hash_mix(high ^ (uint64_t)port << 40, low);
+}
+
+/* The same for both directions. */
+uint32_t ends_hash(const struct ends *ends)
+{
+	uint64_t sum = end_hash(&ends->ip[0], ends->port[0]) + end_hash(&ends->ip[1], ends->port[1]);
+
+	return (uint32_t)hash_mix(sum, ends->proto);
+}
+
+/* Whether the packet's sender is end `end` of the flow, and its receiver the other one. */
+static inline bool sender_is(const struct flow *flow, const struct ends *ends, unsigned end)
+{
+	return flow->port[end] == ends->port[0] && flow->port[1 - end] == ends->port[1] &&
+	       ip_eq(&flow->ip[end], &ends->ip[0]) && ip_eq(&flow->ip[1 - end], &ends->ip[1]);
+}
+
+static inline uint8_t local_end(const struct ends *ends, unsigned sender)
+{
+	if (ends->local == LOCAL_NONE)
+		return LOCAL_NONE;
+	return (uint8_t)(ends->local == 0 ? sender : 1 - sender);
+}
+
+struct flow *tracker_find(struct tracker *tracker, const struct ends *ends, unsigned *ret_dir)
+{
+	struct flow *flow = tracker->table[ends->hash & tracker->mask];
+
+	for (; flow; flow = flow->chain) {
+		if (flow->hash != ends->hash || flow->proto != ends->proto)
+			continue;
+		if (flow->netns != ends->netns && flow->netns && ends->netns)
+			continue;
+		for (unsigned sender = 0; sender < 2; sender++) {
+			if (flow->local != local_end(ends, sender) || !sender_is(flow, ends, sender))
+				continue;
+			*ret_dir = sender;
+			return flow;
+		}
+	}
+	return NULL;
+}
+
+/* The other end's view of the same conversation: same addresses, observed at the other one. */
+static struct flow *find_twin(struct tracker *tracker, const struct ends *ends)
+{
+	bool loopback = ip_is_loopback(&ends->ip[0]) || ip_is_loopback(&ends->ip[1]);
+	struct flow *flow = tracker->table[ends->hash & tracker->mask];
+
+	if (ends->local == LOCAL_NONE)
+		return NULL;
+	for (; flow; flow = flow->chain) {
+		if (flow->hash != ends->hash || flow->proto != ends->proto || flow->twin || flow->second_view)
+			continue;
+		/* Every namespace has its own 127.0.0.1. */
+		if (loopback && flow->netns != ends->netns && flow->netns && ends->netns)
+			continue;
+		for (unsigned sender = 0; sender < 2; sender++)
+			if (flow->local == 1 - local_end(ends, sender) && sender_is(flow, ends, sender))
+				return flow;
+	}
+	return NULL;
+}
+
+/* ---- who opened it ---- */
+
+static bool is_service_port(uint16_t port)
+{
+	static const uint16_t known[] = {	/* sorted */
+		1433, 1521, 1883, 2049, 2181, 2379, 2380, 3000, 3128, 3306, 3389, 4222, 5000, 5060, 5222, 5353, 5355,
+		5432, 5601, 5671, 5672, 5900, 6379, 6443, 6650, 7000, 7687, 8000, 8008, 8080, 8081, 8086, 8088,
+		8123, 8125, 8200, 8443, 8500, 8529, 8883, 8888, 9000, 9042, 9090, 9092, 9100, 9200, 9300, 9411, 9418,
+		9443, 9800, 9876, 10250, 11211, 15672, 26257, 27017, 27018, 28015, 33060, 50051, 61613, 61616,
+	};
+
+	if (port < 1024)
+		return port != 0;
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && known[i] <= port; i++)
+		if (known[i] == port)
+			return true;
+	return false;
+}
+
+/* 0: the sender opened the conversation; 1: the receiver did. */
+static unsigned opener(struct tracker *tracker, const struct packet *packet, const struct frame *frame,
+		       const struct ends *ends)
+{
+	bool from_service, to_service;
+
+	if (packet->has_tcp && packet->flags & TCP_SYN)
+		return packet->flags & TCP_ACK ? 1 : 0;
+	if (tracker->opts.owners && ends->local != LOCAL_NONE && ends->proto == PROTO_tcp) {
+		unsigned l = ends->local;
+		struct sock_tuple tuple = { ends->ip[l], ends->ip[1 - l], ends->port[l], ends->port[1 - l],
+					    ends->proto, ends->netns };
+		const struct owned_sock *sock = owners_by_tuple(tracker->opts.owners, &tuple);
+
+		if (!sock)
+			sock = owners_by_cookie(tracker->opts.owners, frame->cookie);
+		if (sock && (sock->accepted || !sock->existing))
+			return sock->accepted ? 1 - l : l;
+	}
+	if (!packet->has_ports || packet->proto == PROTO_icmp || packet->proto == PROTO_icmp6)
+		return 0;
+	from_service = is_service_port(ends->port[0]);
+	to_service = is_service_port(ends->port[1]);
+	if (from_service != to_service)
+		return from_service ? 1 : 0;
+	/* Both or neither: below 1024 beats above; else whoever speaks first. */
+	if (from_service && (ends->port[0] < 1024) != (ends->port[1] < 1024))
+		return ends->port[0] < 1024 ? 1 : 0;
+	return 0;
+}
+
+/* ---- parties ---- */
+
+void flow_set_party(struct flow *flow, unsigned end, struct party *party)
+{
+	if (flow->party[end] == party)
+		return;
+	party_put(flow->tracker->opts.enrich, flow->party[end]);
+	flow->party[end] = party_take(party);
+}
+
+void flow_find_parties(struct flow *flow)
+{
+	struct owners *owners = flow->tracker->opts.owners;
+	unsigned l = flow->local;
+
+	if (l == LOCAL_NONE || !owners)
+		return;
+	if (!flow->party[l]) {
+		struct sock_tuple tuple = { flow->ip[l], flow->ip[1 - l], flow->port[l], flow->port[1 - l],
+					    flow->proto, flow->netns };
+		const struct owned_sock *sock = owners_by_tuple(owners, &tuple);
+
+		if (!sock || !sock->party)
+			sock = owners_by_cookie(owners, flow->cookie);
+		if (sock && sock->party)
+			flow_set_party(flow, l, sock->party);
+	}
+	if (flow->twin) {
+		if (!flow->party[1 - l]) {
+			/* Its own look first: it may not have been asked yet. */
+			struct flow *twin = flow->twin;
+			struct sock_tuple tuple = { twin->ip[1 - l], twin->ip[l], twin->port[1 - l], twin->port[l],
+						    twin->proto, twin->netns };
+			const struct owned_sock *sock = owners_by_tuple(owners, &tuple);
+
+			if (!twin->party[1 - l] && (!sock || !sock->party))
+				sock = owners_by_cookie(owners, twin->cookie);
+			if (!twin->party[1 - l] && sock && sock->party)
+				flow_set_party(twin, 1 - l, sock->party);
+			if (twin->party[1 - l])
+				flow_set_party(flow, 1 - l, twin->party[1 - l]);
+		}
+		if (flow->party[l] && !flow->twin->party[l])
+			flow_set_party(flow->twin, l, flow->party[l]);
+	}
+}
+
+/* ---- birth and death ---- */
+
+static int new_slab(struct tracker *tracker)
+{
+	struct flow *slab;
+
+	if (mem_grow((void **)&tracker->slabs, &tracker->slabs_cap, tracker->slabs_count,
+		     sizeof(*tracker->slabs)) < 0)
+		return E_NO_MEMORY;
+	slab = mem_array(SLAB_FLOWS, sizeof(*slab));
+	if (!slab)
+		return E_NO_MEMORY;
+	tracker->slabs[tracker->slabs_count++] = slab;
+	for (unsigned i = SLAB_FLOWS; i-- > 0;) {
+		slab[i].chain = tracker->free_first;
+		tracker->free_first = &slab[i];
+	}
+	return 0;
+}
+
+/* One event a second says how many flows had to end early. */
+static void note_eviction(struct tracker *tracker)
+{
+	counter_add(tracker->counters, COUNTER_flows_evicted_total, 1);
+	tracker->evictions++;
+	if (tracker->clock_ns < tracker->eviction_event_ns)
+		return;
+	tracker_event(tracker, EVENT_eviction, tracker->clock_ns, "table_full", tracker->evictions, NULL);
+	tracker->evictions = 0;
+	tracker->eviction_event_ns = tracker->clock_ns + NS_PER_SEC;
+}
+
+/* Room for another flow: those that are over first, then half-open ones, then who was silent longest. */
+static void evict_one(struct tracker *tracker)
+{
+	static const enum idle_class rest[] = { IDLE_OTHER, IDLE_UDP, IDLE_TCP };
+	struct flow *victim = tracker->idle[IDLE_CLOSING].first;
+
+	if (victim) {
+		flow_end(victim, victim->end_reason);
+		return;
+	}
+	victim = tracker->idle[IDLE_HALF_OPEN].first;
+	for (size_t i = 0; i < 3 && (!victim || victim->idle != IDLE_HALF_OPEN); i++) {
+		struct flow *first = tracker->idle[rest[i]].first;
+
+		if (first && (!victim || first->seen_ns < victim->seen_ns))
+			victim = first;
+	}
+	if (!victim)
+		return;
+	flow_end(victim, FLOW_END_evicted);
+	note_eviction(tracker);
+}
+
+static struct flow *flow_new(struct tracker *tracker, const struct packet *packet, const struct frame *frame,
+			     const struct ends *ends, unsigned *ret_dir)
+{
+	struct flow *twin = find_twin(tracker, ends), *flow;
+	unsigned dir = twin ? !sender_is(twin, ends, 0) : opener(tracker, packet, frame, ends);
+
+	if (tracker->flows >= tracker->opts.flows_max)
+		evict_one(tracker);
+	/* The one evicted may have been the twin. */
+	if (twin && !twin->id)
+		twin = NULL;
+	if (!tracker->free_first && new_slab(tracker) < 0)
+		return NULL;
+	flow = tracker->free_first;
+	tracker->free_first = flow->chain;
+	memset(flow, 0, sizeof(*flow));
+	flow->tracker = tracker;
+	flow->hash = ends->hash;
+	flow->proto = ends->proto;
+	flow->has_ports = packet->has_ports;
+	flow->local = local_end(ends, dir);
+	for (unsigned end = 0; end < 2; end++) {
+		flow->ip[end] = ends->ip[end ^ dir];
+		flow->port[end] = ends->port[end ^ dir];
+	}
+	flow->netns = ends->netns;
+	flow->cookie = frame->cookie;
+	flow->vlan = packet->vlan;
+	flow->first_ns = flow->last_ns = frame->time_ns;
+	do {	/* 0 stands for none */
+		flow->id = schema_id(flow->first_ns, tracker->next_id++);
+	} while (!flow->id);
+	flow->sink = (struct call_sink){ .pool = tracker->calls, .next_id = &tracker->next_id,
+					 .emit = flow_write_call, .arg = flow };
+	flow->no_stream = tracker->opts.dissect_off;
+	if (packet->proto == PROTO_tcp)
+		tcp_conn_init(&flow->tcp);
+	if (twin) {
+		flow->twin = twin;
+		twin->twin = flow;
+		flow->second_view = true;
+	}
+	flow->chain = tracker->table[flow->hash & tracker->mask];
+	tracker->table[flow->hash & tracker->mask] = flow;
+	tracker->flows++;
+	flow->second.flows = 1;
+	counter_add(tracker->counters, COUNTER_flows_opened_total, 1);
+	flow_find_parties(flow);
+	*ret_dir = dir;
+	return flow;
+}
+
+static uint8_t call_end_of(uint8_t flow_end_reason)
+{
+	switch (flow_end_reason) {
+	case FLOW_END_rst:
+		return CALL_END_reset;
+	case FLOW_END_idle:
+		return CALL_END_unanswered;
+	case FLOW_END_evicted:
+		return CALL_END_evicted;
+	case FLOW_END_capture_end:
+		return CALL_END_capture_end;
+	default:
+		return CALL_END_closed;
+	}
+}
+
+void flow_end(struct flow *flow, uint8_t reason)
+{
+	struct tracker *tracker = flow->tracker;
+	struct flow **at = &tracker->table[flow->hash & tracker->mask];
+	enum { OPENED = 1, DONE = 1 | 2 | 4 };
+
+	if (flow->over)
+		reason = flow->end_reason;
+	flow_find_parties(flow);
+	/* Which protocol it was is known to the stream: rows first, then the stream with its last calls. */
+	if (flow->proto == PROTO_tcp && flow->has_ports && flow->tcp.completeness & OPENED &&
+	    (flow->tcp.completeness & DONE) != DONE)
+		flow->second.flows_failed++;
+	flow_flush_second(flow);
+	flow_write_row(flow, reason);
+	stream_free(flow->stream, call_end_of(reason));
+	flow->stream = NULL;
+	if (flow->twin)
+		flow->twin->twin = NULL;
+	party_put(tracker->opts.enrich, flow->party[0]);
+	party_put(tracker->opts.enrich, flow->party[1]);
+	for (int list = 0; list < FLOW_LISTS; list++)
+		list_cut(flow, (enum flow_list)list);
+	while (*at != flow)
+		at = &(*at)->chain;
+	*at = flow->chain;
+	flow->id = 0;
+	flow->chain = tracker->free_first;
+	tracker->free_first = flow;
+	tracker->flows--;
+}
+
+void flow_over(struct flow *flow, uint8_t reason)
+{
+	if (flow->over)
+		return;
+	flow->over = true;
+	flow->end_reason = reason;
+	touch(flow, IDLE_CLOSING);
+}
+
+/* ---- time ---- */
+
+static uint64_t idle_limit(const struct tracker *tracker, enum idle_class idle)
+{
+	switch (idle) {
+	case IDLE_TCP:
+		return tracker->opts.tcp_idle_ns;
+	case IDLE_HALF_OPEN:
+		return tracker->opts.half_open_idle_ns;
+	case IDLE_CLOSING:
+		return tracker->opts.linger_ns;
+	case IDLE_UDP:
+		return tracker->opts.udp_idle_ns;
+	default:
+		return tracker->opts.other_idle_ns;
+	}
+}
+
+static void report(struct flow *flow)
+{
+	list_cut(flow, LIST_REPORT);
+	flow_find_parties(flow);
+	flow_write_row(flow, 0);
+}
+
+/* Once a second: what is kept per second and call. */
+static void second_round(struct tracker *tracker)
+{
+	struct flow *next;
+
+	for (struct flow *flow = tracker->queues[LIST_CALLS].first; flow; flow = next) {
+		next = flow->links[LIST_CALLS].next;
+		stream_tick(flow->stream, tracker->clock_ns);
+		if (!flow->sink.open_calls)
+			list_cut(flow, LIST_CALLS);
+	}
+	for (struct flow *flow = tracker->queues[LIST_DIRTY].first; flow; flow = next) {
+		next = flow->links[LIST_DIRTY].next;
+		if (flow->second.at >= tracker->clock_ns / NS_PER_SEC)
+			continue;
+		flow_flush_second(flow);
+		list_cut(flow, LIST_DIRTY);
+	}
+	rollup_tick(tracker->rollup, tracker->batch, tracker->clock_ns);
+}
+
+static void sweep(struct tracker *tracker)
+{
+	uint64_t now_ns = tracker->clock_ns;
+	struct flow *flow;
+
+	for (int idle = 0; idle < IDLE_CLASSES; idle++) {
+		uint64_t limit_ns = idle_limit(tracker, (enum idle_class)idle);
+
+		while ((flow = tracker->idle[idle].first) && flow->seen_ns + limit_ns <= now_ns)
+			flow_end(flow, FLOW_END_idle);
+	}
+	while ((flow = tracker->queues[LIST_REPORT].first) &&
+	       flow->report_seen_ns + tracker->opts.active_ns <= now_ns)
+		report(flow);
+	if (now_ns >= tracker->second_ns) {
+		second_round(tracker);
+		tracker->second_ns = now_ns + NS_PER_SEC;
+	}
+	tracker->sweep_ns = now_ns + SWEEP_NS;
+}
+
+static void advance(struct tracker *tracker, uint64_t now_ns)
+{
+	if (now_ns > tracker->clock_ns)
+		tracker->clock_ns = now_ns;
+	if (tracker->clock_ns >= tracker->sweep_ns)
+		sweep(tracker);
+}
+
+void tracker_tick(struct tracker *tracker, uint64_t now_ns)
+{
+	advance(tracker, now_ns);
+}
+
+void tracker_end(struct tracker *tracker)
+{
+	for (int idle = 0; idle < IDLE_CLASSES; idle++)
+		while (tracker->idle[idle].first)
+			flow_end(tracker->idle[idle].first, FLOW_END_capture_end);
+	if (tracker->evictions) {
+		tracker->eviction_event_ns = 0;
+		tracker_event(tracker, EVENT_eviction, tracker->clock_ns, "table_full", tracker->evictions, NULL);
+		tracker->evictions = 0;
+	}
+	rollup_flush(tracker->rollup, tracker->batch);
+}
+
+/* ---- one frame ---- */
+
+static void ends_of(const struct frame *frame, const struct packet *packet, struct ends *ends)
+{
+	unsigned l = frame->at == FRAME_INGRESS;
+
+	ends->ip[0] = packet->src;
+	ends->ip[1] = packet->dst;
+	ends->port[0] = packet->has_ports ? packet->sport : 0;
+	ends->port[1] = packet->has_ports ? packet->dport : 0;
+	ends->proto = packet->proto;
+	ends->local = frame->at == FRAME_WIRE ? LOCAL_NONE : (uint8_t)l;
+	ends->netns = frame->netns;
+	if (frame->has_sk_tuple && frame->at != FRAME_WIRE) {
+		ends->ip[l] = frame->sk_local;
+		ends->ip[1 - l] = frame->sk_remote;
+		ends->port[l] = frame->sk_lport;
+		ends->port[1 - l] = frame->sk_rport;
+	}
+	ends->hash = ends_hash(ends);
+}
+
+static void remember_nat(struct flow *flow, unsigned dir, const struct packet *packet)
+{
+	flow->has_nat = true;
+	flow->nat_ip[dir] = packet->src;
+	flow->nat_ip[1 - dir] = packet->dst;
+	flow->nat_port[dir] = packet->sport;
+	flow->nat_port[1 - dir] = packet->dport;
+}
+
+static struct fragment_memory *fragment_slot(struct tracker *tracker, const struct packet *packet)
+{
+	uint64_t h = hash_bytes(packet->src.b, 16, packet->ip_id);
+
+	return &tracker->fragments[hash_bytes(packet->dst.b, 16, h) % FRAGMENTS];
+}
+
+static void remember_fragment(struct tracker *tracker, const struct packet *packet, struct flow *flow)
+{
+	*fragment_slot(tracker, packet) = (struct fragment_memory){ packet->src, packet->dst, packet->ip_id,
+								    packet->proto, flow, flow->id };
+}
+
+/* Flow of a fragment that has no ports of its own; NULL when its first one was not seen. */
+static struct flow *fragment_flow(struct tracker *tracker, const struct packet *packet, unsigned *ret_dir)
+{
+	const struct fragment_memory *m = fragment_slot(tracker, packet);
+
+	if (!m->flow || m->flow->id != m->flow_id || m->ip_id != packet->ip_id ||
+	    !ip_eq(&m->src, &packet->src) || !ip_eq(&m->dst, &packet->dst))
+		return NULL;
+	*ret_dir = ip_eq(&m->flow->ip[0], &packet->src) ? 0 : 1;
+	return m->flow;
+}
+
+/* The packet's flow, made if need be; NULL when it has no addresses, or memory is out. */
+static struct flow *flow_of(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
+			    unsigned *ret_dir)
+{
+	struct flow *flow = NULL;
+	struct ends ends;
+
+	if (!packet->ip_version)
+		return NULL;
+	if (packet->fragment && !packet->has_ports) {
+		flow = fragment_flow(tracker, packet, ret_dir);
+		if (flow)
+			return flow;
+	}
+	ends_of(frame, packet, &ends);
+	flow = tracker_find(tracker, &ends, ret_dir);
+	if (flow && packet->has_tcp && packet->flags & TCP_SYN && tcp_conn_reuses(&flow->tcp, *ret_dir, packet)) {
+		flow_end(flow, FLOW_END_reused);
+		flow = NULL;
+	}
+	if (!flow)
+		flow = flow_new(tracker, packet, frame, &ends, ret_dir);
+	if (!flow)
+		return NULL;
+	if (!flow->netns)
+		flow->netns = frame->netns;
+	if (frame->cookie && frame->cookie != flow->cookie)
+		flow->cookie = frame->cookie;	/* the child's, after the listener's */
+	if (frame->has_sk_tuple && !flow->has_nat)
+		remember_nat(flow, *ret_dir, packet);
+	if (packet->fragment)
+		remember_fragment(tracker, packet, flow);
+	return flow;
+}
+
+/*
+ * A stream is made with the first payload, so that a scan or a flood costs none;
+ * it is told of the handshake then, because offsets count from the SYN.
+ */
+static void open_stream(struct flow *flow, const struct packet *packet)
+{
+	flow->stream = stream_new(flow->tracker->streams, &flow->sink, flow->proto, flow->port[0], flow->port[1]);
+	if (!flow->stream) {
+		flow->no_stream = true;
+		return;
+	}
+	for (unsigned dir = 0; dir < 2 && packet->has_tcp; dir++) {
+		struct packet syn = { .time_ns = packet->time_ns, .link = packet->link, .segments = 1,
+				      .ip_version = packet->ip_version, .proto = packet->proto,
+				      .has_ports = true, .has_tcp = true, .flags = TCP_SYN };
+
+		if (!flow->tcp.dir[dir].isn_known)
+			continue;
+		syn.seq = flow->tcp.dir[dir].isn;
+		if (dir == 1)
+			syn.flags |= TCP_ACK;
+		stream_packet(flow->stream, dir, &syn);
+	}
+}
+
+static void feed_stream(struct flow *flow, unsigned dir, const struct packet *packet)
+{
+	if (flow->no_stream || flow->second_view || !packet->has_ports ||
+	    (packet->proto != PROTO_tcp && packet->proto != PROTO_udp))
+		return;
+	if (!flow->stream) {
+		if (!packet->payload_len)
+			return;
+		open_stream(flow, packet);
+		if (!flow->stream)
+			return;
+	}
+	stream_packet(flow->stream, dir, packet);
+	if (flow->sink.open_calls && !flow->links[LIST_CALLS].in)
+		list_put(flow, LIST_CALLS);
+}
+
+static void count_packet(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet)
+{
+	uint64_t bytes = packet->orig_len + (uint64_t)(packet->segments - 1) * packet->header_bytes;
+
+	if (!flow->start_ns || frame->time_ns < flow->start_ns)
+		flow->start_ns = frame->time_ns;
+	if (frame->time_ns > flow->end_ns)
+		flow->end_ns = frame->time_ns;
+	if (frame->time_ns > flow->last_ns)
+		flow->last_ns = frame->time_ns;
+	if (!flow->links[LIST_REPORT].in) {
+		flow->report_seen_ns = flow->tracker->clock_ns;
+		list_put(flow, LIST_REPORT);
+	}
+	flow->packets[dir] += packet->segments;
+	flow->bytes[dir] += bytes;
+	if (!packet->has_tcp)
+		flow->goodput[dir] += packet->payload_len;
+	if (flow->second_view)
+		return;
+	if (flow->second.at != frame->time_ns / NS_PER_SEC) {
+		if (flow->links[LIST_DIRTY].in)
+			flow_flush_second(flow);
+		flow->second.at = frame->time_ns / NS_PER_SEC;
+	}
+	if (!flow->links[LIST_DIRTY].in)
+		list_put(flow, LIST_DIRTY);
+	flow->second.packets[dir] += packet->segments;
+	flow->second.bytes[dir] += bytes;
+}
+
+static void flow_packet(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet)
+{
+	enum idle_class idle = packet->proto == PROTO_udp ? IDLE_UDP : IDLE_OTHER;
+
+	count_packet(flow, dir, frame, packet);
+	if (packet->has_tcp) {
+		unsigned bits = tcp_conn_packet(&flow->tcp, dir, packet);
+
+		if (bits & TCP_SEG_RETRANSMIT)
+			flow->second.retransmits++;
+		if (packet->flags & TCP_RST)
+			flow->second.resets++;
+		/* Neither answered nor alive: what a flood is made of. */
+		idle = flow->tcp.dir[0].seen && flow->tcp.dir[1].seen ? IDLE_TCP : IDLE_HALF_OPEN;
+		if (!flow->tcp.dir[0].isn_known && flow->tcp.completeness & 8)
+			idle = IDLE_TCP;
+	}
+	feed_stream(flow, dir, packet);
+	if (flow->over)
+		touch(flow, IDLE_CLOSING);
+	else if (packet->has_tcp && tcp_conn_over(&flow->tcp))
+		flow_over(flow, flow->tcp.closed_rst ? FLOW_END_rst : FLOW_END_fin);
+	else
+		touch(flow, idle);
+}
+
+static void count_lost(struct tracker *tracker, struct flow *flow, unsigned dir, const struct frame *frame)
+{
+	if (flow) {
+		flow->lost[dir] += frame->lost_before;
+		flow->lost_known = true;
+	}
+	tracker_lost(tracker, frame->time_ns, frame->lost_before, frame->lost_before_bytes, "ring_full");
+}
+
+int tracker_frame(struct tracker *tracker, const struct frame *frame)
+{
+	struct packet packet;
+	struct packet_rec rec = { .time_ns = frame->time_ns, .orig_len = frame->orig_len, .iface = frame->iface,
+				  .link = frame->link, .frame = frame->bytes };
+	struct flow *flow;
+	unsigned dir = 0;
+
+	packet.time_ns = frame->time_ns;
+	packet.frame = frame->bytes;
+	packet.orig_len = frame->orig_len;
+	packet.link = frame->link;
+	packet.segments = frame->segments ? frame->segments : 1;
+	advance(tracker, frame->time_ns);
+	counter_add(tracker->counters, COUNTER_frames_total, 1);
+	counter_add(tracker->counters, COUNTER_frame_bytes_total, frame->orig_len);
+	counter_add(tracker->counters, COUNTER_frame_captured_bytes_total, frame->bytes.len);
+	if (frame->bytes.len < frame->orig_len)
+		counter_add(tracker->counters, COUNTER_frames_cut_total, 1);
+	if (decode_frame(&packet) != DECODE_OK) {
+		tracker->undecoded[packet.status]++;
+		counter_add(tracker->counters, COUNTER_frames_undecoded_total, 1);
+	}
+	flow = flow_of(tracker, frame, &packet, &dir);
+	if (frame->lost_before)
+		count_lost(tracker, flow, dir, frame);
+	rec.number = tracker->next_number++;
+	rec.segments = packet.segments;
+	rec.dir = (uint8_t)dir;
+	if (flow) {
+		rec.flow_id = flow->id;
+		if (frame->cookie)
+			flow->lost_known = true;
+		flow_packet(flow, dir, frame, &packet);
+	}
+	return batch_packet(tracker->batch, tracker->opts.source, &rec);
+}
+
+void tracker_lost(struct tracker *tracker, uint64_t time_ns, uint64_t frames, uint64_t bytes, const char *reason)
+{
+	struct store_gap gap = { .from_ns = time_ns, .to_ns = time_ns + 1, .source = tracker->opts.source,
+				 .packets = frames, .bytes = bytes };
+
+	counter_add(tracker->counters, COUNTER_frames_lost_total, frames);
+	counter_add(tracker->counters, COUNTER_frame_lost_bytes_total, bytes);
+	strncpy(gap.reason, reason, sizeof(gap.reason) - 1);
+	batch_gap(tracker->batch, &gap);
+}
+
+void tracker_gauges(struct tracker *tracker)
+{
+	struct counters *counters = tracker->counters;
+	struct stream_stats stats;
+
+	stream_pool_stats(tracker->streams, &stats);
+	counter_set(counters, COUNTER_flows_open, tracker->flows);
+	counter_set(counters, COUNTER_calls_open, call_pool_open(tracker->calls));
+	counter_set(counters, COUNTER_calls_refused_total, call_pool_refused(tracker->calls));
+	counter_set(counters, COUNTER_stream_gaps_total, stats.gaps);
+	counter_set(counters, COUNTER_stream_gap_bytes_total, stats.gap_bytes);
+	counter_set(counters, COUNTER_stream_conflicts_total, stats.conflicts);
+	counter_set(counters, COUNTER_stream_budget_hits_total, stats.budget_hits);
+	counter_set(counters, COUNTER_stream_held_bytes, stats.held_bytes);
+}

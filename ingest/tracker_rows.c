@@ -1,0 +1,370 @@
+/* The rows a flow leaves: its reports, its calls, its share of the rollups, events. */
+#include "ingest/flow.h"
+
+#include "base/clock.h"
+
+/* ---- who is at an end ---- */
+
+/* Workload, else container, else command, else address. text has room for an address. */
+static struct view workload_of(const struct flow *flow, unsigned end, char text[IP_TEXT_LEN])
+{
+	const struct party *party = flow->party[end];
+
+	if (party && party->workload.len)
+		return party->workload;
+	return view_make(text, ip_format(&flow->ip[end], text));
+}
+
+#define SET_TEXT(prefix, row, member, text)				\
+	do {								\
+		if ((text).len)						\
+			ROW_SET(prefix, row, member, text);		\
+	} while (0)
+
+#define SET_PARTY(prefix, row, side, party)				\
+	do {								\
+		ROW_SET(prefix, row, side##_pid, (party)->pid);		\
+		if ((party)->pid_start_ns)				\
+			ROW_SET(prefix, row, side##_pid_start_ns, (party)->pid_start_ns); \
+		SET_TEXT(prefix, row, side##_comm, (party)->comm);	\
+		SET_TEXT(prefix, row, side##_exe, (party)->exe);	\
+		if ((party)->cgroup)					\
+			ROW_SET(prefix, row, side##_cgroup, (party)->cgroup); \
+		SET_TEXT(prefix, row, side##_container, (party)->container); \
+		SET_TEXT(prefix, row, side##_node, (party)->node);	\
+	} while (0)
+
+/* The columns flows and calls have in common; texts are borrowed. */
+#define SET_ENDS(prefix, row, flow, src_text, dst_text)			\
+	do {								\
+		ROW_SET(prefix, row, src_ip, (flow)->ip[0]);		\
+		ROW_SET(prefix, row, dst_ip, (flow)->ip[1]);		\
+		if ((flow)->has_ports) {				\
+			ROW_SET(prefix, row, src_port, (flow)->port[0]);	\
+			ROW_SET(prefix, row, dst_port, (flow)->port[1]);	\
+		}							\
+		ROW_SET(prefix, row, proto, (flow)->proto);		\
+		if ((flow)->netns)					\
+			ROW_SET(prefix, row, netns, (flow)->netns);	\
+		if ((flow)->party[0])					\
+			SET_PARTY(prefix, row, src, (flow)->party[0]);	\
+		if ((flow)->party[1])					\
+			SET_PARTY(prefix, row, dst, (flow)->party[1]);	\
+		ROW_SET(prefix, row, src_workload, workload_of(flow, 0, src_text)); \
+		ROW_SET(prefix, row, dst_workload, workload_of(flow, 1, dst_text)); \
+	} while (0)
+
+static uint8_t vantage_of(const struct flow *flow)
+{
+	if (flow->local == LOCAL_NONE)
+		return VANTAGE_wire;
+	return flow->local == 0 ? VANTAGE_client : VANTAGE_server;
+}
+
+/* ---- flows ---- */
+
+static void set_times(struct flow_row *row, const struct tcp_conn *tcp)
+{
+	if (tcp->syn_ns)
+		ROW_SET(FLOW, row, syn_ns, tcp->syn_ns);
+	if (tcp->synack_ns)
+		ROW_SET(FLOW, row, synack_ns, tcp->synack_ns);
+	if (tcp->ack_ns)
+		ROW_SET(FLOW, row, ack_ns, tcp->ack_ns);
+	/* Clocks that step back make no negative durations. */
+	if (tcp->syn_ns && tcp->synack_ns >= tcp->syn_ns)
+		ROW_SET(FLOW, row, syn_rtt_ns, tcp->synack_ns - tcp->syn_ns);
+	if (tcp->synack_ns && tcp->ack_ns >= tcp->synack_ns)
+		ROW_SET(FLOW, row, ack_rtt_ns, tcp->ack_ns - tcp->synack_ns);
+	if (tcp->syn_ns && tcp->synack_ns && tcp->ack_ns >= tcp->syn_ns)
+		ROW_SET(FLOW, row, handshake_ns, tcp->ack_ns - tcp->syn_ns);
+	if (tcp->syn_ns || tcp->synack_ns)
+		ROW_SET(FLOW, row, handshake_ambiguous, tcp->ambiguous);
+	if (tcp->first_payload_ns)
+		ROW_SET(FLOW, row, first_payload_ns, tcp->first_payload_ns);
+	if (tcp->first_response_ns)
+		ROW_SET(FLOW, row, first_response_ns, tcp->first_response_ns);
+}
+
+static void set_tcp(struct flow_row *row, const struct tcp_conn *tcp)
+{
+	const struct tcp_dir *tx = &tcp->dir[0], *rx = &tcp->dir[1];
+
+	ROW_SET(FLOW, row, completeness, tcp->completeness);
+	ROW_SET(FLOW, row, tx_retransmits, tx->retransmits);
+	ROW_SET(FLOW, row, rx_retransmits, rx->retransmits);
+	ROW_SET(FLOW, row, tx_out_of_order, tx->out_of_order);
+	ROW_SET(FLOW, row, rx_out_of_order, rx->out_of_order);
+	ROW_SET(FLOW, row, tx_resets, tx->resets);
+	ROW_SET(FLOW, row, rx_resets, rx->resets);
+	ROW_SET(FLOW, row, tx_fins, tx->fins);
+	ROW_SET(FLOW, row, rx_fins, rx->fins);
+	ROW_SET(FLOW, row, tx_zero_windows, tx->zero_windows);
+	ROW_SET(FLOW, row, rx_zero_windows, rx->zero_windows);
+	ROW_SET(FLOW, row, tx_dup_acks, tx->dup_acks);
+	ROW_SET(FLOW, row, rx_dup_acks, rx->dup_acks);
+	ROW_SET(FLOW, row, tx_missing_bytes, tx->missing_bytes);
+	ROW_SET(FLOW, row, rx_missing_bytes, rx->missing_bytes);
+	if (tx->mss)
+		ROW_SET(FLOW, row, tx_mss, tx->mss);
+	if (rx->mss)
+		ROW_SET(FLOW, row, rx_mss, rx->mss);
+	if (tx->wscale)
+		ROW_SET(FLOW, row, tx_window_scale, tx->wscale - 1);
+	if (rx->wscale)
+		ROW_SET(FLOW, row, rx_window_scale, rx->wscale - 1);
+	if (tcp->rtt_samples) {
+		ROW_SET(FLOW, row, rtt_samples, tcp->rtt_samples);
+		ROW_SET(FLOW, row, rtt_min_ns, tcp->rtt_min_ns);
+		ROW_SET(FLOW, row, rtt_max_ns, tcp->rtt_max_ns);
+		ROW_SET(FLOW, row, rtt_sum_ns, tcp->rtt_sum_ns);
+	}
+	row->tx_goodput_bytes = tx->goodput_bytes;
+	row->rx_goodput_bytes = rx->goodput_bytes;
+}
+
+static void set_counts(struct flow_row *row, const struct flow *flow)
+{
+	row->tx_packets = flow->packets[0];
+	row->rx_packets = flow->packets[1];
+	row->tx_bytes = flow->bytes[0];
+	row->rx_bytes = flow->bytes[1];
+	row->tx_goodput_bytes = flow->goodput[0];
+	row->rx_goodput_bytes = flow->goodput[1];
+	if (flow->lost_known) {
+		ROW_SET(FLOW, row, tx_lost_packets, flow->lost[0]);
+		ROW_SET(FLOW, row, rx_lost_packets, flow->lost[1]);
+	}
+	if (flow->local == 0 && flow->proto == PROTO_tcp) {	/* tx_: of the source's own kernel */
+		ROW_SET(FLOW, row, tx_kernel_retransmits, flow->kernel_retransmits);
+		ROW_SET(FLOW, row, tx_fast_retransmits, flow->fast_retransmits);
+	}
+}
+
+static void set_nat(struct flow_row *row, const struct flow *flow)
+{
+	for (unsigned end = 0; end < 2; end++) {
+		if (ip_eq(&flow->nat_ip[end], &flow->ip[end]) && flow->nat_port[end] == flow->port[end])
+			continue;
+		if (end == 0) {
+			ROW_SET(FLOW, row, nat_src_ip, flow->nat_ip[end]);
+			ROW_SET(FLOW, row, nat_src_port, flow->nat_port[end]);
+		} else {
+			ROW_SET(FLOW, row, nat_dst_ip, flow->nat_ip[end]);
+			ROW_SET(FLOW, row, nat_dst_port, flow->nat_port[end]);
+		}
+	}
+}
+
+/* Counters are of the report: what was written starts again at zero. */
+static void reported(struct flow *flow)
+{
+	flow->report++;
+	flow->start_ns = flow->end_ns = 0;
+	memset(flow->packets, 0, sizeof(flow->packets));
+	memset(flow->bytes, 0, sizeof(flow->bytes));
+	memset(flow->goodput, 0, sizeof(flow->goodput));
+	memset(flow->lost, 0, sizeof(flow->lost));
+	flow->kernel_retransmits = flow->fast_retransmits = 0;
+	if (flow->proto == PROTO_tcp)
+		tcp_conn_reported(&flow->tcp);
+}
+
+void flow_write_row(struct flow *flow, uint8_t end_reason)
+{
+	struct tracker *tracker = flow->tracker;
+	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
+	bool silent = !flow->packets[0] && !flow->packets[1];
+	uint8_t l7 = flow->stream ? stream_l7(flow->stream) : L7_none;
+	struct flow_row row = { 0 };
+
+	row.id = flow->id;
+	row.start_ns = silent ? flow->last_ns : flow->start_ns;
+	row.end_ns = silent ? flow->last_ns : flow->end_ns;
+	row.first_ns = flow->first_ns;
+	row.report = flow->report;
+	row.state = end_reason ? STATE_closed : STATE_open;
+	if (end_reason)
+		ROW_SET(FLOW, &row, end_reason, end_reason);
+	row.vantage = vantage_of(flow);
+	row.view = flow->second_view ? VIEW_second : VIEW_first;
+	row.source = tracker->opts.source;
+	SET_ENDS(FLOW, &row, flow, src_text, dst_text);
+	if (l7 == L7_none && flow->second_view && flow->twin && flow->twin->stream)
+		l7 = stream_l7(flow->twin->stream);
+	if (l7 != L7_none)
+		ROW_SET(FLOW, &row, l7, l7);
+	if (flow->vlan)
+		ROW_SET(FLOW, &row, vlan, flow->vlan);
+	if (flow->has_nat)
+		set_nat(&row, flow);
+	set_counts(&row, flow);
+	if (flow->proto == PROTO_tcp && flow->has_ports) {
+		set_times(&row, &flow->tcp);
+		set_tcp(&row, &flow->tcp);
+	}
+	batch_add(tracker->batch, TABLE_FLOWS, &row);
+	counter_add(tracker->counters, COUNTER_flow_rows_total, 1);
+	reported(flow);
+}
+
+/* ---- rollups ---- */
+
+static void edge_of(const struct flow *flow, uint8_t l7, char src_text[IP_TEXT_LEN], char dst_text[IP_TEXT_LEN],
+		    struct rollup_edge *edge)
+{
+	memset(edge, 0, sizeof(*edge));
+	edge->src_workload = workload_of(flow, 0, src_text);
+	edge->dst_workload = workload_of(flow, 1, dst_text);
+	if (flow->party[0])
+		edge->src_node = flow->party[0]->node;
+	if (flow->party[1])
+		edge->dst_node = flow->party[1]->node;
+	/* ICMP's identifier is no port. */
+	edge->has_port = flow->has_ports && flow->proto != PROTO_icmp && flow->proto != PROTO_icmp6;
+	edge->dst_port = edge->has_port ? flow->port[1] : 0;
+	edge->proto = flow->proto;
+	edge->l7 = l7;
+}
+
+void flow_flush_second(struct flow *flow)
+{
+	struct flow_second *second = &flow->second;
+	struct tracker *tracker = flow->tracker;
+	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
+	struct rollup_counts counts = { 0 };
+	struct rollup_times times = { 0 };
+	const struct tcp_conn *tcp = &flow->tcp;
+	struct rollup_edge edge;
+
+	if (flow->second_view ||
+	    !(second->packets[0] | second->packets[1] | second->flows | second->flows_failed))
+		return;
+	flow_find_parties(flow);
+	counts.flows = second->flows;
+	counts.flows_failed = second->flows_failed;
+	counts.tx_packets = second->packets[0];
+	counts.rx_packets = second->packets[1];
+	counts.tx_bytes = second->bytes[0];
+	counts.rx_bytes = second->bytes[1];
+	counts.retransmits = second->retransmits;
+	counts.resets = second->resets;
+	/* A SYN sent again makes the time anything but one round trip. */
+	if (!flow->handshake_told && flow->proto == PROTO_tcp && tcp->syn_ns && tcp->synack_ns >= tcp->syn_ns &&
+	    tcp->ack_ns >= tcp->synack_ns) {
+		flow->handshake_told = true;
+		if (!tcp->ambiguous) {
+			rollup_time_set(&times, ROLLUP_HANDSHAKE, tcp->ack_ns - tcp->syn_ns);
+			rollup_time_set(&times, ROLLUP_SYN_RTT, tcp->synack_ns - tcp->syn_ns);
+		}
+	}
+	edge_of(flow, flow->stream ? stream_l7(flow->stream) : L7_none, src_text, dst_text, &edge);
+	rollup_add(tracker->rollup, tracker->batch, (second->at ? second->at : flow->last_ns / NS_PER_SEC) *
+		   NS_PER_SEC, &edge, &counts, &times);
+	*second = (struct flow_second){ .at = second->at };
+}
+
+static void call_rollup(struct flow *flow, const struct call_row *row)
+{
+	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
+	struct rollup_counts counts = { .calls = 1 };
+	struct rollup_times times = { 0 };
+	struct rollup_edge edge;
+
+	counts.client_errors = row->status_class == CLASS_client_error;
+	counts.server_errors = row->status_class == CLASS_server_error;
+	counts.unanswered = row->end_reason != CALL_END_complete && row->end_reason != CALL_END_oneway &&
+			    row->end_reason != CALL_END_no_request && !ROW_HAS(CALL, row, rsp_first_ns);
+	if (ROW_HAS(CALL, row, latency_ns))
+		rollup_time_set(&times, ROLLUP_LATENCY, row->latency_ns);
+	if (ROW_HAS(CALL, row, ttfb_ns))
+		rollup_time_set(&times, ROLLUP_TTFB, row->ttfb_ns);
+	edge_of(flow, row->l7, src_text, dst_text, &edge);
+	rollup_add(flow->tracker->rollup, flow->tracker->batch, row->end_ns, &edge, &counts, &times);
+}
+
+/* ---- calls ---- */
+
+void flow_write_call(void *arg, const struct call *call)
+{
+	struct flow *flow = arg;
+	struct tracker *tracker = flow->tracker;
+	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
+	struct call_row row = call->row;
+
+	flow_find_parties(flow);
+	row.flow_id = flow->id;
+	row.vantage = vantage_of(flow);
+	row.source = tracker->opts.source;
+	SET_ENDS(CALL, &row, flow, src_text, dst_text);
+	if (flow->proto == PROTO_tcp && flow->stream) {
+		if (call->has_req)
+			ROW_SET(CALL, &row, req_seq, stream_seq(flow->stream, 0, call->req_off));
+		if (call->has_rsp)
+			ROW_SET(CALL, &row, rsp_seq, stream_seq(flow->stream, 1, call->rsp_off));
+	}
+	call_rollup(flow, &row);
+	batch_add(tracker->batch, TABLE_CALLS, &row);
+	counter_add(tracker->counters, COUNTER_call_rows_total, 1);
+}
+
+/* ---- events ---- */
+
+struct event_row *tracker_event_row(struct tracker *tracker, uint8_t kind, uint64_t time_ns)
+{
+	struct event_row *row = batch_row(tracker->batch, TABLE_EVENTS);
+
+	if (!row)
+		return NULL;
+	row->id = schema_id(time_ns, tracker->next_id++);
+	row->start_ns = row->end_ns = time_ns;
+	row->kind = kind;
+	row->source = tracker->opts.source;
+	counter_add(tracker->counters, COUNTER_event_rows_total, 1);
+	return row;
+}
+
+void tracker_event_flow(struct event_row *row, const struct flow *flow)
+{
+	if (!row)
+		return;
+	ROW_SET(EVENT_ROW, row, flow_id, flow->id);
+	ROW_SET(EVENT_ROW, row, src_ip, flow->ip[0]);
+	ROW_SET(EVENT_ROW, row, dst_ip, flow->ip[1]);
+	ROW_SET(EVENT_ROW, row, proto, flow->proto);
+	if (flow->has_ports) {
+		ROW_SET(EVENT_ROW, row, src_port, flow->port[0]);
+		ROW_SET(EVENT_ROW, row, dst_port, flow->port[1]);
+	}
+}
+
+void tracker_event_party(struct tracker *tracker, struct event_row *row, const struct party *party)
+{
+	struct batch *batch = tracker->batch;
+
+	if (!row || !party)
+		return;
+	ROW_SET(EVENT_ROW, row, pid, party->pid);
+	SET_TEXT(EVENT_ROW, row, comm, batch_text(batch, party->comm));
+	if (party->exe.len)
+		ROW_SET(EVENT_ROW, row, exe, batch_text(batch, party->exe));
+	if (party->container.len)
+		ROW_SET(EVENT_ROW, row, container, batch_text(batch, party->container));
+	ROW_SET(EVENT_ROW, row, node, batch_text(batch, party->node));
+}
+
+void tracker_event(struct tracker *tracker, uint8_t kind, uint64_t time_ns, const char *reason, uint64_t value,
+		   const char *text)
+{
+	struct event_row *row = tracker_event_row(tracker, kind, time_ns);
+
+	if (!row)
+		return;
+	if (reason)
+		ROW_SET(EVENT_ROW, row, reason, batch_text(tracker->batch, view_str(reason)));
+	ROW_SET(EVENT_ROW, row, value, value);
+	if (text)
+		ROW_SET(EVENT_ROW, row, text, batch_text(tracker->batch, view_str(text)));
+	if (tracker->opts.enrich)
+		ROW_SET(EVENT_ROW, row, node, batch_text(tracker->batch, enrich_node(tracker->opts.enrich)));
+}

@@ -1,0 +1,233 @@
+/* What the kernel says of sockets and processes: owners of flows, and rows of the table events. */
+#include "ingest/flow.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+/* The flow observed at this socket; NULL when none has passed yet. */
+static struct flow *flow_of_sock(struct tracker *tracker, const struct sock_tuple *tuple)
+{
+	struct ends ends = { .ip = { tuple->local, tuple->remote }, .port = { tuple->lport, tuple->rport },
+			     .proto = tuple->proto, .local = 0, .netns = tuple->netns };
+	unsigned dir;
+
+	ends.hash = ends_hash(&ends);
+	return tracker_find(tracker, &ends, &dir);
+}
+
+/* Of the event itself, or of the socket as it was opened. */
+static bool tuple_of(struct tracker *tracker, const struct sock_event *event, struct sock_tuple *ret_tuple)
+{
+	const struct owned_sock *sock;
+
+	if (event->has_tuple) {
+		*ret_tuple = (struct sock_tuple){ event->local, event->remote, event->lport, event->rport,
+						  event->proto, event->owner.netns };
+		return true;
+	}
+	sock = tracker->opts.owners ? owners_by_cookie(tracker->opts.owners, event->cookie) : NULL;
+	if (!sock || !sock->has_tuple)
+		return false;
+	*ret_tuple = sock->tuple;
+	return true;
+}
+
+/* Source and destination of a row about a socket whose flow is not known. */
+static void event_tuple(struct event_row *row, const struct sock_tuple *tuple, bool accepted)
+{
+	if (accepted) {
+		ROW_SET(EVENT_ROW, row, src_ip, tuple->remote);
+		ROW_SET(EVENT_ROW, row, dst_ip, tuple->local);
+		ROW_SET(EVENT_ROW, row, src_port, tuple->rport);
+		ROW_SET(EVENT_ROW, row, dst_port, tuple->lport);
+	} else {
+		ROW_SET(EVENT_ROW, row, src_ip, tuple->local);
+		ROW_SET(EVENT_ROW, row, dst_ip, tuple->remote);
+		ROW_SET(EVENT_ROW, row, src_port, tuple->lport);
+		ROW_SET(EVENT_ROW, row, dst_port, tuple->rport);
+	}
+	ROW_SET(EVENT_ROW, row, proto, tuple->proto);
+}
+
+static struct event_row *sock_row(struct tracker *tracker, const struct sock_event *event, uint8_t kind,
+				  const struct flow *flow, const struct sock_tuple *tuple)
+{
+	struct event_row *row = tracker_event_row(tracker, kind, event->time_ns);
+	const struct owned_sock *sock = NULL;
+	const struct party *party;
+
+	if (!row)
+		return NULL;
+	if (tracker->opts.owners)
+		sock = owners_by_cookie(tracker->opts.owners, event->cookie);
+	party = sock ? sock->party : NULL;
+	if (!party && flow && flow->local != LOCAL_NONE)
+		party = flow->party[flow->local];
+	if (flow)
+		tracker_event_flow(row, flow);
+	else if (tuple)
+		event_tuple(row, tuple, event->accepted || (sock && sock->accepted));
+	tracker_event_party(tracker, row, party);
+	return row;
+}
+
+static void sock_opened(struct tracker *tracker, const struct sock_event *event)
+{
+	const struct owned_sock *sock = owners_open(tracker->opts.owners, event);
+	struct flow *flow = NULL;
+
+	if (!sock)
+		return;
+	if (sock->has_tuple && sock->tuple.rport)
+		flow = flow_of_sock(tracker, &sock->tuple);
+	if (flow && sock->party && flow->local != LOCAL_NONE) {
+		flow->cookie = event->cookie;
+		flow_set_party(flow, flow->local, sock->party);
+		if (flow->twin)
+			flow_set_party(flow->twin, flow->local, sock->party);
+	}
+	/* Of datagram sockets only the packets count; of those open before us there is nothing new to tell. */
+	if (event->kind == SOCK_OPEN && event->proto == PROTO_tcp && !event->existing && event->has_tuple)
+		(void)sock_row(tracker, event, event->accepted ? EVENT_accept : EVENT_connect, flow, &sock->tuple);
+}
+
+static void connect_failed(struct tracker *tracker, const struct sock_event *event)
+{
+	const char *name = strerrorname_np((int)event->value);
+	const char *words = strerrordesc_np((int)event->value);
+	struct sock_tuple tuple;
+	bool has_tuple;
+	struct event_row *row;
+
+	if (event->has_tuple || event->owner.pid)
+		(void)owners_open(tracker->opts.owners, event);
+	has_tuple = tuple_of(tracker, event, &tuple);
+	row = sock_row(tracker, event, EVENT_connect, has_tuple ? flow_of_sock(tracker, &tuple) : NULL,
+		       has_tuple ? &tuple : NULL);
+	if (!row)
+		return;
+	ROW_SET(EVENT_ROW, row, value, event->value);
+	ROW_SET(EVENT_ROW, row, reason, batch_text(tracker->batch, view_str(name ? name : "failed")));
+	if (words)
+		ROW_SET(EVENT_ROW, row, text, batch_text(tracker->batch, view_str(words)));
+}
+
+static void close_text(struct tracker *tracker, struct event_row *row, const struct sock_event *event)
+{
+	char text[160];
+
+	(void)snprintf(text, sizeof(text), "acked=%llu received=%llu retransmits=%u srtt_us=%u min_rtt_us=%u",
+		       (unsigned long long)event->bytes_acked, (unsigned long long)event->bytes_received,
+		       event->total_retrans, event->srtt_us, event->min_rtt_us);
+	ROW_SET(EVENT_ROW, row, value, event->bytes_acked);
+	ROW_SET(EVENT_ROW, row, text, batch_text(tracker->batch, view_str(text)));
+}
+
+static void sock_closed(struct tracker *tracker, const struct sock_event *event)
+{
+	struct sock_tuple tuple;
+	bool has_tuple = tuple_of(tracker, event, &tuple);
+	struct flow *flow = has_tuple && tuple.rport ? flow_of_sock(tracker, &tuple) : NULL;
+
+	if (flow && event->cookie && flow->cookie && flow->cookie != event->cookie)
+		flow = NULL;	/* the ports are in use again already */
+	if (event->proto == PROTO_tcp) {
+		struct event_row *row = sock_row(tracker, event, EVENT_close, flow, has_tuple ? &tuple : NULL);
+
+		if (row && event->has_tcp)
+			close_text(tracker, row, event);
+	}
+	/* A FIN of the other side may still come: flow_over waits for it. */
+	if (flow)
+		flow_over(flow, FLOW_END_closed);
+	owners_closed(tracker->opts.owners, event->cookie);
+}
+
+static void retransmitted(struct tracker *tracker, const struct sock_event *event)
+{
+	static const char *const classes[] = { "other", "fast", "timeout", "tlp", "syn" };
+	struct sock_tuple tuple;
+	bool has_tuple = tuple_of(tracker, event, &tuple);
+	struct flow *flow = has_tuple ? flow_of_sock(tracker, &tuple) : NULL;
+	struct event_row *row = sock_row(tracker, event, EVENT_retransmit, flow, has_tuple ? &tuple : NULL);
+
+	if (flow) {
+		flow->kernel_retransmits++;
+		flow->fast_retransmits += event->reason == RETRANSMIT_FAST;
+	}
+	if (row)
+		ROW_SET(EVENT_ROW, row, reason,
+			batch_text(tracker->batch, view_str(classes[event->reason <= RETRANSMIT_SYN ?
+								    event->reason : RETRANSMIT_OTHER])));
+}
+
+static void reset(struct tracker *tracker, const struct sock_event *event)
+{
+	struct sock_tuple tuple;
+	bool has_tuple = tuple_of(tracker, event, &tuple);
+	struct event_row *row = sock_row(tracker, event, EVENT_reset,
+					 has_tuple ? flow_of_sock(tracker, &tuple) : NULL,
+					 has_tuple ? &tuple : NULL);
+
+	if (row)
+		ROW_SET(EVENT_ROW, row, reason,
+			batch_text(tracker->batch, event->kind == SOCK_RESET_SENT ? VIEW_LIT("sent") :
+									    VIEW_LIT("received")));
+}
+
+static void process(struct tracker *tracker, const struct sock_event *event)
+{
+	struct enrich *enrich = tracker->opts.enrich;
+	struct event_row *row;
+	struct party *party;
+
+	if (event->kind == PROC_EXEC)
+		enrich_exec(enrich, &event->owner, event->time_ns);
+	party = enrich_take(enrich, &event->owner, event->time_ns);
+	if (event->kind == PROC_EXIT)
+		enrich_exit(enrich, &event->owner, event->time_ns);
+	row = tracker_event_row(tracker, event->kind == PROC_EXEC ? EVENT_process_start : EVENT_process_exit,
+				event->time_ns);
+	tracker_event_party(tracker, row, party);
+	if (row && event->kind == PROC_EXIT)
+		ROW_SET(EVENT_ROW, row, value, event->value);
+	party_put(enrich, party);
+}
+
+void tracker_sock(struct tracker *tracker, const struct sock_event *event)
+{
+	if (event->kind == SOURCE_LOST) {
+		char reason[32];
+
+		(void)snprintf(reason, sizeof(reason), "source_%u", event->reason);
+		tracker_lost(tracker, event->time_ns, event->value, event->value2, reason);
+		return;
+	}
+	if (!tracker->opts.owners || !tracker->opts.enrich)
+		return;
+	switch (event->kind) {
+	case SOCK_OPEN:
+	case SOCK_OWNER:
+		sock_opened(tracker, event);
+		break;
+	case SOCK_CONNECT_FAILED:
+		connect_failed(tracker, event);
+		break;
+	case SOCK_CLOSE:
+		sock_closed(tracker, event);
+		break;
+	case SOCK_RETRANSMIT:
+		retransmitted(tracker, event);
+		break;
+	case SOCK_RESET_SENT:
+	case SOCK_RESET_RECEIVED:
+		reset(tracker, event);
+		break;
+	case PROC_EXEC:
+	case PROC_EXIT:
+		process(tracker, event);
+		break;
+	case SOURCE_LOST:
+		break;
+	}
+}
