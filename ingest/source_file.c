@@ -364,7 +364,7 @@ static int ng_packet(struct source_file *file, uint32_t type, const uint8_t *bod
 		     struct frame *ret_frame)
 {
 	struct source_iface *iface;
-	struct ng_packet packet;
+	struct ng_packet packet = { 0 };
 	int rc = ng_packet_head(file, type, body, len, &packet);
 
 	if (rc <= 0)

@@ -448,6 +448,8 @@ void flow_end(struct flow *flow, uint8_t reason)
 
 	if (flow->over)
 		reason = flow->end_reason;
+	if (reason == FLOW_END_closed && flow->proto == PROTO_tcp && tcp_conn_over(&flow->tcp))
+		reason = flow->tcp.closed_rst ? FLOW_END_rst : FLOW_END_fin;	/* seen while it lingered */
 	flow_find_parties(flow);
 	/* Which protocol it was is known to the stream: rows first, then the stream with its last calls. */
 	if (flow->proto == PROTO_tcp && flow->has_ports && flow->tcp.completeness & OPENED &&

@@ -1,0 +1,45 @@
+/*
+ * The thread that alone owns the store's write side. Others fill batches and
+ * hand them over; it writes, commits and keeps the store tidy. The number of
+ * batches is fixed: when all are under way the filler waits (import) or drops
+ * (live).
+ */
+#ifndef INGEST_WRITER_H
+#define INGEST_WRITER_H
+
+#include "base/json.h"
+#include "ingest/batch.h"
+#include "schema/counters.h"
+
+struct writer;
+
+struct writer_opts {
+	const char *name;		/* told to a second writer: "record pid 42" */
+	struct store_writer_opts store;	/* its name is set from name */
+	size_t batches;			/* 0 = 6 */
+	size_t commit_bytes;		/* 0 = 4 MiB */
+	uint64_t commit_ns;		/* 0 = 1 s */
+	/*
+	 * Keep on when the disk is full or fails: payload is dropped first, then rows, and a gap says so once
+	 * it works again (live). Else the first failure is the end (import).
+	 */
+	bool survive;
+	struct counters *counters;	/* required */
+};
+
+/* Opens the store and starts the thread. Errors are those of store_writer_open. */
+int writer_open(const char *dir, const struct writer_opts *opts, struct writer **ret_writer, struct err *err);
+/* An empty batch; NULL when all are under way (wait false), or when writing has failed for good. */
+struct batch *writer_take(struct writer *writer, bool wait);
+/* Hand a batch over; writer owns it from now on. */
+void writer_put(struct writer *writer, struct batch *batch);
+/* What went wrong for good: negative, and the words; 0 while all is well. */
+int writer_failed(struct writer *writer, struct err *err);
+/* True while the disk does not take what we have. */
+bool writer_degraded(struct writer *writer);
+/* Members of an open JSON object: "degraded", "dropped_packets", "last_error" ... */
+void writer_status(struct writer *writer, struct json *json);
+/* Writes what is queued, commits, closes the store in good order, ends the thread. Frees it in any case. */
+int writer_close(struct writer *writer, bool seal, struct err *err);
+
+#endif
