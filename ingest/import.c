@@ -10,9 +10,9 @@
 #include "base/mem.h"
 #include "ingest/source_file.h"
 #include "ingest/tracker.h"
-#include "ingest/writer.h"
+#include "ingest/committer.h"
 
-#define BATCH_BYTES (8u << 20)		/* handed to the writer from here on */
+#define BATCH_BYTES (8u << 20)		/* handed over from here on */
 #define COMMIT_BYTES (64u << 20)
 #define PROGRESS_FRAMES 4096		/* look at the clock that often */
 #define PROGRESS_NS (100 * NS_PER_MS)
@@ -24,7 +24,7 @@ struct import {
 	const struct import_opts *opts;
 	struct import_totals *totals;
 	struct counters *counters;
-	struct writer *writer;
+	struct committer *committer;
 	uint64_t started_ns, progress_at_ns;
 	uint64_t bytes_before, bytes_total;	/* of the files already read; of all */
 
@@ -176,11 +176,11 @@ static int next_batch(struct import *import, struct err *err)
 	if (import->batch) {
 		if (import->tracker)
 			status_text(import);
-		writer_put(import->writer, import->batch);
+		committer_put(import->committer, import->batch);
 	}
-	import->batch = writer_take(import->writer, true);
+	import->batch = committer_take(import->committer, true);
 	if (!import->batch) {
-		int rc = writer_failed(import->writer, err);
+		int rc = committer_failed(import->committer, err);
 
 		return rc < 0 ? rc : err_set(err, E_INTERNAL, "the writer has stopped");
 	}
@@ -360,7 +360,7 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 	struct counters own = { 0 };
 	struct import import = { .opts = opts, .totals = ret_totals,
 				 .counters = opts->counters ? opts->counters : &own };
-	struct writer_opts writer_opts = { .commit_bytes = COMMIT_BYTES, .counters = import.counters,
+	struct committer_opts committer_opts = { .commit_bytes = COMMIT_BYTES, .counters = import.counters,
 					   .store = { .zstd_level = opts->zstd_level, .group_gid = -1 } };
 	uint64_t rows_before = counter_get(import.counters, COUNTER_flow_rows_total);
 	uint64_t calls_before = counter_get(import.counters, COUNTER_call_rows_total);
@@ -370,10 +370,10 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 
 	*ret_totals = (struct import_totals){ .first_ns = UINT64_MAX };
 	(void)snprintf(name, sizeof(name), "import pid %d", (int)getpid());
-	writer_opts.name = name;
+	committer_opts.name = name;
 	import.started_ns = clock_mono_ns();
 	import.bytes_total = size_of_all(opts);
-	rc = writer_open(opts->data_dir, &writer_opts, &import.writer, err);
+	rc = committer_open(opts->data_dir, &committer_opts, &import.committer, err);
 	if (rc < 0)
 		return rc;
 	rc = next_batch(&import, err);
@@ -382,12 +382,12 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 		rc = import_file(&import, opts->paths[i], err);
 	}
 	if (import.batch)
-		writer_put(import.writer, import.batch);
+		committer_put(import.committer, import.batch);
 	if (rc >= 0)
 		(void)tell_progress(&import, true, NULL);
 	sealing_ns = clock_mono_ns();
 	ret_totals->read_ns = sealing_ns - import.started_ns;
-	closed = writer_close(import.writer, !opts->no_seal, rc < 0 ? NULL : err);
+	closed = committer_close(import.committer, !opts->no_seal, rc < 0 ? NULL : err);
 	ret_totals->seal_ns = clock_mono_ns() - sealing_ns;
 	ret_totals->flow_rows = counter_get(import.counters, COUNTER_flow_rows_total) - rows_before;
 	ret_totals->call_rows = counter_get(import.counters, COUNTER_call_rows_total) - calls_before;

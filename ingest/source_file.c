@@ -468,8 +468,8 @@ static int ng_next(struct source_file *file, struct frame *ret_frame, struct err
 	for (;;) {
 		bool is_frame = false;
 		const uint8_t *body;
-		size_t len;
-		uint32_t type;
+		size_t len = 0;
+		uint32_t type = 0;
 		int rc = ng_block(file, &type, &len, err);
 
 		if (rc <= 0)

@@ -4,16 +4,16 @@
  * batches is fixed: when all are under way the filler waits (import) or drops
  * (live).
  */
-#ifndef INGEST_WRITER_H
-#define INGEST_WRITER_H
+#ifndef INGEST_COMMITTER_H
+#define INGEST_COMMITTER_H
 
 #include "base/json.h"
 #include "ingest/batch.h"
 #include "schema/counters.h"
 
-struct writer;
+struct committer;
 
-struct writer_opts {
+struct committer_opts {
 	const char *name;		/* told to a second writer: "record pid 42" */
 	struct store_writer_opts store;	/* its name is set from name */
 	size_t batches;			/* 0 = 6 */
@@ -28,18 +28,19 @@ struct writer_opts {
 };
 
 /* Opens the store and starts the thread. Errors are those of store_writer_open. */
-int writer_open(const char *dir, const struct writer_opts *opts, struct writer **ret_writer, struct err *err);
+int committer_open(const char *dir, const struct committer_opts *opts, struct committer **ret_committer,
+		   struct err *err);
 /* An empty batch; NULL when all are under way (wait false), or when writing has failed for good. */
-struct batch *writer_take(struct writer *writer, bool wait);
-/* Hand a batch over; writer owns it from now on. */
-void writer_put(struct writer *writer, struct batch *batch);
+struct batch *committer_take(struct committer *committer, bool wait);
+/* Hand a batch over; it belongs to the thread from now on. */
+void committer_put(struct committer *committer, struct batch *batch);
 /* What went wrong for good: negative, and the words; 0 while all is well. */
-int writer_failed(struct writer *writer, struct err *err);
+int committer_failed(struct committer *committer, struct err *err);
 /* True while the disk does not take what we have. */
-bool writer_degraded(struct writer *writer);
+bool committer_degraded(struct committer *committer);
 /* Members of an open JSON object: "degraded", "dropped_packets", "last_error" ... */
-void writer_status(struct writer *writer, struct json *json);
+void committer_status(struct committer *committer, struct json *json);
 /* Writes what is queued, commits, closes the store in good order, ends the thread. Frees it in any case. */
-int writer_close(struct writer *writer, bool seal, struct err *err);
+int committer_close(struct committer *committer, bool seal, struct err *err);
 
 #endif
