@@ -1,0 +1,56 @@
+/*
+ * The walk over the row groups of one table, an hour of partitions at a time:
+ * what indexes and zones rule out is not opened, what remains is decoded and
+ * filtered into a bit a row. Hot and sealed partitions alike.
+ */
+#ifndef QUERY_SCAN_H
+#define QUERY_SCAN_H
+
+#include "query/plan.h"
+
+struct scan_group {
+	uint32_t part, rg;	/* in the view */
+	struct rg_zone zone;
+};
+
+struct scan {
+	struct plan *plan;
+	struct store_view *view;
+	bool descending;
+	size_t part_from, part_to;	/* not visited yet */
+	uint64_t renewed_ns;
+
+	/* the hour at hand: later row groups last, or first when descending */
+	struct scan_group *groups;
+	size_t groups_count, groups_cap;
+
+	/* the row group at hand; all in plan->scratch */
+	struct rg rg;
+	struct columns columns;
+	uint64_t *bits;		/* rows that match */
+	uint32_t matched;
+};
+
+int scan_open(struct scan *scan, struct plan *plan, bool descending, struct err *err);
+void scan_close(struct scan *scan);
+/* 1: groups[] hold the next hour that may have something; 0: no more. */
+int scan_hour(struct scan *scan, struct err *err);
+/* 1: some rows match, columns and bits say which; 0: none, or it is damaged (counted). */
+int scan_group(struct scan *scan, const struct scan_group *group, struct err *err);
+/* Open a group once more, unfiltered, to read columns from it. E_CORRUPT. */
+int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *err);
+
+/*
+ * Call fn for every row group with matches, in no order that matters.
+ * fn returns <0 to end with that, E_CORRUPT to have the group counted as damaged.
+ */
+int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct err *err), void *arg,
+	      struct err *err);
+
+#define SCAN_EACH_BIT(bits, words, row)								\
+	for (size_t word_ = 0; word_ < (words); word_++)					\
+		for (uint64_t left_ = (bits)[word_];						\
+		     left_ && ((row) = (uint32_t)(64 * word_ + (size_t)__builtin_ctzll(left_)), 1);	\
+		     left_ &= left_ - 1)
+
+#endif
