@@ -162,6 +162,15 @@ struct truth {
 enum { EV_RETX, EV_FAST, EV_OOO, EV_ZWIN, EV_DUPACK, EV_KA, EV_RST, EV_FIN, EV_COUNT };
 static const char *const event_names[EV_COUNT] = { "retx", "fast", "ooo", "zwin", "dupack", "ka", "rst", "fin" };
 
+/* The digits a text begins with. */
+static uint64_t number(const char *text)
+{
+	uint64_t value = 0;
+
+	(void)view_u64(view_make(text, strspn(text, "0123456789")), UINT64_MAX, &value);
+	return value;
+}
+
 static bool parse_truth(char *line, struct truth *ret_truth)
 {
 	struct truth t = { .tcp = line[0] == 't' };
@@ -173,34 +182,34 @@ static bool parse_truth(char *line, struct truth *ret_truth)
 	if (n < (t.tcp ? 20 : 12) || ip_parse(view_str(columns[2]), &t.ip[0], NULL) < 0 ||
 	    ip_parse(view_str(columns[4]), &t.ip[1], NULL) < 0)
 		return false;
-	t.port[0] = (uint16_t)atoi(columns[3]);
-	t.port[1] = (uint16_t)atoi(columns[5]);
-	t.packets[0] = strtoull(columns[6], NULL, 10);
+	t.port[0] = (uint16_t)number(columns[3]);
+	t.port[1] = (uint16_t)number(columns[5]);
+	t.packets[0] = number(columns[6]);
 	if (!t.tcp) {
-		t.packets[1] = strtoull(columns[8], NULL, 10);
+		t.packets[1] = number(columns[8]);
 		*ret_truth = t;
 		return true;
 	}
-	t.payload[0] = strtoull(columns[8], NULL, 10);
-	t.packets[1] = strtoull(columns[10], NULL, 10);
-	t.payload[1] = strtoull(columns[12], NULL, 10);
-	t.completeness = (unsigned)atoi(columns[16]);
+	t.payload[0] = number(columns[8]);
+	t.packets[1] = number(columns[10]);
+	t.payload[1] = number(columns[12]);
+	t.completeness = (unsigned)number(columns[16]);
 	t.has_irtt = columns[17][0] != '-';
 	if (t.has_irtt) {
 		char *dot = strchr(columns[17], '.');
 
-		t.irtt_ns = strtoull(columns[17], NULL, 10) * 1000000000ull +
-			    (dot ? strtoull(dot + 1, NULL, 10) : 0);
+		t.irtt_ns = number(columns[17]) * 1000000000ull +
+			    (dot ? number(dot + 1) : 0);
 	}
-	t.rtt_count = (unsigned)atoi(columns[18]);
+	t.rtt_count = (unsigned)number(columns[18]);
 	for (word = strtok_r(columns[19], " ", &save); word; word = strtok_r(NULL, " ", &save))
 		for (e = 0; e < EV_COUNT; e++) {
 			size_t len = strlen(event_names[e]);
 			char *plus = strchr(word, '+');
 
 			if (plus && strncmp(word, event_names[e], len) == 0 && word[len] == '=') {
-				t.event[e][0] = (unsigned)atoi(word + len + 1);
-				t.event[e][1] = (unsigned)atoi(plus + 1);
+				t.event[e][0] = (unsigned)number(word + len + 1);
+				t.event[e][1] = (unsigned)number(plus + 1);
 			}
 		}
 	*ret_truth = t;
