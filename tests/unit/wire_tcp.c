@@ -209,6 +209,10 @@ TEST(tcp, counts_only_what_is_new_of_an_overlap)
 	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
 	CHECK_U64(talk.conn.dir[0].hole_count, 0);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 620);
+	/* all sent again, with a FIN that is new: its number is no byte */
+	CHECK_U64(say(&talk, 0, TCP_FIN | TCP_ACK, 621, 501, 100), TCP_SEG_RETRANSMIT);
+	CHECK_U64(talk.conn.dir[0].goodput_bytes, 620);
+	CHECK(talk.conn.dir[0].fin_seen);
 }
 
 TEST(tcp, bounds_the_holes)
@@ -273,6 +277,12 @@ TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
 	talk.now_ns += 300 * MS;
 	CHECK_U64(data(&talk, 0, 601, 501, 100), TCP_SEG_RETRANSMIT);
 	CHECK_U64(talk.conn.dir[0].fast_retransmits, 1);
+	/* nor is one long after its duplicate ACKs */
+	ack(&talk, 1, 501, 601);
+	ack(&talk, 1, 501, 601);
+	ack(&talk, 1, 501, 601);
+	talk.now_ns += 30 * MS;
+	CHECK_U64(data(&talk, 0, 601, 501, 100), TCP_SEG_RETRANSMIT);
 }
 
 TEST(tcp, sees_zero_windows_and_probes)
