@@ -17,6 +17,7 @@ const char *chunk_enc_name(unsigned enc)
 	static const char *const names[] = {
 		[CHUNK_CONST] = "const", [CHUNK_RAW] = "raw", [CHUNK_FOR] = "for", [CHUNK_DELTA] = "delta",
 		[CHUNK_DICT] = "dict", [CHUNK_RLE] = "rle", [CHUNK_PLAIN] = "plain", [CHUNK_BITMAP] = "bitmap",
+		[CHUNK_REF] = "ref",
 	};
 
 	return enc < sizeof(names) / sizeof(names[0]) && names[enc] ? names[enc] : "unknown";

@@ -22,6 +22,7 @@ enum chunk_enc {	/* stored: never renumber */
 	CHUNK_RLE = 6,		/* values of runs, lengths of runs */
 	CHUNK_PLAIN = 7,	/* strings: lengths, bytes */
 	CHUNK_BITMAP = 8,	/* a bit a row */
+	CHUNK_REF = 9,		/* differences to another column: row groups only */
 };
 const char *chunk_enc_name(unsigned enc);	/* "unknown" */
 

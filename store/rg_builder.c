@@ -6,6 +6,8 @@
 #include "base/mem.h"
 
 #define ROWS_CAP_MIN 256u
+#define SKEW_BYTES 192u		/* three cache lines */
+#define SKEW_PERIOD 4096u
 #define TEXT_BYTES_MAX (64u << 20)	/* of all columns: the builder calls itself full beyond */
 
 enum gather { GATHER_U8, GATHER_U16, GATHER_U32, GATHER_U64, GATHER_IP, GATHER_VIEW };
@@ -49,7 +51,8 @@ struct rg_builder *rg_builder_new(const struct table *table)
 		column->is_bytes = types[col->type].phys == PHYS_BYTES;
 		column->unique = col->type == TYPE_HIST;
 		wr_init(&column->texts.bytes, 0);
-		row_mark(col->presence == PRESENCE_REQ ? builder->required : builder->optional, (unsigned)i);
+		row_mark(col->presence == PRESENCE_REQ ? builder->required.word : builder->optional.word,
+			 (unsigned)i);
 	}
 	return builder;
 }
@@ -61,14 +64,13 @@ void rg_builder_free(struct rg_builder *builder)
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
 		struct rg_column *column = &builder->columns[i];
 
-		mem_free(column->valid);
-		mem_free(column->ints);
-		mem_free(column->codes);
+		mem_free(column->memory);
 		mem_free(column->texts.entries);
 		mem_free(column->texts.slots);
 		wr_release(&column->texts.bytes);
 	}
 	chunk_scratch_release(&builder->scratch);
+	mem_free(builder->present);
 	mem_free(builder->columns);
 	mem_free(builder);
 }
@@ -76,16 +78,12 @@ void rg_builder_free(struct rg_builder *builder)
 void rg_builder_reset(struct rg_builder *builder)
 {
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
-		struct rg_column *column = &builder->columns[i];
-		struct rg_texts *texts = &column->texts;
+		struct rg_texts *texts = &builder->columns[i].texts;
 
-		if (column->cap)
-			memset(column->valid, 0, column->cap / 8);
 		if (texts->slots_count)
 			memset(texts->slots, 0, texts->slots_count * sizeof(*texts->slots));
 		texts->count = 0;
 		wr_reset(&texts->bytes);
-		column->valid_count = 0;
 	}
 	builder->rows = 0;
 	builder->text_bytes = 0;
@@ -98,12 +96,13 @@ size_t rg_builder_rows(const struct rg_builder *builder)
 
 size_t rg_builder_bytes(const struct rg_builder *builder)
 {
-	size_t bytes = sizeof(*builder) + builder->scratch.cap * 4 * sizeof(uint64_t);
+	size_t bytes = sizeof(*builder) + builder->scratch.cap * 4 * sizeof(uint64_t) +
+		       builder->present_cap * sizeof(*builder->present);
 
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
 		const struct rg_column *column = &builder->columns[i];
 
-		bytes += sizeof(*column) + column->cap / 8 +
+		bytes += sizeof(*column) +
 			 column->cap * (column->is_bytes ? sizeof(*column->codes) : sizeof(*column->ints)) +
 			 column->texts.cap * sizeof(*column->texts.entries) +
 			 column->texts.slots_count * sizeof(*column->texts.slots) + column->texts.bytes.cap;
@@ -116,16 +115,18 @@ size_t rg_builder_bytes(const struct rg_builder *builder)
 static int slots_double(struct rg_texts *texts)
 {
 	size_t slots_count = texts->slots_count ? texts->slots_count * 2 : 64;
-	uint32_t *slots = mem_array(slots_count, sizeof(*slots));
+	struct rg_slot *slots = mem_array(slots_count, sizeof(*slots));
 
 	if (!slots)
 		return E_NO_MEMORY;
-	for (size_t i = 0; i < texts->count; i++) {
-		size_t slot = texts->entries[i].hash & (slots_count - 1);
+	for (size_t i = 0; i < texts->slots_count; i++) {
+		size_t at = texts->slots[i].hash & (slots_count - 1);
 
-		while (slots[slot])
-			slot = (slot + 1) & (slots_count - 1);
-		slots[slot] = (uint32_t)i + 1;
+		if (!texts->slots[i].place)
+			continue;
+		while (slots[at].place)
+			at = (at + 1) & (slots_count - 1);
+		slots[at] = texts->slots[i];
 	}
 	mem_free(texts->slots);
 	texts->slots = slots;
@@ -133,17 +134,28 @@ static int slots_double(struct rg_texts *texts)
 	return 0;
 }
 
-static bool text_is(const struct rg_texts *texts, const struct rg_text *entry, uint32_t hash, struct view bytes)
+/* The slot that holds bytes, or the free one where they belong. */
+static struct rg_slot *slot_find(const struct rg_texts *texts, uint32_t hash, struct view bytes)
 {
-	return entry->hash == hash && entry->len == bytes.len &&
-	       (bytes.len == 0 || memcmp(texts->bytes.at + entry->at, bytes.at, bytes.len) == 0);
+	for (size_t at = hash & (texts->slots_count - 1);; at = (at + 1) & (texts->slots_count - 1)) {
+		struct rg_slot *slot = &texts->slots[at];
+		const struct rg_text *entry;
+
+		if (!slot->place)
+			return slot;
+		if (slot->hash != hash)
+			continue;
+		entry = &texts->entries[slot->place - 1];
+		if (view_eq(bytes, view_make(texts->bytes.at + entry->at, entry->len)))
+			return slot;
+	}
 }
 
-static int text_append(struct rg_texts *texts, uint32_t hash, struct view bytes)
+static int text_append(struct rg_texts *texts, struct view bytes)
 {
 	if (mem_grow((void **)&texts->entries, &texts->cap, texts->count, sizeof(*texts->entries)) < 0)
 		return E_NO_MEMORY;
-	texts->entries[texts->count] = (struct rg_text){ texts->bytes.len, (uint32_t)bytes.len, hash };
+	texts->entries[texts->count] = (struct rg_text){ texts->bytes.len, (uint32_t)bytes.len };
 	wr_bytes(&texts->bytes, bytes);
 	if (texts->bytes.bad) {
 		texts->bytes.bad = false;	/* nothing was appended: the next one may be smaller */
@@ -157,26 +169,23 @@ static int text_append(struct rg_texts *texts, uint32_t hash, struct view bytes)
 static int text_code(struct rg_builder *builder, struct rg_column *column, struct view bytes, uint32_t *ret_code)
 {
 	struct rg_texts *texts = &column->texts;
-	uint32_t hash = column->unique ? 0 : (uint32_t)hash_bytes(bytes.at, bytes.len, 0);
-	size_t slot = 0;
+	struct rg_slot *slot = NULL;
+	uint32_t hash = 0;
 
 	if (!column->unique) {
 		if (2 * texts->count >= texts->slots_count && slots_double(texts) < 0)
 			return E_NO_MEMORY;
-		for (slot = hash & (texts->slots_count - 1); texts->slots[slot];
-		     slot = (slot + 1) & (texts->slots_count - 1)) {
-			uint32_t code = texts->slots[slot] - 1;
-
-			if (text_is(texts, &texts->entries[code], hash, bytes)) {
-				*ret_code = code;
-				return 0;
-			}
+		hash = (uint32_t)hash_bytes(bytes.at, bytes.len, 0);
+		slot = slot_find(texts, hash, bytes);
+		if (slot->place) {
+			*ret_code = slot->place - 1;
+			return 0;
 		}
 	}
-	if (text_append(texts, hash, bytes) < 0)
+	if (text_append(texts, bytes) < 0)
 		return E_NO_MEMORY;
-	if (!column->unique)
-		texts->slots[slot] = (uint32_t)texts->count;
+	if (slot)
+		*slot = (struct rg_slot){ hash, (uint32_t)texts->count };
 	builder->text_bytes += bytes.len;
 	*ret_code = (uint32_t)texts->count - 1;
 	return 0;
@@ -186,25 +195,21 @@ static int text_code(struct rg_builder *builder, struct rg_column *column, struc
 
 static int column_reserve(struct rg_column *column, uint32_t row)
 {
+	size_t skew = column->col->ordinal * SKEW_BYTES % SKEW_PERIOD;
 	size_t cap = column->cap ? column->cap : ROWS_CAP_MIN;
-	void *values;
-	uint64_t *valid;
+	uint8_t *memory;
 
 	while (cap <= row)
 		cap *= 2;
-	values = column->is_bytes ? mem_resize(column->codes, cap, sizeof(*column->codes)) :
-				    mem_resize(column->ints, cap, sizeof(*column->ints));
-	if (!values)
+	memory = mem_resize(column->memory,
+			    cap * (column->is_bytes ? sizeof(*column->codes) : sizeof(*column->ints)) + skew, 1);
+	if (!memory)
 		return E_NO_MEMORY;
+	column->memory = memory;
 	if (column->is_bytes)
-		column->codes = values;
+		column->codes = (uint32_t *)(memory + skew);
 	else
-		column->ints = values;
-	valid = mem_resize(column->valid, cap / 64, sizeof(*valid));
-	if (!valid)
-		return E_NO_MEMORY;
-	memset(valid + column->cap / 64, 0, (cap - column->cap) / 8);
-	column->valid = valid;
+		column->ints = (uint64_t *)(memory + skew);
 	column->cap = cap;
 	return 0;
 }
@@ -242,19 +247,6 @@ static int value_gather(struct rg_builder *builder, struct rg_column *column, co
 	return text_code(builder, column, bytes, &column->codes[row]);
 }
 
-/* Strings stay in their dictionaries; nothing names them, and rg_write leaves such entries out. */
-static void row_undo(struct rg_builder *builder, uint32_t row)
-{
-	for (size_t i = 0; i < builder->table->cols_count; i++) {
-		struct rg_column *column = &builder->columns[i];
-
-		if (column->cap > row && rg_valid(column->valid, row)) {
-			column->valid[row / 64] &= ~(1ull << (row % 64));
-			column->valid_count--;
-		}
-	}
-}
-
 int rg_builder_add(struct rg_builder *builder, const void *row_struct)
 {
 	const uint64_t *has = row_struct;
@@ -264,22 +256,22 @@ int rg_builder_add(struct rg_builder *builder, const void *row_struct)
 
 	if (row == RG_ROWS_MAX || (row && builder->text_bytes >= TEXT_BYTES_MAX))
 		return E_LIMIT;
+	if (mem_grow((void **)&builder->present, &builder->present_cap, row, sizeof(*builder->present)) < 0)
+		return E_NO_MEMORY;
 	for (unsigned word = 0; word < SCHEMA_HAS_WORDS; word++) {
-		uint64_t present = builder->required[word] | (has[word] & builder->optional[word]);
+		uint64_t present = builder->required.word[word] | (has[word] & builder->optional.word[word]);
 
+		builder->present[row].word[word] = present;
 		for (; present; present &= present - 1) {
-			unsigned ordinal = word * 64 + (unsigned)__builtin_ctzll(present);
-			struct rg_column *column = &builder->columns[ordinal];
+			struct rg_column *column =
+				&builder->columns[word * 64 + (unsigned)__builtin_ctzll(present)];
 
 			rc = row < column->cap ? 0 : column_reserve(column, row);
 			if (rc == 0)
 				rc = value_gather(builder, column, members + column->col->offset, row);
-			if (rc < 0) {
-				row_undo(builder, row);
+			/* Strings made so far stay in their dictionaries; rg_write leaves out what no row names. */
+			if (rc < 0)
 				return rc;
-			}
-			column->valid[row / 64] |= 1ull << (row % 64);
-			column->valid_count++;
 		}
 	}
 	builder->rows++;

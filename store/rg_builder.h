@@ -10,35 +10,48 @@
 struct rg_text {
 	size_t at;		/* offset into bytes */
 	uint32_t len;
+};
+struct rg_slot {		/* of a hash table with open addressing */
 	uint32_t hash;
+	uint32_t place;		/* entry + 1, 0 = free */
 };
 struct rg_texts {
 	struct wr bytes;
 	struct rg_text *entries;
 	size_t count, cap;
-	uint32_t *slots;	/* open addressing: entry + 1, 0 = free */
+	struct rg_slot *slots;
 	size_t slots_count;	/* a power of two, or 0 */
 };
 
+/*
+ * Values by row; what null rows hold is undefined. Long arrays begin at the same
+ * offset of a page each, so a row of many columns would fight for one set of the
+ * nearest cache: every column is moved by some lines of its own.
+ */
 struct rg_column {
 	const struct col *col;
 	uint8_t kind;		/* enum gather of rg_builder.c */
 	bool is_bytes;
 	bool unique;		/* values hardly repeat: no look for equal ones */
-	uint32_t valid_count;
 	size_t cap;		/* rows there is memory for: 0 until the first value */
-	uint64_t *valid;	/* a bit a row */
-	uint64_t *ints;		/* by row; what null rows hold is undefined */
-	uint32_t *codes;	/* the same for strings: entry of texts */
+	void *memory;		/* what ints or codes lie in */
+	uint64_t *ints;
+	uint32_t *codes;	/* strings: entry of texts */
 	struct rg_texts texts;
+};
+
+struct rg_present {		/* which columns of a row have a value: a bit an ordinal */
+	uint64_t word[SCHEMA_HAS_WORDS];
 };
 
 struct rg_builder {
 	const struct table *table;
 	struct rg_column *columns;	/* by ordinal */
+	struct rg_present *present;	/* by row */
+	size_t present_cap;
 	uint32_t rows;
 	size_t text_bytes;
-	uint64_t required[SCHEMA_HAS_WORDS], optional[SCHEMA_HAS_WORDS];	/* by ordinal */
+	struct rg_present required, optional;
 	struct chunk_scratch scratch;
 };
 

@@ -44,6 +44,20 @@ struct rg_entry {
 	uint64_t checksum;	/* of the stored bytes */
 };
 
+/*
+ * CHUNK_REF: difference to another column of the row, (reference >> down << up).
+ * Ids hold the time they began in units of 2^20 ns above a counter of 23 bits.
+ */
+struct rg_shift {
+	uint8_t down, up;
+};
+static inline struct rg_shift rg_shift_of(const struct col *col)
+{
+	if (col->type == TYPE_ID)
+		return (struct rg_shift){ SCHEMA_ID_TIME_BITS, SCHEMA_ID_COUNT_BITS };
+	return (struct rg_shift){ 0, 0 };
+}
+
 static inline void rg_entry_put(uint8_t at[RG_ENTRY_BYTES], const struct rg_entry *entry)
 {
 	memcpy(at, &entry->col_id, 2);

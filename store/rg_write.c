@@ -18,13 +18,18 @@ struct writing {
 	size_t start;			/* of the row group in out */
 	struct wr *out;
 	struct wr plain;		/* the chunk at hand before the codec */
+	struct wr other;		/* the same chunk, encoded another way */
 	struct chunk_scratch *scratch;
+	size_t words;			/* of a bitmap of all rows */
+	uint64_t *valid;		/* by ordinal: bitmap of the rows that have a value */
+	uint32_t *valid_count;		/* by ordinal */
 	uint16_t *group;		/* by ordinal: the first column with the same nulls, NO_GROUP without nulls */
 	uint16_t *group_entry;		/* by that column: directory index of its bitmap, NO_GROUP before */
 	uint16_t list_group;		/* what list and bitmap are of, NO_GROUP for none */
 	uint32_t *list;			/* rows that are not null, in the order of writing */
 	uint64_t *bitmap;		/* of places, not of rows */
 	uint64_t *ints;
+	uint64_t *differences;
 	uint32_t *codes;
 	struct view *dict;
 	size_t dict_cap;
@@ -36,24 +41,47 @@ static int no_memory(struct err *err)
 	return err_set(err, E_NO_MEMORY, "row group: out of memory");
 }
 
-static size_t words_of(uint32_t rows)
+static const uint64_t *valid_of(const struct writing *writing, size_t ordinal)
 {
-	return (rows + 63) / 64;
+	return writing->valid + ordinal * writing->words;
 }
 
-static uint64_t valid_word(const struct rg_column *column, size_t word)
+/* Bit c of word r becomes bit r of word c (Hacker's Delight 7-3, for 64). */
+static void transpose(uint64_t m[64])
 {
-	return word < column->cap / 64 ? column->valid[word] : 0;
+	uint64_t mask = 0x00000000ffffffffull;
+
+	for (unsigned j = 32; j; j >>= 1, mask ^= mask << j) {
+		for (unsigned k = 0; k < 64; k = (k + j + 1) & ~j) {
+			uint64_t t = (m[k] >> j ^ m[k + j]) & mask;
+
+			m[k] ^= t << j;
+			m[k + j] ^= t;
+		}
+	}
 }
 
-static bool nulls_same(const struct rg_column *a, const struct rg_column *b, uint32_t rows)
+/* A bit a column in every row, to a bit a row in every column. */
+static void valid_fill(struct writing *writing)
 {
-	if (a->valid_count != b->valid_count)
-		return false;
-	for (size_t word = 0; word < words_of(rows); word++)
-		if (valid_word(a, word) != valid_word(b, word))
-			return false;
-	return true;
+	const struct rg_builder *builder = writing->builder;
+	size_t cols = builder->table->cols_count;
+
+	for (size_t w = 0; w < writing->words; w++) {
+		uint32_t from = (uint32_t)w * 64, n = builder->rows - from < 64 ? builder->rows - from : 64;
+
+		for (size_t ordinal = 0; ordinal < cols; ordinal += 64) {
+			uint64_t square[64] = { 0 };
+
+			for (uint32_t i = 0; i < n; i++)
+				square[i] = builder->present[from + i].word[ordinal / 64];
+			transpose(square);
+			for (size_t i = 0; i < 64 && ordinal + i < cols; i++) {
+				writing->valid[(ordinal + i) * writing->words + w] = square[i];
+				writing->valid_count[ordinal + i] += (uint32_t)__builtin_popcountll(square[i]);
+			}
+		}
+	}
 }
 
 /* Columns are null together (all of TCP in a UDP flow): one bitmap serves them. Counts the directory. */
@@ -62,16 +90,17 @@ static void groups_find(struct writing *writing)
 	const struct rg_builder *builder = writing->builder;
 
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
-		const struct rg_column *column = &builder->columns[i];
+		uint32_t count = writing->valid_count[i];
 
 		writing->group[i] = writing->group_entry[i] = NO_GROUP;
-		if (column->valid_count == 0)
+		if (count == 0)
 			continue;
 		writing->entries++;
-		if (column->valid_count == builder->rows)
+		if (count == builder->rows)
 			continue;
 		for (size_t j = 0; j < i && writing->group[i] == NO_GROUP; j++)
-			if (writing->group[j] == j && nulls_same(&builder->columns[j], column, builder->rows))
+			if (writing->group[j] == j && writing->valid_count[j] == count &&
+			    memcmp(valid_of(writing, i), valid_of(writing, j), writing->words * 8) == 0)
 				writing->group[i] = (uint16_t)j;
 		if (writing->group[i] == NO_GROUP) {
 			writing->group[i] = (uint16_t)i;
@@ -85,14 +114,20 @@ static int writing_init(struct writing *writing)
 	size_t rows = writing->builder->rows, cols = writing->builder->table->cols_count;
 
 	wr_init(&writing->plain, 0);
+	wr_init(&writing->other, 0);
 	writing->list_group = NO_GROUP;
+	writing->words = (rows + 63) / 64;
+	writing->valid = mem_array(cols, (writing->words + 1) * sizeof(*writing->valid));
+	writing->valid_count = mem_array(cols, sizeof(*writing->valid_count));
 	writing->group = mem_array(cols, 2 * sizeof(*writing->group));
 	writing->list = mem_array(rows, sizeof(*writing->list));
-	writing->bitmap = mem_array(words_of((uint32_t)rows), sizeof(*writing->bitmap));
-	writing->ints = mem_array(rows, sizeof(*writing->ints));
+	writing->bitmap = mem_array(writing->words, sizeof(*writing->bitmap));
+	writing->ints = mem_array(rows, 2 * sizeof(*writing->ints));
 	writing->codes = mem_array(rows, sizeof(*writing->codes));
-	if (!writing->group || !writing->list || !writing->bitmap || !writing->ints || !writing->codes)
+	if (!writing->valid || !writing->valid_count || !writing->group || !writing->list || !writing->bitmap ||
+	    !writing->ints || !writing->codes)
 		return E_NO_MEMORY;
+	writing->differences = writing->ints + rows;
 	writing->group_entry = writing->group + cols;
 	return 0;
 }
@@ -100,6 +135,9 @@ static int writing_init(struct writing *writing)
 static void writing_release(struct writing *writing)
 {
 	wr_release(&writing->plain);
+	wr_release(&writing->other);
+	mem_free(writing->valid);
+	mem_free(writing->valid_count);
 	mem_free(writing->group);
 	mem_free(writing->list);
 	mem_free(writing->bitmap);
@@ -185,19 +223,19 @@ static uint32_t row_at(const struct writing *writing, uint32_t place)
 /* list and bitmap of the rows in which this column has a value. */
 static void list_fill(struct writing *writing, size_t ordinal)
 {
-	const struct rg_column *column = &writing->builder->columns[ordinal];
+	const uint64_t *valid = valid_of(writing, ordinal);
 	uint32_t rows = writing->builder->rows, count = 0;
 
-	memset(writing->bitmap, 0, words_of(rows) * sizeof(*writing->bitmap));
+	memset(writing->bitmap, 0, writing->words * sizeof(*writing->bitmap));
 	for (uint32_t place = 0; place < rows; place++) {
 		uint32_t row = row_at(writing, place);
+		uint64_t bit = valid[row / 64] >> (row % 64) & 1;
 
-		if (row < column->cap && rg_valid(column->valid, row)) {
-			writing->list[count++] = row;
-			writing->bitmap[place / 64] |= 1ull << (place % 64);
-		}
+		writing->list[count] = row;	/* kept by the step below; count < rows here */
+		count += (uint32_t)bit;
+		writing->bitmap[place / 64] |= bit << (place % 64);
 	}
-	assert(count == column->valid_count);
+	assert(count == writing->valid_count[ordinal]);
 	writing->list_group = writing->group[ordinal];
 }
 
@@ -206,7 +244,7 @@ static int bitmap_store(struct writing *writing, size_t ordinal, struct err *err
 	struct rg_entry entry = { .col_id = RG_COL_BITMAP, .enc = CHUNK_BITMAP };
 	int rc;
 
-	entry.count = writing->builder->columns[ordinal].valid_count;
+	entry.count = writing->valid_count[ordinal];
 	wr_reset(&writing->plain);
 	wr_bytes(&writing->plain, view_make(writing->bitmap, (writing->builder->rows + 7) / 8));
 	if (writing->plain.bad)
@@ -220,39 +258,28 @@ static int bitmap_store(struct writing *writing, size_t ordinal, struct err *err
 }
 
 /* The values of a column without its nulls, in the order of writing. */
-static const uint64_t *ints_collect(struct writing *writing, const struct rg_column *column, bool nulls)
+static const uint64_t *ints_collect(struct writing *writing, const struct rg_column *column, const uint32_t *rows,
+				    uint32_t count)
 {
-	uint32_t count = column->valid_count;
-
-	if (nulls) {
-		for (uint32_t i = 0; i < count; i++)
-			writing->ints[i] = column->ints[writing->list[i]];
-	} else if (writing->order) {
-		for (uint32_t i = 0; i < count; i++)
-			writing->ints[i] = column->ints[writing->order[i]];
-	} else {
+	if (!rows)
 		return column->ints;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		writing->ints[i] = column->ints[rows[i]];
 	return writing->ints;
 }
 
-static const uint32_t *codes_collect(struct writing *writing, const struct rg_column *column, bool nulls)
+static const uint32_t *codes_collect(struct writing *writing, const struct rg_column *column, const uint32_t *rows,
+				     uint32_t count)
 {
-	uint32_t count = column->valid_count;
-
-	if (nulls) {
-		for (uint32_t i = 0; i < count; i++)
-			writing->codes[i] = column->codes[writing->list[i]];
-	} else if (writing->order) {
-		for (uint32_t i = 0; i < count; i++)
-			writing->codes[i] = column->codes[writing->order[i]];
-	} else {
+	if (!rows)
 		return column->codes;
-	}
+	for (uint32_t i = 0; i < count; i++)
+		writing->codes[i] = column->codes[rows[i]];
 	return writing->codes;
 }
 
-static int texts_encode(struct writing *writing, const struct rg_column *column, const uint32_t *codes)
+static int texts_encode(struct writing *writing, const struct rg_column *column, const uint32_t *codes,
+			uint32_t count)
 {
 	const struct rg_texts *texts = &column->texts;
 
@@ -266,8 +293,58 @@ static int texts_encode(struct writing *writing, const struct rg_column *column,
 	}
 	for (size_t i = 0; i < texts->count; i++)
 		writing->dict[i] = view_make(texts->bytes.at + texts->entries[i].at, texts->entries[i].len);
-	return chunk_bytes_write(writing->dict, texts->count, codes, column->valid_count,
+	return chunk_bytes_write(writing->dict, texts->count, codes, count,
 				 writing->codec == CODEC_ZSTD, writing->scratch, &writing->plain);
+}
+
+/* Times and ids of a row lie close to its start: columns that are tried as differences to it. */
+static bool near_start(const struct writing *writing, size_t ordinal)
+{
+	const struct table *table = writing->builder->table;
+	const struct col *col = &table->cols[ordinal];
+
+	return ordinal != table->start_ord && types[table->cols[table->start_ord].type].row_bytes == 8 &&
+	       writing->group[table->start_ord] == NO_GROUP &&
+	       (col->type == TYPE_ID || (col->type == TYPE_U64 && col->unit == UNIT_TIME));
+}
+
+/* As chunk_ints_write into other, of the differences to the start of each row. */
+static int differences_encode(struct writing *writing, size_t ordinal, const uint64_t *ints, const uint32_t *rows,
+			      uint32_t count)
+{
+	const struct table *table = writing->builder->table;
+	const uint64_t *starts = writing->builder->columns[table->start_ord].ints;
+	struct rg_shift shift = rg_shift_of(&table->cols[ordinal]);
+	int rc;
+
+	for (uint32_t i = 0; i < count; i++)
+		writing->differences[i] = ints[i] - (starts[rows ? rows[i] : i] >> shift.down << shift.up);
+	wr_reset(&writing->other);
+	wr_u8(&writing->other, CHUNK_REF);
+	wr_u16le(&writing->other, table->cols[table->start_ord].id);
+	wr_u8(&writing->other, shift.down);
+	wr_u8(&writing->other, shift.up);
+	rc = chunk_ints_write(writing->differences, count, writing->scratch, &writing->other);
+	return rc < 0 ? rc : CHUNK_REF;
+}
+
+static int ints_encode(struct writing *writing, size_t ordinal, const uint64_t *ints, const uint32_t *rows,
+		       uint32_t count)
+{
+	int enc = chunk_ints_write(ints, count, writing->scratch, &writing->plain);
+	int rc;
+
+	if (enc < 0 || enc == CHUNK_CONST || !near_start(writing, ordinal))
+		return enc;
+	rc = differences_encode(writing, ordinal, ints, rows, count);
+	if (rc == CHUNK_REF && writing->other.len < writing->plain.len) {
+		struct wr swap = writing->plain;
+
+		writing->plain = writing->other;
+		writing->other = swap;
+		return CHUNK_REF;
+	}
+	return rc < 0 ? rc : enc;
 }
 
 static int column_store(struct writing *writing, size_t ordinal, struct err *err)
@@ -275,10 +352,11 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 	const struct rg_column *column = &writing->builder->columns[ordinal];
 	bool nulls = writing->group[ordinal] != NO_GROUP;
 	struct rg_entry entry = { .col_id = column->col->id, .type = (uint8_t)column->col->type };
+	const uint32_t *rows = writing->order;	/* of the values; NULL: all as they lie */
+	uint32_t count = writing->valid_count[ordinal];
 	const uint64_t *ints;
 	int rc;
 
-	entry.count = column->valid_count;
 	if (nulls && writing->list_group != writing->group[ordinal])
 		list_fill(writing, ordinal);
 	if (nulls && writing->group_entry[writing->group[ordinal]] == NO_GROUP) {
@@ -286,14 +364,18 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 		if (rc < 0)
 			return rc;
 	}
-	entry.nulls = nulls ? RG_NULLS_BITMAP : RG_NULLS_NONE;
-	entry.bitmap = nulls ? writing->group_entry[writing->group[ordinal]] : 0;
+	if (nulls) {
+		rows = writing->list;
+		entry.nulls = RG_NULLS_BITMAP;
+		entry.bitmap = writing->group_entry[writing->group[ordinal]];
+	}
+	entry.count = count;
 	wr_reset(&writing->plain);
 	if (column->is_bytes) {
-		rc = texts_encode(writing, column, codes_collect(writing, column, nulls));
+		rc = texts_encode(writing, column, codes_collect(writing, column, rows, count), count);
 	} else {
-		ints = ints_collect(writing, column, nulls);
-		rc = chunk_ints_write(ints, entry.count, writing->scratch, &writing->plain);
+		ints = ints_collect(writing, column, rows, count);
+		rc = ints_encode(writing, ordinal, ints, rows, count);
 		if (rc == CHUNK_CONST) {	/* no chunk: the directory holds it */
 			entry.enc = CHUNK_CONST;
 			entry.checksum = ints[0];
@@ -312,21 +394,19 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 
 /* ---- the whole ---- */
 
+/* start_ns and end_ns are there in every row: PRESENCE_REQ, which the unit test of the schema checks. */
 static struct rg_zone zone_of(const struct rg_builder *builder)
 {
 	const struct table *table = builder->table;
-	const struct rg_column *start = &builder->columns[table->start_ord];
-	const struct rg_column *end = &builder->columns[table->end_ord >= 0 ? table->end_ord : table->start_ord];
+	const uint64_t *starts = builder->columns[table->start_ord].ints;
+	const uint64_t *ends = builder->columns[table->end_ord >= 0 ? table->end_ord : table->start_ord].ints;
 	struct rg_zone zone = { .rows = builder->rows };
 
 	zone.start_min = builder->rows ? UINT64_MAX : 0;
 	for (uint32_t row = 0; row < builder->rows; row++) {
-		uint64_t ns = row < start->cap && rg_valid(start->valid, row) ? start->ints[row] : 0;
-
-		zone.start_min = ns < zone.start_min ? ns : zone.start_min;
-		zone.start_max = ns > zone.start_max ? ns : zone.start_max;
-		ns = row < end->cap && rg_valid(end->valid, row) ? end->ints[row] : 0;
-		zone.end_max = ns > zone.end_max ? ns : zone.end_max;
+		zone.start_min = starts[row] < zone.start_min ? starts[row] : zone.start_min;
+		zone.start_max = starts[row] > zone.start_max ? starts[row] : zone.start_max;
+		zone.end_max = ends[row] > zone.end_max ? ends[row] : zone.end_max;
 	}
 	return zone;
 }
@@ -359,6 +439,7 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 		(void)no_memory(err);
 		goto out;
 	}
+	valid_fill(&writing);
 	groups_find(&writing);
 	header_store(&writing);
 	if (out->bad) {
@@ -366,7 +447,7 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 		goto out;
 	}
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
-		if (builder->columns[i].valid_count == 0)
+		if (writing.valid_count[i] == 0)
 			continue;
 		rc = column_store(&writing, i, err);
 		if (rc < 0)

@@ -212,8 +212,45 @@ static int ints_check_range(const struct col *col, const uint64_t *values, uint3
 	return 0;
 }
 
-static int ints_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
-		       struct arena *arena, uint64_t *values, struct err *err)
+/* Where the differences of a CHUNK_REF start from; the reference itself is a plain column without nulls. */
+struct reference {
+	const uint64_t *values;		/* NULL: the values are no differences */
+	struct rg_shift shift;
+};
+
+static int ints_dense(const struct rg *rg, const struct rg_entry *entry, bool is_reference, struct arena *arena,
+		      uint64_t *values, struct reference *reference, struct err *err);
+
+static int reference_read(const struct rg *rg, struct rd *rd, struct arena *arena, struct reference *reference,
+			  struct err *err)
+{
+	uint16_t id = rd_u16le(rd);
+	const struct col *col = table_col_id(rg->table, id);
+	struct reference none = { 0 };
+	struct rg_entry entry;
+	uint64_t *values;
+	int rc;
+
+	reference->shift.down = rd_u8(rd);
+	reference->shift.up = rd_u8(rd);
+	if (rd->bad || reference->shift.down > 63 || reference->shift.up > 63 || !col ||
+	    types[col->type].phys != PHYS_INT || !entry_find(rg, col, &entry) ||
+	    entry.nulls != RG_NULLS_NONE || entry.count != rg->zone.rows)
+		return err_set(err, E_CORRUPT, "differences to column %u, shifted by %u and %u", id,
+			       reference->shift.down, reference->shift.up);
+	values = arena_alloc(arena, rg->zone.rows * sizeof(*values));
+	if (!values)
+		return err_set(err, E_NO_MEMORY, "no memory for %u rows", rg->zone.rows);
+	rc = ints_dense(rg, &entry, true, arena, values, &none, err);
+	if (rc < 0)
+		return err_prefix(err, "differences to column %u", id);
+	reference->values = values;
+	return 0;
+}
+
+/* The values of an entry without nulls. A reference is not made of differences in turn. */
+static int ints_dense(const struct rg *rg, const struct rg_entry *entry, bool is_reference, struct arena *arena,
+		      uint64_t *values, struct reference *reference, struct err *err)
 {
 	/* No encoding needs more than raw integers, but for a few bytes a block. */
 	size_t plain_max = (size_t)entry->count * 10 + 4096;
@@ -227,7 +264,7 @@ static int ints_decode(const struct rg *rg, const struct col *col, const struct 
 				       chunk_enc_name(entry->enc), entry->plain_len);
 		for (uint32_t i = 0; i < entry->count; i++)
 			values[i] = entry->checksum;
-		return ints_check_range(col, values, 1, err);
+		return 0;
 	}
 	rc = chunk_load(rg, entry, plain_max, arena, &plain, err);
 	if (rc < 0)
@@ -236,12 +273,37 @@ static int ints_decode(const struct rg *rg, const struct col *col, const struct 
 		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
 			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
 	rd = rd_make(plain);
+	if (entry->enc == CHUNK_REF && !is_reference) {
+		rd_skip(&rd, 1);
+		rc = reference_read(rg, &rd, arena, reference, err);
+		if (rc < 0)
+			return rc;
+	}
 	rc = chunk_ints_read(&rd, entry->count, arena, values, err);
 	if (rc < 0)
 		return rc;
 	if (rd_left(&rd))
 		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(&rd));
-	return ints_check_range(col, values, entry->count, err);
+	return 0;
+}
+
+/* values has room for all rows; null rows become 0. */
+static int ints_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
+		       const uint64_t *valid, struct arena *arena, uint64_t *values, struct err *err)
+{
+	struct reference reference = { 0 };
+	int rc = ints_dense(rg, entry, false, arena, values, &reference, err);
+
+	if (rc < 0)
+		return rc;
+	if (valid)
+		spread_ints(values, entry->count, valid, rg->zone.rows);
+	for (uint32_t row = 0; reference.values && row < rg->zone.rows; row++) {
+		uint64_t from = reference.values[row] >> reference.shift.down << reference.shift.up;
+
+		values[row] += rg_valid(valid, row) ? from : 0;
+	}
+	return ints_check_range(col, values, rg->zone.rows, err);
 }
 
 int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena,
@@ -267,13 +329,11 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 	}
 	rc = entry_valid(rg, col, &entry, arena, &ints.valid, err);
 	if (rc == 0)
-		rc = ints_decode(rg, col, &entry, arena, values, err);
+		rc = ints_decode(rg, col, &entry, ints.valid, arena, values, err);
 	if (rc < 0) {
 		(void)err_prefix(err, WHAT ": column %s", col->key);
 		return rc;
 	}
-	if (ints.valid)
-		spread_ints(values, entry.count, ints.valid, rows);
 	*ret_ints = ints;
 	return 0;
 no_memory:
