@@ -172,6 +172,57 @@ static inline void kit_datagram(struct kit *kit, unsigned dir, struct view bytes
 	stream_packet(kit->stream, dir, &packet);
 }
 
+/* A call in one line, without times: what must not depend on how the bytes came. */
+static inline void kit_line(const struct kit_call *call, struct wr *out)
+{
+	const struct call_row *row = &call->row;
+	const char *end = sym_name(SYMS_CALL_END, row->end_reason);
+
+#define KIT_TEXT(member) \
+	ROW_HAS(CALL, row, member) ? (int)row->member.len : 1, \
+		ROW_HAS(CALL, row, member) && row->member.len ? (const char *)row->member.at : "-"
+	wr_printf(out, "%.*s %.*s ", KIT_TEXT(method), KIT_TEXT(target));
+	if (ROW_HAS(CALL, row, status))
+		wr_printf(out, "%u", row->status);
+	else
+		wr_str(out, "-");
+	wr_printf(out, " %s", end ? end : "?");
+	if (call->has_req)
+		wr_printf(out, " req=%" PRIu64 "+%" PRIu64, call->req_off, row->req_bytes);
+	if (call->has_rsp)
+		wr_printf(out, " rsp=%" PRIu64 "+%" PRIu64, call->rsp_off, row->rsp_bytes);
+	if (ROW_HAS(CALL, row, rsp_body_bytes))
+		wr_printf(out, " body=%" PRIu64, row->rsp_body_bytes);
+	if (ROW_HAS(CALL, row, missing_bytes))
+		wr_printf(out, " missing=%" PRIu64, row->missing_bytes);
+	if (ROW_HAS(CALL, row, answers))
+		wr_printf(out, " answers=%.*s", KIT_TEXT(answers));
+	if (ROW_HAS(CALL, row, error))
+		wr_printf(out, " error=%.*s", KIT_TEXT(error));
+	wr_str(out, "\n");
+#undef KIT_TEXT
+}
+
+/* All calls so far; the text lives until the next one. */
+static inline const char *kit_lines(const struct kit *kit, struct wr *out)
+{
+	wr_reset(out);
+	for (unsigned i = 0; i < kit->count; i++)
+		kit_line(&kit->call[i], out);
+	wr_u8(out, 0);
+	CHECK_NOT(out->bad);
+	return (const char *)out->at;
+}
+
+#define CHECK_LINES(kit, want)						\
+	do {								\
+		struct wr check_out;					\
+									\
+		wr_init(&check_out, 0);					\
+		CHECK_STR(kit_lines(kit, &check_out), want);		\
+		wr_release(&check_out);					\
+	} while (0)
+
 /* ---- capture files ---- */
 
 struct kit_flow {

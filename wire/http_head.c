@@ -3,6 +3,7 @@
 #include <strings.h>
 
 #define METHOD_LEN_MAX	32
+#define FIELD_NAME_MAX	64
 #define TARGET_SURE	512	/* so much of a printable target without a line end is a long target */
 
 static bool is_token(uint8_t c)
@@ -52,6 +53,40 @@ static enum http_start start_response(struct view bytes)
 	       HTTP_START_NO;
 }
 
+/* The last word of a request line. */
+static struct view last_word(struct view line)
+{
+	size_t i = line.len;
+
+	while (i > 0 && line.at[i - 1] != ' ')
+		i--;
+	return view_sub(line, i, line.len);
+}
+
+/*
+ * A request line without a proper version is one all the same when a header line
+ * follows it: servers answer those with 400, and that is worth a call. Other
+ * protocols with such lines name themselves at its end (SIP/2.0, RTSP/1.0).
+ */
+static enum http_start start_sloppy(struct view line, struct view next)
+{
+	struct view word = last_word(line);
+	size_t i = 0;
+
+	while (i < word.len && word.at[i] >= 'A' && word.at[i] <= 'Z')
+		i++;
+	if (i && i + 1 < word.len && word.at[i] == '/' && is_digit(word.at[i + 1]) && !view_starts(word, "HTTP/1"))
+		return HTTP_START_NO;
+	for (i = 0; i < line.len && line.at[i] != ' '; i++)
+		if (line.at[i] >= 'a' && line.at[i] <= 'z')
+			return HTTP_START_NO;
+	for (i = 0; i < next.len && is_token(next.at[i]); i++)
+		;
+	if (i == next.len)
+		return i < FIELD_NAME_MAX ? HTTP_START_MORE : HTTP_START_NO;
+	return i && next.at[i] == ':' ? HTTP_START_REQUEST : HTTP_START_NO;
+}
+
 static enum http_start start_request(struct view bytes)
 {
 	const uint8_t *nl;
@@ -71,13 +106,17 @@ static enum http_start start_request(struct view bytes)
 	if (!nl) {
 		if (end - i < TARGET_SURE)
 			return HTTP_START_MORE;
+		for (size_t j = 0; j < i; j++)
+			if (bytes.at[j] >= 'a' && bytes.at[j] <= 'z')
+				return HTTP_START_NO;
 		return bytes.at[i + 1] == '/' || view_istarts(view_sub(bytes, i + 1, 8), "http") ?
 		       HTTP_START_REQUEST : HTTP_START_NO;
 	}
 	if (end > 0 && bytes.at[end - 1] == '\r')
 		end--;
 	if (end < i + 10 || bytes.at[end - 9] != ' ' || !is_version(view_sub(bytes, end - 8, 8)))
-		return HTTP_START_NO;
+		return start_sloppy(view_sub(bytes, 0, end),
+				    view_sub(bytes, (size_t)(nl - bytes.at) + 1, bytes.len));
 	return HTTP_START_REQUEST;
 }
 
@@ -256,9 +295,11 @@ static void read_field(struct http_head *head, struct view name, struct view val
 	}
 }
 
-static bool read_start_line(struct view line, struct http_head *head)
+/* next: what follows the line. */
+static bool read_start_line(struct view line, struct view next, struct http_head *head)
 {
 	const uint8_t *blank;
+	struct view word, start = line;
 	size_t len;
 
 	if (line.len >= 12 && is_version(view_sub(line, 0, 8))) {
@@ -270,16 +311,26 @@ static bool read_start_line(struct view line, struct http_head *head)
 		return true;
 	}
 	blank = memchr(line.at, ' ', line.len);
-	if (!blank || line.len < 10 || !is_version(view_sub(line, line.len - 8, 8)) ||
-	    line.at[line.len - 9] != ' ')
+	if (!blank)
 		return false;
 	len = (size_t)(blank - line.at);
-	if (len == 0 || len > METHOD_LEN_MAX || len + 10 > line.len)
+	if (len == 0 || len > METHOD_LEN_MAX)
 		return false;
 	head->request = true;
 	head->method = view_sub(line, 0, len);
-	head->target = view_trim(view_sub(line, len + 1, line.len - len - 10));
-	head->version = view_sub(line, line.len - 3, 3);
+	line = view_sub(line, len + 1, line.len);
+	word = last_word(line);
+	if (is_version(word)) {
+		head->version = view_sub(word, 5, 3);
+		line.len -= word.len;
+	} else if (start_sloppy(start, next) != HTTP_START_REQUEST) {
+		return false;
+	} else {
+		head->problem = "request line without an HTTP version";
+		if (view_starts(word, "HTTP/"))
+			line.len -= word.len;
+	}
+	head->target = view_trim(line);
 	return true;
 }
 
@@ -288,7 +339,7 @@ bool http_head_parse(struct view bytes, struct http_head *ret_head)
 	struct http_head head = { .request = false };
 	struct view line, rest = bytes, name, value;
 
-	if (!http_line(&rest, &line) || !read_start_line(line, &head))
+	if (!http_line(&rest, &line) || !read_start_line(line, rest, &head))
 		return false;
 	head.fields = rest;
 	while (http_field_next(&rest, &name, &value))

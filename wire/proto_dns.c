@@ -416,7 +416,7 @@ static enum guess dns_guess(struct view bytes, const struct guess_hint *hint)
 	if (hint->proto != PROTO_tcp)
 		return GUESS_NO;
 	if (bytes.len < LENGTH_BYTES)
-		return GUESS_MORE;
+		return port ? GUESS_MORE : GUESS_NO;
 	len = (size_t)bytes.at[0] << 8 | bytes.at[1];
 	if (len < DNS_HEADER_BYTES)
 		return GUESS_NO;

@@ -131,7 +131,8 @@ static void set_request(struct call_sink *sink, struct call *call, const struct 
 
 	ROW_SET(CALL, row, method, call_text(sink, call, head->method, METHOD_MAX));
 	ROW_SET(CALL, row, target, call_text(sink, call, head->target, TARGET_MAX));
-	ROW_SET(CALL, row, version, call_text(sink, call, head->version, METHOD_MAX));
+	if (head->version.len)
+		ROW_SET(CALL, row, version, call_text(sink, call, head->version, METHOD_MAX));
 	if (call->tag & TAG_CONNECT) {
 		host = head->target;
 		ROW_SET(CALL, row, target_template, row->target);

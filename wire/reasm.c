@@ -38,8 +38,7 @@ static bool seen_by_sender(const struct stream *stream, unsigned d, uint64_t ack
 {
 	const struct stream_dir *other = &stream->dir[!d];
 
-	/* one beyond is the other side's FIN */
-	return ack_off == NO_ACK || !other->started || ack_off <= other->next_off + 1;
+	return ack_off == NO_ACK || !other->started || ack_off <= other->next_off;
 }
 
 static void check_fin(struct stream *stream, unsigned d, uint64_t now_ns)
@@ -137,8 +136,8 @@ static bool give_up(struct stream *stream, uint64_t now_ns)
 			continue;
 		if (dir->head && dir->head->off < to)
 			to = dir->head->off;
-		else if (!dir->head && to == dir->next_off + 1)
-			continue;	/* a FIN not captured */
+		else if (!dir->head && to == dir->next_off + 1 && !head_ready(stream, !d))
+			continue;	/* it may be a FIN, not captured, and nobody waits for it */
 		if (segs >= LOST_SEGS || bytes >= LOST_BYTES ||
 		    (dir->hole_ns && now_ns > dir->hole_ns + LOST_NS)) {
 			dir->hole_ns = now_ns;

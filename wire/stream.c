@@ -11,6 +11,7 @@
 #define HOLD_BYTES_DEFAULT	((size_t)64 << 10)
 #define HOLD_BYTES_FIRST	1024
 #define GUESS_BYTES_MAX		4096	/* no protocol may ask for more to be recognised */
+#define ONEWAY_BYTES_MAX	((uint64_t)1 << 20)	/* so much without an answer: the answer will tell nothing */
 #define DATAGRAM_GUESSES	4
 #define SLAB_STREAMS		64
 #define PROTO_IP_TCP		6
@@ -257,8 +258,20 @@ static void feed_both(struct stream *stream, uint64_t time_ns)
 	feed_held(stream, !first, time_ns);
 }
 
-/* Bytes of a flow whose protocol is not known: all of them are in the hold. */
-static void guess_stream(struct stream *stream, unsigned d, uint64_t time_ns, bool end)
+/* What was held is nobody's. After so many tries nobody is asked any more. */
+static void guess_failed(struct stream *stream, unsigned d)
+{
+	struct stream_dir *dir = &stream->dir[d], *other = &stream->dir[!d];
+
+	hold_drop(stream, dir);
+	if (dir->guesses)
+		dir->guesses--;
+	if (!dir->guesses && (!other->guesses || dir->next_off > ONEWAY_BYTES_MAX))
+		go_dead(stream);
+}
+
+/* Bytes of a flow whose protocol is not known: all of them are in the hold, the last fresh ones are new. */
+static void guess_stream(struct stream *stream, unsigned d, size_t fresh, uint64_t time_ns, bool end)
 {
 	struct stream_dir *dir = &stream->dir[d];
 	struct view bytes = hold_view(dir);
@@ -267,6 +280,13 @@ static void guess_stream(struct stream *stream, unsigned d, uint64_t time_ns, bo
 
 	if (more && bytes.len < GUESS_BYTES_MAX && !end)
 		return;
+	if (!ops && !dir->syn && fresh && fresh < bytes.len) {
+		/* seen from the middle: what was held first was the end of something, the message begins here */
+		hold_consume(stream, dir, bytes.len - fresh, dir->next_off - fresh);
+		ops = guess(stream, d, hold_view(dir), &more);
+		if (more && fresh < GUESS_BYTES_MAX && !end)
+			return;
+	}
 	if (ops) {
 		if (conn_open(stream, ops))
 			feed_both(stream, time_ns);
@@ -274,11 +294,7 @@ static void guess_stream(struct stream *stream, unsigned d, uint64_t time_ns, bo
 			go_dead(stream);
 		return;
 	}
-	hold_drop(stream, dir);
-	if (dir->guesses)
-		dir->guesses--;
-	if (!dir->guesses && !stream->dir[!d].guesses)
-		go_dead(stream);
+	guess_failed(stream, d);
 }
 
 /*
@@ -312,7 +328,7 @@ static void wrong_guess(struct stream *stream, unsigned d, struct view bytes, ui
 	}
 	dir->guesses = 1;
 	if (dir->hold)
-		guess_stream(stream, d, time_ns, false);
+		guess_stream(stream, d, 0, time_ns, false);
 }
 
 static size_t hold_max(const struct stream *stream)
@@ -404,9 +420,11 @@ static void show(struct stream *stream, unsigned d, struct view bytes, uint64_t 
 			dir->next_off -= bytes.len;	/* no memory: as if not captured */
 			stream_gap(stream, d, bytes.len);
 		}
-	} else if (stream->state == STREAM_GUESSING && dir->guesses) {
-		if (hold_put(stream, dir, off, bytes, time_ns))
-			guess_stream(stream, d, time_ns, false);
+	} else if (stream->state == STREAM_GUESSING) {
+		if (!dir->guesses)
+			guess_failed(stream, d);
+		else if (hold_put(stream, dir, off, bytes, time_ns))
+			guess_stream(stream, d, bytes.len, time_ns, false);
 		else
 			go_dead(stream);
 	}
@@ -453,8 +471,10 @@ void stream_gap(struct stream *stream, unsigned d, uint64_t len)
 	struct stream_dir *dir = &stream->dir[d];
 	uint64_t off;
 
-	stream->pool->stats.gaps++;
-	stream->pool->stats.gap_bytes += len;
+	if (stream->state == STREAM_DISSECTING) {
+		stream->pool->stats.gaps++;
+		stream->pool->stats.gap_bytes += len;
+	}
 	if (dir->next_off < dir->skip_end) {
 		uint64_t skip = dir->skip_end - dir->next_off;
 
@@ -468,8 +488,10 @@ void stream_gap(struct stream *stream, unsigned d, uint64_t len)
 	}
 	off = dir->next_off;
 	dir->next_off += len;
-	hold_drop(stream, dir);
-	if (stream->state == STREAM_DISSECTING) {
+	if (stream->state == STREAM_GUESSING) {
+		guess_failed(stream, d);
+	} else if (stream->state == STREAM_DISSECTING) {
+		hold_drop(stream, dir);
 		if (stream->ops->gap(stream->conn, d, off, len, stream->sink) < 0) {
 			conn_close(stream, CALL_END_gap);
 			go_dead(stream);
@@ -484,7 +506,7 @@ void stream_fin(struct stream *stream, unsigned d, uint64_t time_ns)
 	if (dir->skip_end > dir->next_off)
 		dir->skip_end = dir->next_off;
 	if (stream->state == STREAM_GUESSING && dir->hold)
-		guess_stream(stream, d, time_ns, true);		/* feeds the end too */
+		guess_stream(stream, d, 0, time_ns, true);	/* feeds the end too */
 	else
 		feed_held(stream, d, time_ns);
 }

@@ -24,7 +24,7 @@ struct stream_pool *stream_pool_new(const struct stream_pool_opts *opts);
 void stream_pool_free(struct stream_pool *pool);
 
 struct stream_stats {
-	uint64_t gaps, gap_bytes;	/* holes given up */
+	uint64_t gaps, gap_bytes;	/* holes given up, where a protocol was known */
 	uint64_t conflicts;		/* overlapping copies that differ */
 	uint64_t budget_hits;		/* holes given up because a budget was full */
 	uint64_t wrong_guesses;
