@@ -409,6 +409,9 @@ static struct flow *flow_new(struct tracker *tracker, const struct packet *packe
 	flow->no_stream = tracker->opts.dissect_off;
 	if (packet->proto == PROTO_tcp)
 		tcp_conn_init(&flow->tcp);
+	/* At an end only its own data measures the network. */
+	if (flow->local != LOCAL_NONE)
+		flow->tcp.rtt_dirs = (uint8_t)(1u << flow->local);
 	if (twin) {
 		flow->twin = twin;
 		twin->twin = flow;

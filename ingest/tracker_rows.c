@@ -34,31 +34,31 @@ static struct view workload_of(const struct flow *flow, unsigned end, char text[
 		SET_TEXT(prefix, row, side##_node, (party)->node);	\
 	} while (0)
 
-/* The columns flows and calls have in common; texts are borrowed. */
-#define SET_ENDS(prefix, row, flow, src_text, dst_text)			\
+/* The columns flows and calls have in common; texts are borrowed. from: which end of the flow is the source. */
+#define SET_ENDS(prefix, row, flow, from, src_text, dst_text)		\
 	do {								\
-		ROW_SET(prefix, row, src_ip, (flow)->ip[0]);		\
-		ROW_SET(prefix, row, dst_ip, (flow)->ip[1]);		\
+		ROW_SET(prefix, row, src_ip, (flow)->ip[from]);		\
+		ROW_SET(prefix, row, dst_ip, (flow)->ip[1 - (from)]);	\
 		if ((flow)->has_ports) {				\
-			ROW_SET(prefix, row, src_port, (flow)->port[0]);	\
-			ROW_SET(prefix, row, dst_port, (flow)->port[1]);	\
+			ROW_SET(prefix, row, src_port, (flow)->port[from]);	\
+			ROW_SET(prefix, row, dst_port, (flow)->port[1 - (from)]);	\
 		}							\
 		ROW_SET(prefix, row, proto, (flow)->proto);		\
 		if ((flow)->netns)					\
 			ROW_SET(prefix, row, netns, (flow)->netns);	\
-		if ((flow)->party[0])					\
-			SET_PARTY(prefix, row, src, (flow)->party[0]);	\
-		if ((flow)->party[1])					\
-			SET_PARTY(prefix, row, dst, (flow)->party[1]);	\
-		ROW_SET(prefix, row, src_workload, workload_of(flow, 0, src_text)); \
-		ROW_SET(prefix, row, dst_workload, workload_of(flow, 1, dst_text)); \
+		if ((flow)->party[from])					\
+			SET_PARTY(prefix, row, src, (flow)->party[from]);	\
+		if ((flow)->party[1 - (from)])				\
+			SET_PARTY(prefix, row, dst, (flow)->party[1 - (from)]);	\
+		ROW_SET(prefix, row, src_workload, workload_of(flow, from, src_text)); \
+		ROW_SET(prefix, row, dst_workload, workload_of(flow, 1 - (from), dst_text)); \
 	} while (0)
 
-static uint8_t vantage_of(const struct flow *flow)
+static uint8_t vantage_of(const struct flow *flow, unsigned src)
 {
 	if (flow->local == LOCAL_NONE)
 		return VANTAGE_wire;
-	return flow->local == 0 ? VANTAGE_client : VANTAGE_server;
+	return flow->local == src ? VANTAGE_client : VANTAGE_server;
 }
 
 /* ---- flows ---- */
@@ -135,7 +135,7 @@ static void set_counts(struct flow_row *row, const struct flow *flow)
 		ROW_SET(FLOW, row, tx_lost_packets, flow->lost[0]);
 		ROW_SET(FLOW, row, rx_lost_packets, flow->lost[1]);
 	}
-	if (flow->local == 0 && flow->proto == PROTO_tcp) {	/* tx_: of the source's own kernel */
+	if (flow->local != LOCAL_NONE && flow->proto == PROTO_tcp) {
 		ROW_SET(FLOW, row, tx_kernel_retransmits, flow->kernel_retransmits);
 		ROW_SET(FLOW, row, tx_fast_retransmits, flow->fast_retransmits);
 	}
@@ -186,10 +186,10 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 	row.state = end_reason ? STATE_closed : STATE_open;
 	if (end_reason)
 		ROW_SET(FLOW, &row, end_reason, end_reason);
-	row.vantage = vantage_of(flow);
+	row.vantage = vantage_of(flow, 0);
 	row.view = flow->second_view ? VIEW_second : VIEW_first;
 	row.source = tracker->opts.source;
-	SET_ENDS(FLOW, &row, flow, src_text, dst_text);
+	SET_ENDS(FLOW, &row, flow, 0, src_text, dst_text);
 	if (l7 == L7_none && flow->second_view && flow->twin && flow->twin->stream)
 		l7 = stream_l7(flow->twin->stream);
 	if (l7 != L7_none)
@@ -210,19 +210,19 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 
 /* ---- rollups ---- */
 
-static void edge_of(const struct flow *flow, uint8_t l7, char src_text[IP_TEXT_LEN], char dst_text[IP_TEXT_LEN],
-		    struct rollup_edge *edge)
+static void edge_of(const struct flow *flow, unsigned src, uint8_t l7, char src_text[IP_TEXT_LEN],
+		    char dst_text[IP_TEXT_LEN], struct rollup_edge *edge)
 {
 	memset(edge, 0, sizeof(*edge));
-	edge->src_workload = workload_of(flow, 0, src_text);
-	edge->dst_workload = workload_of(flow, 1, dst_text);
-	if (flow->party[0])
-		edge->src_node = flow->party[0]->node;
-	if (flow->party[1])
-		edge->dst_node = flow->party[1]->node;
+	edge->src_workload = workload_of(flow, src, src_text);
+	edge->dst_workload = workload_of(flow, 1 - src, dst_text);
+	if (flow->party[src])
+		edge->src_node = flow->party[src]->node;
+	if (flow->party[1 - src])
+		edge->dst_node = flow->party[1 - src]->node;
 	/* ICMP's identifier is no port. */
 	edge->has_port = flow->has_ports && flow->proto != PROTO_icmp && flow->proto != PROTO_icmp6;
-	edge->dst_port = edge->has_port ? flow->port[1] : 0;
+	edge->dst_port = edge->has_port ? flow->port[1 - src] : 0;
 	edge->proto = flow->proto;
 	edge->l7 = l7;
 }
@@ -258,13 +258,13 @@ void flow_flush_second(struct flow *flow)
 			rollup_time_set(&times, ROLLUP_SYN_RTT, tcp->synack_ns - tcp->syn_ns);
 		}
 	}
-	edge_of(flow, flow->stream ? stream_l7(flow->stream) : L7_none, src_text, dst_text, &edge);
+	edge_of(flow, 0, flow->stream ? stream_l7(flow->stream) : L7_none, src_text, dst_text, &edge);
 	rollup_add(tracker->rollup, tracker->batch, (second->at ? second->at : flow->last_ns / NS_PER_SEC) *
 		   NS_PER_SEC, &edge, &counts, &times);
 	*second = (struct flow_second){ .at = second->at };
 }
 
-static void call_rollup(struct flow *flow, const struct call_row *row)
+static void call_rollup(struct flow *flow, unsigned src, const struct call_row *row)
 {
 	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
 	struct rollup_counts counts = { .calls = 1 };
@@ -279,7 +279,7 @@ static void call_rollup(struct flow *flow, const struct call_row *row)
 		rollup_time_set(&times, ROLLUP_LATENCY, row->latency_ns);
 	if (ROW_HAS(CALL, row, ttfb_ns))
 		rollup_time_set(&times, ROLLUP_TTFB, row->ttfb_ns);
-	edge_of(flow, row->l7, src_text, dst_text, &edge);
+	edge_of(flow, src, row->l7, src_text, dst_text, &edge);
 	rollup_add(flow->tracker->rollup, flow->tracker->batch, row->end_ns, &edge, &counts, &times);
 }
 
@@ -291,19 +291,16 @@ void flow_write_call(void *arg, const struct call *call)
 	struct tracker *tracker = flow->tracker;
 	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
 	struct call_row row = call->row;
+	unsigned src;
 
+	/* Who asked is the source of the call, also where the flow was first seen from the other side. */
+	src = call->req_dir;
 	flow_find_parties(flow);
 	row.flow_id = flow->id;
-	row.vantage = vantage_of(flow);
+	row.vantage = vantage_of(flow, src);
 	row.source = tracker->opts.source;
-	SET_ENDS(CALL, &row, flow, src_text, dst_text);
-	if (flow->proto == PROTO_tcp && flow->stream) {
-		if (call->has_req)
-			ROW_SET(CALL, &row, req_seq, stream_seq(flow->stream, 0, call->req_off));
-		if (call->has_rsp)
-			ROW_SET(CALL, &row, rsp_seq, stream_seq(flow->stream, 1, call->rsp_off));
-	}
-	call_rollup(flow, &row);
+	SET_ENDS(CALL, &row, flow, src, src_text, dst_text);
+	call_rollup(flow, src, &row);
 	batch_add(tracker->batch, TABLE_CALLS, &row);
 	counter_add(tracker->counters, COUNTER_call_rows_total, 1);
 }

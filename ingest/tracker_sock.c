@@ -86,8 +86,9 @@ static void sock_opened(struct tracker *tracker, const struct sock_event *event)
 		if (flow->twin)
 			flow_set_party(flow->twin, flow->local, sock->party);
 	}
-	/* Of datagram sockets only the packets count; of those open before us there is nothing new to tell. */
-	if (event->kind == SOCK_OPEN && event->proto == PROTO_tcp && !event->existing && event->has_tuple)
+	/* A listener opens nothing. Of datagram sockets only the packets count; of those open before us there is nothing new to tell. */
+	if (event->kind == SOCK_OPEN && event->proto == PROTO_tcp && !event->existing && event->has_tuple &&
+	    event->rport)
 		(void)sock_row(tracker, event, event->accepted ? EVENT_accept : EVENT_connect, flow, &sock->tuple);
 }
 
@@ -107,8 +108,10 @@ static void connect_failed(struct tracker *tracker, const struct sock_event *eve
 	if (!row)
 		return;
 	ROW_SET(EVENT_ROW, row, value, event->value);
-	ROW_SET(EVENT_ROW, row, reason, batch_text(tracker->batch, view_str(name ? name : "failed")));
-	if (words)
+	/* 0: the process closed the socket before there was an answer. */
+	ROW_SET(EVENT_ROW, row, reason,
+		batch_text(tracker->batch, view_str(event->value && name ? name : "given_up")));
+	if (words && event->value)
 		ROW_SET(EVENT_ROW, row, text, batch_text(tracker->batch, view_str(words)));
 }
 
@@ -152,8 +155,9 @@ static void retransmitted(struct tracker *tracker, const struct sock_event *even
 	struct event_row *row = sock_row(tracker, event, EVENT_retransmit, flow, has_tuple ? &tuple : NULL);
 
 	if (flow) {
-		flow->kernel_retransmits++;
-		flow->fast_retransmits += event->reason == RETRANSMIT_FAST;
+		flow->kernel_retransmits += (uint32_t)event->value;
+		if (event->reason == RETRANSMIT_FAST)
+			flow->fast_retransmits += (uint32_t)event->value;
 	}
 	if (row)
 		ROW_SET(EVENT_ROW, row, reason,
@@ -197,10 +201,9 @@ static void process(struct tracker *tracker, const struct sock_event *event)
 void tracker_sock(struct tracker *tracker, const struct sock_event *event)
 {
 	if (event->kind == SOURCE_LOST) {
-		char reason[32];
-
-		(void)snprintf(reason, sizeof(reason), "source_%u", event->reason);
-		tracker_lost(tracker, event->time_ns, event->value, event->value2, reason);
+		tracker_lost(tracker, event->time_ns, event->value, event->value2,
+			     event->reason == SOURCE_LOST_RING_FULL ? "ring_full" :
+			     event->reason == SOURCE_LOST_COPY_FAILED ? "copy_failed" : "source");
 		return;
 	}
 	if (!tracker->opts.owners || !tracker->opts.enrich)
