@@ -528,25 +528,37 @@ static void forget_some(struct enrich *enrich)
 	}
 }
 
-struct party *enrich_take(struct enrich *enrich, const struct sock_owner *owner, uint64_t time_ns)
+struct party *enrich_find(struct enrich *enrich, const struct sock_owner *owner)
 {
 	uint64_t hash = owner_hash(owner);
-	struct party **at = &enrich->buckets[hash % BUCKETS], *party;
 
-	if (!owner->pid)
-		return NULL;
-	for (party = *at; party; party = party->next)
+	for (struct party *party = enrich->buckets[hash % BUCKETS]; party; party = party->next) {
 		if (party->hash == hash && owner_is(party, owner)) {
 			enrich->idle -= party->refs == 0;
 			return party_take(party);
 		}
+	}
+	return NULL;
+}
+
+struct party *enrich_take(struct enrich *enrich, const struct sock_owner *owner, uint64_t time_ns)
+{
+	struct party *party;
+	uint64_t hash;
+
+	if (!owner->pid)
+		return NULL;
+	party = enrich_find(enrich, owner);
+	if (party)
+		return party;
 	party = party_new(enrich, owner, time_ns);
 	if (!party)
 		return NULL;
+	hash = owner_hash(owner);
 	party->hash = hash;
 	party->refs = 1;
-	party->next = *at;
-	*at = party;
+	party->next = enrich->buckets[hash % BUCKETS];
+	enrich->buckets[hash % BUCKETS] = party;
 	enrich->parties++;
 	forget_some(enrich);
 	return party;

@@ -52,6 +52,8 @@ struct view enrich_node(const struct enrich *enrich);	/* name of this machine */
 
 /* The party of an owner; the caller gives it back with party_put. NULL when the owner is unknown or memory is out. */
 struct party *enrich_take(struct enrich *enrich, const struct sock_owner *owner, uint64_t time_ns);
+/* The same, but only if it is known already. */
+struct party *enrich_find(struct enrich *enrich, const struct sock_owner *owner);
 struct party *party_take(struct party *party);		/* one more holder; takes NULL */
 void party_put(struct enrich *enrich, struct party *party);	/* takes NULL */
 /* A process began another program; or ended at time_ns. */

@@ -59,6 +59,7 @@ struct flow {
 
 	struct flow_second second;
 	struct flow *twin;		/* the other end's flow on this machine */
+	uint8_t twin_l7;		/* what the twin's stream was when it ended */
 	struct party *party[2];		/* held */
 	struct stream *stream;
 	struct call_sink sink;
@@ -102,6 +103,9 @@ struct tracker {
 	uint64_t evictions, eviction_event_ns;
 	uint64_t undecoded[DECODE_STATUS_COUNT];
 	struct fragment_memory fragments[FRAGMENTS];
+	/* A socket was opened: told with its first frame, which comes next, so that the event names its flow. */
+	bool open_pending;
+	struct sock_event opened;
 };
 
 /* ---- tracker.c ---- */
@@ -124,6 +128,11 @@ void flow_find_parties(struct flow *flow);
 /* The flow is over for reason (FLOW_END_): row at once, or after lingering. */
 void flow_over(struct flow *flow, uint8_t reason);
 void flow_end(struct flow *flow, uint8_t reason);
+
+/* ---- tracker_sock.c ---- */
+
+/* Write the event of a socket just opened; flow is that of the next frame, or NULL. */
+void tracker_open_event(struct tracker *tracker, const struct flow *flow);
 
 /* ---- tracker_rows.c ---- */
 

@@ -460,6 +460,8 @@ void flow_end(struct flow *flow, uint8_t reason)
 		flow->second.flows_failed++;
 	flow_flush_second(flow);
 	flow_write_row(flow, reason);
+	if (flow->twin && flow->stream)
+		flow->twin->twin_l7 = stream_l7(flow->stream);
 	stream_free(flow->stream, call_end_of(reason));
 	flow->stream = NULL;
 	if (flow->twin)
@@ -563,6 +565,8 @@ static void advance(struct tracker *tracker, uint64_t now_ns)
 
 void tracker_tick(struct tracker *tracker, uint64_t now_ns)
 {
+	if (tracker->open_pending)
+		tracker_open_event(tracker, NULL);
 	advance(tracker, now_ns);
 }
 
@@ -689,8 +693,10 @@ static void open_stream(struct flow *flow, const struct packet *packet)
 		if (!flow->tcp.dir[dir].isn_known)
 			continue;
 		syn.seq = flow->tcp.dir[dir].isn;
-		if (dir == 1)
+		if (dir == 1 && flow->tcp.dir[0].isn_known) {
 			syn.flags |= TCP_ACK;
+			syn.ack = flow->tcp.dir[0].isn + 1;
+		}
 		stream_packet(flow->stream, dir, &syn);
 	}
 }
@@ -802,6 +808,8 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 		counter_add(tracker->counters, COUNTER_frames_undecoded_total, 1);
 	}
 	flow = flow_of(tracker, frame, &packet, &dir);
+	if (tracker->open_pending)
+		tracker_open_event(tracker, flow);
 	if (frame->lost_before)
 		count_lost(tracker, flow, dir, frame);
 	rec.number = tracker->next_number++;

@@ -190,8 +190,8 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 	row.view = flow->second_view ? VIEW_second : VIEW_first;
 	row.source = tracker->opts.source;
 	SET_ENDS(FLOW, &row, flow, 0, src_text, dst_text);
-	if (l7 == L7_none && flow->second_view && flow->twin && flow->twin->stream)
-		l7 = stream_l7(flow->twin->stream);
+	if (l7 == L7_none && flow->second_view)	/* the first view has the stream */
+		l7 = flow->twin && flow->twin->stream ? stream_l7(flow->twin->stream) : flow->twin_l7;
 	if (l7 != L7_none)
 		ROW_SET(FLOW, &row, l7, l7);
 	if (flow->vlan)

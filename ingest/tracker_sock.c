@@ -66,7 +66,9 @@ static struct event_row *sock_row(struct tracker *tracker, const struct sock_eve
 	if (flow)
 		tracker_event_flow(row, flow);
 	else if (tuple)
-		event_tuple(row, tuple, event->accepted || (sock && sock->accepted));
+		/* A refusal is sent by who was asked. */
+		event_tuple(row, tuple, event->accepted || (sock && sock->accepted) ||
+			    (event->kind == SOCK_RESET_SENT && !event->cookie));
 	tracker_event_party(tracker, row, party);
 	return row;
 }
@@ -86,10 +88,28 @@ static void sock_opened(struct tracker *tracker, const struct sock_event *event)
 		if (flow->twin)
 			flow_set_party(flow->twin, flow->local, sock->party);
 	}
-	/* A listener opens nothing. Of datagram sockets only the packets count; of those open before us there is nothing new to tell. */
-	if (event->kind == SOCK_OPEN && event->proto == PROTO_tcp && !event->existing && event->has_tuple &&
-	    event->rport)
-		(void)sock_row(tracker, event, event->accepted ? EVENT_accept : EVENT_connect, flow, &sock->tuple);
+	/* A listener opens nothing. Of datagram sockets only the packets count; of those open before us nothing is new. */
+	if (event->kind != SOCK_OPEN || event->proto != PROTO_tcp || event->existing || !event->has_tuple ||
+	    !event->rport)
+		return;
+	tracker->opened = *event;
+	tracker->open_pending = true;
+	if (flow)
+		tracker_open_event(tracker, flow);
+}
+
+void tracker_open_event(struct tracker *tracker, const struct flow *flow)
+{
+	const struct sock_event *event = &tracker->opened;
+	struct sock_tuple tuple = { event->local, event->remote, event->lport, event->rport, event->proto,
+				    event->owner.netns };
+	/* The next frame may be another socket's: its own addresses decide. */
+	bool same = flow && flow->local != LOCAL_NONE && flow->proto == event->proto &&
+		    flow->port[flow->local] == event->lport && flow->port[1 - flow->local] == event->rport &&
+		    ip_eq(&flow->ip[flow->local], &event->local);
+
+	tracker->open_pending = false;
+	(void)sock_row(tracker, event, event->accepted ? EVENT_accept : EVENT_connect, same ? flow : NULL, &tuple);
 }
 
 static void connect_failed(struct tracker *tracker, const struct sock_event *event)
@@ -181,19 +201,26 @@ static void reset(struct tracker *tracker, const struct sock_event *event)
 
 static void process(struct tracker *tracker, const struct sock_event *event)
 {
+	bool start = event->kind == PROC_EXEC;
 	struct enrich *enrich = tracker->opts.enrich;
 	struct event_row *row;
 	struct party *party;
 
-	if (event->kind == PROC_EXEC)
+	if (start)
 		enrich_exec(enrich, &event->owner, event->time_ns);
-	party = enrich_take(enrich, &event->owner, event->time_ns);
-	if (event->kind == PROC_EXIT)
+	else
 		enrich_exit(enrich, &event->owner, event->time_ns);
-	row = tracker_event_row(tracker, event->kind == PROC_EXEC ? EVENT_process_start : EVENT_process_exit,
-				event->time_ns);
+	row = tracker_event_row(tracker, start ? EVENT_process_start : EVENT_process_exit, event->time_ns);
+	if (!row)
+		return;
+	/* Of a process that was never seen alive only the kernel's own word is left. */
+	party = start ? enrich_take(enrich, &event->owner, event->time_ns) : enrich_find(enrich, &event->owner);
+	ROW_SET(EVENT_ROW, row, pid, event->owner.pid);
+	ROW_SET(EVENT_ROW, row, comm, batch_text(tracker->batch,
+						 view_make(event->owner.comm, strnlen(event->owner.comm, 16))));
+	ROW_SET(EVENT_ROW, row, node, batch_text(tracker->batch, enrich_node(enrich)));
 	tracker_event_party(tracker, row, party);
-	if (row && event->kind == PROC_EXIT)
+	if (!start)
 		ROW_SET(EVENT_ROW, row, value, event->value);
 	party_put(enrich, party);
 }
@@ -208,6 +235,8 @@ void tracker_sock(struct tracker *tracker, const struct sock_event *event)
 	}
 	if (!tracker->opts.owners || !tracker->opts.enrich)
 		return;
+	if (tracker->open_pending)
+		tracker_open_event(tracker, NULL);
 	switch (event->kind) {
 	case SOCK_OPEN:
 	case SOCK_OWNER:
