@@ -1,0 +1,179 @@
+/*
+ * Any bytes as a row group, as the streams inside, or as changes to a good row
+ * group. Checksums are made right again, or no input would come past them.
+ */
+#include <assert.h>
+
+#include "store/bitmap.h"
+#include "store/bloom.h"
+#include "store/chunk.h"
+#include "store/rg_format.h"
+#include "tests/random.h"
+
+#define ARENA_BYTES ((size_t)64 << 20)
+
+static void checksums_repair(uint8_t *blob, size_t len)
+{
+	struct view stored = view_make(blob, len);
+	uint32_t length = (uint32_t)len, magic = RG_MAGIC;
+	uint64_t sum;
+	uint16_t entries, version = RG_VERSION;
+	size_t checked;
+
+	if (len < RG_HEADER_BYTES)
+		return;
+	memcpy(blob, &magic, 4);
+	memcpy(blob + 4, &version, 2);
+	memset(blob + 6, 0, 2);
+	memcpy(blob + 12, &length, 4);
+	memcpy(&entries, blob + 26, 2);
+	checked = RG_HEADER_BYTES + (size_t)entries * RG_ENTRY_BYTES;
+	if (checked > len)
+		return;
+	for (uint32_t i = 0; i < entries; i++) {
+		struct rg_entry entry = rg_entry_get(blob + RG_HEADER_BYTES + i * RG_ENTRY_BYTES);
+
+		if (entry.stored_len && entry.offset <= len && entry.stored_len <= len - entry.offset) {
+			entry.checksum = codec_checksum(view_sub(stored, entry.offset, entry.stored_len));
+			rg_entry_put(blob + RG_HEADER_BYTES + i * RG_ENTRY_BYTES, &entry);
+		}
+	}
+	sum = codec_checksum(view_sub(stored, 0, 16)) ^
+	      codec_checksum(view_sub(stored, ENVELOPE_BYTES, checked - ENVELOPE_BYTES));
+	memcpy(blob + 16, &sum, 8);
+}
+
+static void group_read(struct view blob)
+{
+	struct err err = { 0 };
+	struct arena arena;
+	struct rg rg;
+	void *rows;
+	int rc = rg_open(blob, &rg, &err);
+
+	assert((rc < 0) == (err.text[0] != '\0'));
+	if (rc < 0)
+		return;
+	rc = rg_verify(&rg, &err);
+	assert((rc < 0) == (err.text[0] != '\0'));
+	arena_init(&arena, ARENA_BYTES);
+	for (size_t c = 0; c < rg.table->cols_count; c++) {
+		const struct col *col = &rg.table->cols[c];
+		struct rg_ints ints;
+		struct rg_bytes bytes;
+
+		arena_reset(&arena);
+		if (types[col->type].phys == PHYS_INT) {
+			(void)rg_read_ints(&rg, col, &arena, &ints, NULL);
+		} else if (rg_read_bytes(&rg, col, &arena, &bytes, NULL) == 0) {
+			for (uint32_t row = 0; row < rg.zone.rows; row++)
+				assert((bytes.codes ? bytes.codes[row] : row) < bytes.dict_count);
+		}
+	}
+	arena_reset(&arena);
+	(void)rg_read_rows(&rg, &arena, &rows, NULL);
+	arena_release(&arena);
+}
+
+static void streams_read(struct view input)
+{
+	struct rd rd = rd_make(input);
+	size_t count = (size_t)rd_u16le(&rd) + 1;
+	struct chunk_bytes bytes;
+	struct arena arena;
+	uint64_t *values;
+
+	arena_init(&arena, ARENA_BYTES);
+	values = arena_array(&arena, count, sizeof(*values));
+	(void)chunk_ints_read(&rd, count, &arena, values, NULL);
+	rd = rd_make(view_sub(input, 2, SIZE_MAX));
+	if (chunk_bytes_read(&rd, count, &arena, &bytes, NULL) == 0)
+		for (size_t i = 0; i < count; i++)
+			assert((bytes.codes ? bytes.codes[i] : i) < bytes.dict_count);
+	arena_release(&arena);
+}
+
+/* A good group of a few rows; the same for the same kind. */
+static struct view group_good(unsigned kind)
+{
+	static struct wr groups[15];
+	struct wr *group = &groups[kind % 15];
+	const struct table *table = table_get((enum table_id)(kind % 5 < 2 ? kind % 5 + 1 : kind % 5 + 2));
+	struct rg_builder *builder;
+	struct random random = { kind };
+	struct arena arena;
+	uint8_t *row;
+
+	if (group->at)
+		return wr_view(group);
+	arena_init(&arena, 0);
+	row = arena_alloc(&arena, table->row_bytes);
+	builder = rg_builder_new(table);
+	for (unsigned i = 0; i < 40 + kind * 17 % 300; i++) {
+		random_row(&random, table, kind, i, row, &arena);
+		(void)rg_builder_add(builder, row);
+	}
+	(void)rg_builder_write(builder, NULL, (enum rg_codec)(kind / 5 % 3), 0, group, NULL);
+	assert(!group->bad);
+	rg_builder_free(builder);
+	arena_release(&arena);
+	return wr_view(group);
+}
+
+/* Each four bytes of input change one byte, mostly in the directory. */
+static void group_changed(unsigned kind, struct view changes)
+{
+	struct view good = group_good(kind);
+	struct rd rd = rd_make(changes);
+	struct wr blob;
+
+	wr_init(&blob, 0);
+	wr_bytes(&blob, good);
+	while (rd_left(&rd) >= 4) {
+		size_t at = rd_u16le(&rd);
+		uint8_t mode = rd_u8(&rd), change = rd_u8(&rd);
+
+		if (mode & 1)
+			at = (at + ((size_t)mode << 15)) % good.len;
+		else
+			at = at % (good.len < 2000 ? good.len : 2000);
+		blob.at[at] = mode & 2 ? change : blob.at[at] ^ change;
+	}
+	checksums_repair(blob.at, blob.len);
+	group_read(wr_view(&blob));
+	wr_release(&blob);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
+int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len)
+{
+	struct view input = view_make(at, len);
+	struct bitmap *bitmap;
+	struct wr copy;
+
+	if (len < 4)
+		return 0;
+	input = view_sub(input, 1, SIZE_MAX);
+	switch (at[0] % 4) {
+	case 0:
+		group_read(input);
+		(void)bloom_may_have(input, VIEW_LIT("key"), NULL);
+		if (bitmap_read(input, &bitmap, NULL) == 0)
+			bitmap_free(bitmap);
+		break;
+	case 1:
+		wr_init(&copy, 0);
+		wr_bytes(&copy, input);
+		checksums_repair(copy.at, copy.len);
+		group_read(wr_view(&copy));
+		wr_release(&copy);
+		break;
+	case 2:
+		streams_read(input);
+		break;
+	case 3:
+		group_changed(at[1], view_sub(input, 1, SIZE_MAX));
+		break;
+	}
+	return 0;
+}
