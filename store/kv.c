@@ -119,9 +119,11 @@ static int kv_give(const struct kv *kv, int group_gid, struct err *err)
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		(void)snprintf(path, sizeof(path), "%s/%s", kv->dir, files[i].name);
+		if (access(path, F_OK) < 0)
+			continue;	/* an environment being built has no lock file */
 		if (group_gid >= 0 && chown(path, (uid_t)-1, (gid_t)group_gid) < 0)
 			return err_errno(err, errno, "%s: give to group %d", path, group_gid);
-		if (chmod(path, files[i].perms) < 0 && errno != ENOENT)
+		if (chmod(path, files[i].perms) < 0)
 			return err_errno(err, errno, "%s: chmod", path);
 	}
 	return 0;
@@ -438,6 +440,36 @@ int kv_del(struct kv_txn *txn, unsigned db, struct view key, struct err *err)
 	if (rc == MDB_NOTFOUND)
 		return 0;
 	return rc ? kv_fail(err, txn->kv, rc, "delete") : 1;
+}
+
+int kv_batch_put(struct kv_batch *batch, unsigned db, enum kv_put how, struct view key, struct view value,
+		 struct err *err)
+{
+	int rc = 0;
+
+	if (batch->bytes + value.len > KV_TXN_BYTES_MAX)
+		rc = kv_batch_commit(batch, err);
+	if (rc == 0 && !batch->txn)
+		rc = kv_txn_begin(batch->kv, true, &batch->txn, err);
+	if (rc == 0)
+		rc = kv_put(batch->txn, db, how, key, value, err);
+	batch->bytes += key.len + value.len;
+	return rc;
+}
+
+int kv_batch_commit(struct kv_batch *batch, struct err *err)
+{
+	struct kv_txn *txn = batch->txn;
+
+	batch->txn = NULL;
+	batch->bytes = 0;
+	return txn ? kv_txn_commit(txn, err) : 0;
+}
+
+void kv_batch_abort(struct kv_batch *batch)
+{
+	kv_txn_abort(batch->txn);
+	batch->txn = NULL;
 }
 
 int kv_cursor_open(struct kv_txn *txn, unsigned db, struct kv_cursor **ret_cursor, struct err *err)

@@ -67,6 +67,17 @@ int kv_put(struct kv_txn *txn, unsigned db, enum kv_put how, struct view key, st
 /* 1 deleted, 0 was not there. */
 int kv_del(struct kv_txn *txn, unsigned db, struct view key, struct err *err);
 
+/* Writing more than one transaction may hold, in an environment nobody else reads yet. Zero but for kv. */
+struct kv_batch {
+	struct kv *kv;
+	struct kv_txn *txn;
+	size_t bytes;
+};
+int kv_batch_put(struct kv_batch *batch, unsigned db, enum kv_put how, struct view key, struct view value,
+		 struct err *err);
+int kv_batch_commit(struct kv_batch *batch, struct err *err);
+void kv_batch_abort(struct kv_batch *batch);	/* what was not committed; fine after a commit too */
+
 int kv_cursor_open(struct kv_txn *txn, unsigned db, struct kv_cursor **ret_cursor, struct err *err);
 void kv_cursor_close(struct kv_cursor *cursor);	/* takes NULL */
 /* First entry with a key >= key; 1, or 0 when there is none. */
