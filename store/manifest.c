@@ -1,8 +1,10 @@
 #include "store/manifest.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "store/codec.h"
@@ -26,7 +28,7 @@ int manifest_hash(const char *dir, const char *file, uint64_t *ret_hash, struct 
 }
 
 int manifest_write(const char *dir, const struct part_entry *entry, const struct manifest_hashes *hashes,
-		   struct err *err)
+		   int group_gid, struct err *err)
 {
 	char path[STORE_PATH_MAX];
 	struct wr wr;
@@ -54,6 +56,8 @@ int manifest_write(const char *dir, const struct part_entry *entry, const struct
 		rc = files_path(path, err, dir, PART_MANIFEST_FILE, NULL);
 	if (rc == 0)
 		rc = files_replace(path, wr_view(&wr), err);
+	if (rc == 0 && group_gid >= 0 && chown(path, (uid_t)-1, (gid_t)group_gid) < 0)
+		rc = err_errno(err, errno, "%s: give to group %d", path, group_gid);
 	wr_release(&wr);
 	return rc;
 }

@@ -14,7 +14,7 @@ struct manifest_hashes {
 
 /* Write dir/MANIFEST, synced. entry: state sealed, sizes filled. */
 int manifest_write(const char *dir, const struct part_entry *entry, const struct manifest_hashes *hashes,
-		   struct err *err);
+		   int group_gid, struct err *err);
 /* Read and check dir/MANIFEST. ret_hashes may be NULL. entry->has_packets: packets.seg is there. E_CORRUPT, E_NOT_FOUND. */
 int manifest_read(const char *dir, struct part_entry *ret_entry, struct manifest_hashes *ret_hashes,
 		  struct err *err);

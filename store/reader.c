@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/index.h"
+#include "store/pins.h"
 
 #define STORE_IDLE_PARTS_MAX 256	/* opened partitions that no view uses */
 #define VIEW_TRIES_MAX 10
@@ -158,14 +160,6 @@ static void store_sweep(struct store *store, const struct part_entry *entries, s
 
 /* -------------------------------------------------------------------- views */
 
-static bool pinned(const struct part_entry *entry, const struct store_pin *pins, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (part_entry_overlaps(entry, pins[i].from_ns, pins[i].to_ns))
-			return true;
-	return false;
-}
-
 static void view_part_release(struct store_view *view, struct view_part *vp)
 {
 	kv_txn_abort(vp->txn);
@@ -241,7 +235,7 @@ static int view_fill(struct store_view *view, uint64_t from_ns, uint64_t to_ns, 
 		if (!part_entry_overlaps(&entries[i], from_ns, to_ns))
 			continue;
 		*vp = (struct view_part){ .entry = entries[i] };
-		part_entry_info(&vp->entry, pinned(&vp->entry, pins, pins_count), &vp->info);
+		part_entry_info(&vp->entry, pins_hold(&vp->entry, pins, pins_count), &vp->info);
 		if (vp->entry.state == PART_HOT)
 			rc = view_part_open(view, vp, err);
 		view->count += rc == 0;
@@ -385,6 +379,41 @@ int store_rg_open(struct store_view *view, size_t part, enum table_id table, siz
 		return rg_damaged(view, part, table, rg, rc, &why, err);
 	*ret_rg = opened;
 	return 0;
+}
+
+/* ------------------------------------------------------------------ indexes */
+
+int store_index_lookup(struct store_view *view, size_t part, enum table_id table, const struct col *col,
+		       struct view value, struct bitmap **ret_bitmap, struct err *err)
+{
+	struct view_part *vp = NULL;
+	int rc = view_part_touch(view, part, &vp, err);
+
+	if (rc < 0)
+		return rc;
+	if (vp->entry.state == PART_HOT) {
+		*ret_bitmap = NULL;
+		return 0;
+	}
+	return index_lookup(vp->txn, table, col, value, ret_bitmap, err);
+}
+
+int store_index_values(struct store_view *view, size_t part, enum table_id table, const struct col *col,
+		       bool (*fn)(struct view value, void *arg), void *arg, struct err *err)
+{
+	struct view_part *vp = NULL;
+	int rc = view_part_touch(view, part, &vp, err);
+
+	return rc < 0 ? rc : index_values(vp->txn, table, col, fn, arg, err);
+}
+
+int store_bloom_may_have(struct store_view *view, size_t part, enum table_id table, size_t rg,
+			 const struct col *col, struct view value, struct err *err)
+{
+	struct view_part *vp = NULL;
+	int rc = view_part_touch(view, part, &vp, err);
+
+	return rc < 0 ? rc : index_may_have(vp->txn, table, (uint32_t)rg, col, value, err);
 }
 
 /* ------------------------------------------------------------------ catalog */

@@ -206,28 +206,31 @@ static int recover_entries(const struct recover *r)
 	return rc;
 }
 
+static int empty_dir(const struct store_writer *writer, const char *name, struct err *err)
+{
+	char path[STORE_PATH_MAX];
+	int rc = files_path(path, err, writer->dir, name, NULL);
+
+	if (rc == 0)
+		rc = files_remove_tree(path, err);
+	return rc == 0 ? files_mkdir(path, writer->group_gid, err) : rc;
+}
+
 int recover_store(struct store_writer *writer, struct err *err)
 {
 	struct recover r = { .writer = writer, .err = err };
 	char path[STORE_PATH_MAX];
 	int rc;
 
-	rc = files_path(path, err, writer->dir, "trash", NULL);
-	if (rc == 0)
-		rc = files_remove_tree(path, err);
-	if (rc == 0)
-		rc = files_mkdir(path, writer->group_gid, err);
-	if (rc == 0)
-		rc = files_path(path, err, writer->dir, "tmp", NULL);
-	if (rc == 0)
-		rc = files_remove_tree(path, err);	/* half-sealed partitions */
-	if (rc == 0)
-		rc = files_mkdir(path, writer->group_gid, err);
-	if (rc == 0)
-		rc = kv_txn_begin(writer->catalog, true, &r.txn, err);
+	/* First the transaction: the command line's retention keeps things in trash/ under its own. */
+	rc = kv_txn_begin(writer->catalog, true, &r.txn, err);
 	if (rc < 0)
 		return rc;
-	rc = recover_entries(&r);
+	rc = empty_dir(writer, "trash", err);
+	if (rc == 0)
+		rc = empty_dir(writer, "tmp", err);	/* half-sealed partitions */
+	if (rc == 0)
+		rc = recover_entries(&r);
 	if (rc == 0)
 		rc = files_path(path, err, writer->dir, "hot", NULL);
 	if (rc == 0)

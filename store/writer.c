@@ -11,6 +11,11 @@
 #include "base/mem.h"
 
 #define HOT_OPEN_DEFAULT 8
+#define HOT_DATA_BYTES_MAX (2ull << 30)	/* a partition of more rolls over to the next generation */
+#define HOT_LOG_BYTES_MAX (4ull << 30)
+#define HOT_IDLE_NS (60 * NS_PER_SEC)	/* without a row, once its hour is over: seal */
+#define RETENTION_EVERY_NS NS_PER_MIN
+#define NOTES_MAX 256			/* turned into rows at a time */
 #define EVENT_ID_FIRST 0x600000u	/* counters of the store's own events: away from the recorder's */
 
 /* --------------------------------------------------------------- the lock */
@@ -84,7 +89,45 @@ static int commit_hot(struct store_writer *writer, struct hot *hot, struct err *
 	return rc;
 }
 
-/* Close the least recently written partitions until another one may open. */
+static void forget_hot(struct store_writer *writer, struct hot *hot)
+{
+	size_t i = 0;
+
+	while (writer->hots[i] != hot)
+		i++;
+	writer->hots_count--;
+	memmove(writer->hots + i, writer->hots + i + 1, (writer->hots_count - i) * sizeof(hot));
+	if (writer->last == hot)
+		writer->last = NULL;
+}
+
+/* Commit what it has, tell the catalog of it, and hand it to the seal. */
+static int seal_hot(struct store_writer *writer, struct hot *hot, struct err *err)
+{
+	int rc = hot_is_open(hot) ? commit_hot(writer, hot, err) : 0;
+
+	if (rc == 0 && hot->entry_dirty) {
+		struct kv_txn *txn = NULL;
+
+		rc = kv_txn_begin(writer->catalog, true, &txn, err);
+		if (rc == 0)
+			rc = catalog_part_put(txn, &hot->entry, err);
+		if (rc == 0)
+			rc = kv_txn_commit(txn, err);
+		else
+			kv_txn_abort(txn);
+		hot->entry_dirty = rc != 0;
+	}
+	if (rc < 0)
+		return rc;
+	if (part_entry_end_max(&hot->entry) > writer->newest_ns)
+		writer->newest_ns = part_entry_end_max(&hot->entry);
+	forget_hot(writer, hot);
+	sealer_put(writer->sealer, hot, writer->hot_max);
+	return 0;
+}
+
+/* Seal the least recently written partitions until another one may open. */
 static int make_room(struct store_writer *writer, struct err *err)
 {
 	for (;;) {
@@ -103,10 +146,9 @@ static int make_room(struct store_writer *writer, struct err *err)
 		}
 		if (open < writer->hot_max)
 			return 0;
-		rc = commit_hot(writer, oldest, err);
+		rc = seal_hot(writer, oldest, err);
 		if (rc < 0)
 			return rc;
-		hot_close(oldest);
 	}
 }
 
@@ -219,6 +261,7 @@ static int note_crash(struct store_writer *writer, struct err *err)
 
 static void writer_free(struct store_writer *writer)
 {
+	sealer_free(writer->sealer);
 	for (size_t i = 0; i < writer->hots_count; i++)
 		hot_free(writer->hots[i]);
 	for (size_t i = 0; i < writer->statuses_count; i++)
@@ -230,6 +273,14 @@ static void writer_free(struct store_writer *writer)
 	if (writer->lock_fd >= 0)
 		(void)close(writer->lock_fd);	/* last: whoever takes the lock finds all of it closed */
 	mem_free(writer);
+}
+
+static int start_sealer(struct store_writer *writer, bool inline_, struct err *err)
+{
+	const struct seal_opts opts = { .dir = writer->dir, .catalog = writer->catalog,
+					.zstd_level = writer->zstd_level, .group_gid = writer->group_gid };
+
+	return sealer_new(&opts, inline_, &writer->sealer, err);
 }
 
 int store_writer_open(const char *dir, const struct store_writer_opts *opts,
@@ -260,6 +311,8 @@ int store_writer_open(const char *dir, const struct store_writer_opts *opts,
 		goto out;
 	kv_reap_readers(writer->catalog);
 	rc = recover_store(writer, err);
+	if (rc == 0)
+		rc = start_sealer(writer, opts->seal_inline, err);
 	if (rc == 0)
 		rc = note_crash(writer, err);
 	if (rc == 0)
@@ -482,26 +535,133 @@ static int commit(struct store_writer *writer, bool clean, struct err *err)
 	return rc == 0 ? note_lost(writer, err) : rc;
 }
 
+/* A full partition goes on as the next generation. */
+static int roll_over(struct store_writer *writer, struct err *err)
+{
+	int rc = 0;
+
+	for (size_t i = writer->hots_count; i-- > 0 && rc == 0;) {
+		struct hot *hot = writer->hots[i];
+		bool full = hot->entry.data_bytes > HOT_DATA_BYTES_MAX || hot->log_bytes > HOT_LOG_BYTES_MAX ||
+			    hot->entry.data_bytes > writer->map_bytes / 2;
+
+		if (full && hot_is_open(hot))
+			rc = seal_hot(writer, hot, err);
+	}
+	return rc;
+}
+
 int store_commit(struct store_writer *writer, struct err *err)
 {
-	return commit(writer, false, err);
+	int rc = commit(writer, false, err);
+
+	return rc == 0 ? roll_over(writer, err) : rc;
+}
+
+static int seal_all(struct store_writer *writer, struct err *err)
+{
+	struct err failure = { 0 };
+	struct hot *hot;
+	int rc = 0;
+
+	while (writer->hots_count && rc == 0)
+		rc = seal_hot(writer, writer->hots[0], err);
+	sealer_wait(writer->sealer);
+	while ((hot = sealer_take_failed(writer->sealer, &failure))) {
+		hot_free(hot);	/* it is in the catalog, hot, for the next writer */
+		rc = rc < 0 ? rc : err_set(err, failure.code, "%s", failure.text);
+	}
+	return rc;
 }
 
 int store_writer_close(struct store_writer *writer, bool seal, struct err *err)
 {
 	int rc = store_commit(writer, err);
 
-	(void)seal;
+	if (rc == 0 && seal)
+		rc = seal_all(writer, err);
 	if (rc == 0)
 		rc = commit(writer, true, err);	/* also the gap that the first one may have found */
 	writer_free(writer);
 	return rc;
 }
 
+/* --------------------------------------------------------------------- tick */
+
+/* What other processes left (retention by hand) becomes rows; dropped from the catalog with the next commit. */
+static int take_notes(struct store_writer *writer, struct err *err)
+{
+	struct catalog_note *notes;
+	struct kv_txn *txn = NULL;
+	uint64_t last_key = 0;
+	struct arena arena;
+	size_t count = 0;
+	int rc;
+
+	if (writer->notes_last_key)	/* those of the last time are not committed yet */
+		return 0;
+	arena_init(&arena, 0);
+	rc = kv_txn_begin(writer->catalog, false, &txn, err);
+	if (rc == 0)
+		rc = catalog_notes(txn, NOTES_MAX, &arena, &notes, &count, &last_key, err);
+	kv_txn_abort(txn);
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		struct event_row row = { 0 };
+
+		ROW_SET(EVENT_ROW, &row, id, schema_id(notes[i].at_ns, writer->event_count++));
+		ROW_SET(EVENT_ROW, &row, start_ns, notes[i].at_ns);
+		ROW_SET(EVENT_ROW, &row, end_ns, notes[i].at_ns);
+		ROW_SET(EVENT_ROW, &row, kind, notes[i].kind);
+		ROW_SET(EVENT_ROW, &row, reason, view_str(notes[i].reason));
+		ROW_SET(EVENT_ROW, &row, value, notes[i].value);
+		ROW_SET(EVENT_ROW, &row, text, view_str(notes[i].text));
+		ROW_SET(EVENT_ROW, &row, source, 0);
+		rc = store_write_rows(writer, TABLE_EVENTS, &row, 1, err);
+	}
+	if (rc == 0 && count)
+		writer->notes_last_key = last_key;
+	arena_release(&arena);
+	return rc;
+}
+
+/* Partitions that could not be sealed are hot again, and tried again after the idle time. */
+static int take_failed(struct store_writer *writer, struct err *err)
+{
+	struct err failure = { 0 };
+	struct hot *hot;
+	int rc = 0;
+
+	while (rc == 0 && (hot = sealer_take_failed(writer->sealer, &failure))) {
+		hot->written_ns = clock_mono_ns();
+		rc = writer_add_hot(writer, hot, err);
+		if (rc < 0)
+			hot_free(hot);
+	}
+	return rc;
+}
+
+static bool hour_over(uint64_t hour, uint64_t now_ns)
+{
+	return hour < now_ns / NS_PER_HOUR;
+}
+
 int store_tick(struct store_writer *writer, uint64_t now_ns, struct err *err)
 {
-	(void)writer;
-	(void)now_ns;
-	(void)err;
-	return 0;
+	uint64_t mono_ns = clock_mono_ns();
+	int rc = take_failed(writer, err);
+
+	if (rc == 0)
+		rc = take_notes(writer, err);
+	for (size_t i = writer->hots_count; i-- > 0 && rc == 0;) {
+		struct hot *hot = writer->hots[i];
+
+		if (hour_over(hot->entry.hour, now_ns) && mono_ns - hot->written_ns >= HOT_IDLE_NS)
+			rc = seal_hot(writer, hot, err);
+	}
+	if (rc == 0 && mono_ns - writer->retention_ns >= RETENTION_EVERY_NS) {
+		writer->retention_ns = mono_ns;
+		kv_reap_readers(writer->catalog);
+		sealer_retain(writer->sealer, now_ns);
+	}
+	return rc;
 }

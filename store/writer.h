@@ -4,8 +4,7 @@
 
 #include "store/catalog.h"
 #include "store/hot.h"
-
-struct sealer;
+#include "store/sealer.h"
 
 struct writer_status {
 	char name[CATALOG_STATUS_NAME_MAX];

@@ -1,0 +1,303 @@
+/*
+ * The rows of one table: sorted by (minute, destination workload, port, source
+ * workload, time), written as large row groups, indexed.
+ *
+ * The minute leads the order, so rows are taken in slices of whole minutes with
+ * about SLICE_ROWS rows: memory holds one slice, not the table. A minute with
+ * more than SLICE_ROWS_MAX rows is sorted in pieces, which costs compression
+ * and nothing else: no reader relies on the order of rows.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/index.h"
+#include "store/seal.h"
+
+#define SLICE_ROWS (1u << 17)
+#define SLICE_ROWS_MAX (1u << 19)
+#define MINUTES 60u	/* of a partition */
+
+struct sort_cols {
+	const struct table *table;
+	const struct col *start, *tier, *dst_workload, *dst_port, *src_workload;	/* NULL: the table has none */
+};
+
+struct rows_seal {
+	struct seal *seal;
+	const struct table *table;
+	struct sort_cols sort;
+	struct rg_zone *zones;		/* of the hot groups */
+	uint32_t groups;
+	struct arena arena;		/* the slice's rows */
+	const void **rows;
+	size_t rows_count, rows_cap;
+	struct rg_builder *builder;
+	struct index_builder *index;
+	struct wr blob, zone;
+};
+
+/* ------------------------------------------------------------------ sorting */
+
+static int cmp_col(const struct col *col, const void *a, const void *b)
+{
+	uint64_t x = 0, y = 0;
+	struct view v = { 0 }, w = { 0 };
+	bool has_a, has_b;
+
+	if (!col)
+		return 0;
+	has_a = row_get(col, a, &x, &v);
+	has_b = row_get(col, b, &y, &w);
+	if (has_a != has_b)
+		return has_a ? 1 : -1;
+	if (!has_a)
+		return 0;
+	if (types[col->type].phys == PHYS_BYTES)
+		return v.at == w.at && v.len == w.len ? 0 : view_cmp(v, w);	/* often the same dictionary entry */
+	return x < y ? -1 : x > y;
+}
+
+static int cmp_rows(const void *pa, const void *pb, void *arg)
+{
+	const struct sort_cols *sort = arg;
+	const void *a = *(const void *const *)pa, *b = *(const void *const *)pb;
+	uint64_t start_a, start_b;
+	int order;
+
+	memcpy(&start_a, (const uint8_t *)a + sort->start->offset, sizeof(start_a));
+	memcpy(&start_b, (const uint8_t *)b + sort->start->offset, sizeof(start_b));
+	order = cmp_col(sort->tier, a, b);
+	if (!order && sort->dst_workload && start_a / NS_PER_MIN != start_b / NS_PER_MIN)
+		order = start_a < start_b ? -1 : 1;
+	if (!order)
+		order = cmp_col(sort->dst_workload, a, b);
+	if (!order)
+		order = cmp_col(sort->dst_port, a, b);
+	if (!order)
+		order = cmp_col(sort->src_workload, a, b);
+	if (!order)
+		order = start_a < start_b ? -1 : start_a > start_b;
+	return order ? order : (a < b ? -1 : a > b);	/* as they came */
+}
+
+/* Tables without these columns are sorted by time alone. */
+static struct sort_cols sort_cols(const struct table *table)
+{
+	return (struct sort_cols){
+		.table = table,
+		.start = &table->cols[table->start_ord],
+		.tier = table_col(table, VIEW_LIT("tier")),
+		.dst_workload = table_col(table, VIEW_LIT("dst_workload")),
+		.dst_port = table_col(table, VIEW_LIT("dst_port")),
+		.src_workload = table_col(table, VIEW_LIT("src_workload")),
+	};
+}
+
+/* ------------------------------------------------------------------ writing */
+
+/* The builder's rows become the next row group. */
+static int write_group(struct rows_seal *rs, struct err *err)
+{
+	struct part_table *table = &rs->seal->entry.tables[rs->table->id];
+	struct part_key key = part_key_rg(rs->table->id, table->groups);
+	struct rg rg;
+	int rc;
+
+	if (rg_builder_rows(rs->builder) == 0)
+		return 0;
+	wr_reset(&rs->blob);
+	wr_reset(&rs->zone);
+	rc = rg_builder_write(rs->builder, NULL, RG_CODEC_ZSTD, rs->seal->opts->zstd_level, &rs->blob, err);
+	if (rc == 0 && rs->blob.bad)
+		rc = err_set(err, E_NO_MEMORY, "out of memory");
+	/* Read back what was written before the source is given up; the index sees what readers will see. */
+	if (rc == 0)
+		rc = rg_open(wr_view(&rs->blob), &rg, err);
+	if (rc == 0)
+		rc = rg_verify(&rg, err);
+	if (rc == 0)
+		rc = index_add_group(rs->index, &rg, table->groups, &rs->seal->batch, err);
+	if (rc < 0)
+		return rc;
+	rg_zone_write(&rg.zone, &rs->zone);
+	rc = rs->zone.bad ? err_set(err, E_NO_MEMORY, "out of memory") : 0;
+	if (rc == 0)
+		rc = kv_batch_put(&rs->seal->batch, PART_ZONE, KV_PUT_APPEND, part_key_view(&key), wr_view(&rs->zone),
+				  err);
+	if (rc == 0)
+		rc = kv_batch_put(&rs->seal->batch, PART_RG, KV_PUT_APPEND, part_key_view(&key), wr_view(&rs->blob),
+				  err);
+	if (rc < 0)
+		return rc;
+	table->groups++;
+	part_entry_count(&rs->seal->entry, rs->table->id, rg.zone.rows, rg.zone.start_min, rg.zone.start_max,
+			 rg.zone.end_max);
+	rg_builder_reset(rs->builder);
+	return 0;
+}
+
+static int flush_slice(struct rows_seal *rs, struct err *err)
+{
+	int rc = 0;
+
+	if (rs->rows_count)
+		qsort_r(rs->rows, rs->rows_count, sizeof(*rs->rows), cmp_rows, &rs->sort);
+	for (size_t i = 0; i < rs->rows_count && rc == 0; i++) {
+		rc = rg_builder_add(rs->builder, rs->rows[i]);
+		if (rc == E_LIMIT) {
+			rc = write_group(rs, err);
+			if (rc == 0)
+				rc = rg_builder_add(rs->builder, rs->rows[i]);
+		}
+		if (rc < 0)
+			rc = err_set(err, rc, "%s: row not added: %s", rs->table->name, err_text(rc));
+	}
+	rs->rows_count = 0;
+	arena_reset(&rs->arena);
+	return rc;
+}
+
+/* Add the rows of one hot group that begin within [from_ns, last_ns]. */
+static int load_group(struct rows_seal *rs, uint32_t group, uint64_t from_ns, uint64_t last_ns, struct err *err)
+{
+	struct part_key key = part_key_rg(rs->table->id, group);
+	struct err why = { 0 };
+	const uint8_t *row;
+	struct view blob;
+	void *rows = NULL;
+	struct rg rg;
+	int rc = kv_get(rs->seal->txn, PART_RG, part_key_view(&key), &blob, err);
+
+	if (rc < 0)
+		return rc;
+	rc = rc ? rg_open(blob, &rg, &why) : E_CORRUPT;
+	if (rc == 0)
+		rc = rg_read_rows(&rg, &rs->arena, &rows, &why);
+	if (rc == E_CORRUPT || rc == E_UNSUPPORTED) {	/* the rest is kept; the caller records a gap */
+		rs->seal->damaged += rs->zones[group].start_min >= from_ns;	/* once, not once a slice */
+		return 0;
+	}
+	if (rc < 0)
+		return err_set(err, rc, "%s", why.text);
+	row = rows;
+	for (uint32_t i = 0; i < rg.zone.rows; i++, row += rs->table->row_bytes) {
+		uint64_t start_ns;
+
+		memcpy(&start_ns, row + rs->sort.start->offset, sizeof(start_ns));
+		if (start_ns < from_ns || start_ns > last_ns)
+			continue;
+		if (mem_grow((void **)&rs->rows, &rs->rows_cap, rs->rows_count, sizeof(*rs->rows)) < 0)
+			return err_set(err, E_NO_MEMORY, "out of memory");
+		rs->rows[rs->rows_count++] = row;
+	}
+	return 0;
+}
+
+static int seal_slice(struct rows_seal *rs, uint64_t from_ns, uint64_t last_ns, struct err *err)
+{
+	int rc = 0;
+
+	for (uint32_t g = 0; g < rs->groups && rc == 0; g++) {
+		if (rs->zones[g].start_max < from_ns || rs->zones[g].start_min > last_ns)
+			continue;
+		rc = load_group(rs, g, from_ns, last_ns, err);
+		if (rc == 0 && rs->rows_count >= SLICE_ROWS_MAX)
+			rc = flush_slice(rs, err);
+	}
+	return rc == 0 ? flush_slice(rs, err) : rc;
+}
+
+/* About how many rows begin in each minute: groups spread evenly over their range. */
+static void estimate(const struct rows_seal *rs, uint64_t start_ns, double minutes[MINUTES])
+{
+	memset(minutes, 0, MINUTES * sizeof(*minutes));
+	for (uint32_t g = 0; g < rs->groups; g++) {
+		const struct rg_zone *zone = &rs->zones[g];
+		uint64_t first = (zone->start_min - start_ns) / NS_PER_MIN;
+		uint64_t last = (zone->start_max - start_ns) / NS_PER_MIN;
+
+		for (uint64_t m = first; m <= last && m < MINUTES; m++)
+			minutes[m] += (double)zone->rows / (double)(last - first + 1);
+	}
+}
+
+static int load_zones(struct rows_seal *rs, struct err *err)
+{
+	uint64_t start_ns = rs->seal->from.hour * NS_PER_HOUR;
+
+	rs->zones = mem_array(rs->groups, sizeof(*rs->zones));
+	if (!rs->zones)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	for (uint32_t g = 0; g < rs->groups; g++) {
+		struct part_key key = part_key_rg(rs->table->id, g);
+		struct rg_zone *zone = &rs->zones[g];
+		struct view value;
+		int rc = kv_get(rs->seal->txn, PART_ZONE, part_key_view(&key), &value, err);
+
+		if (rc < 0)
+			return rc;
+		if (rc == 0 || rg_zone_read(value, zone, NULL) < 0 || zone->start_min < start_ns ||
+		    zone->start_max < zone->start_min || zone->start_max - start_ns >= NS_PER_HOUR)
+			/* Not to be believed: look into the group in every slice. */
+			*zone = (struct rg_zone){ .start_min = start_ns, .start_max = start_ns + (NS_PER_HOUR - 1) };
+	}
+	return 0;
+}
+
+static int seal_slices(struct rows_seal *rs, struct err *err)
+{
+	uint64_t start_ns = rs->seal->from.hour * NS_PER_HOUR;
+	double minutes[MINUTES], rows = 0;
+	unsigned from = 0;
+	int rc = 0;
+
+	estimate(rs, start_ns, minutes);
+	for (unsigned m = 0; m < MINUTES && rc == 0; m++) {
+		if (m > from && rows + minutes[m] > SLICE_ROWS) {
+			rc = seal_slice(rs, start_ns + from * NS_PER_MIN, start_ns + m * NS_PER_MIN - 1, err);
+			from = m;
+			rows = 0;
+		}
+		rows += minutes[m];
+	}
+	/* The last hour of time is not a whole one. */
+	if (rc == 0)
+		rc = seal_slice(rs, start_ns + from * NS_PER_MIN,
+				start_ns > UINT64_MAX - (NS_PER_HOUR - 1) ? UINT64_MAX : start_ns + (NS_PER_HOUR - 1),
+				err);
+	return rc == 0 ? write_group(rs, err) : rc;
+}
+
+int seal_rows(struct seal *seal, enum table_id table, struct err *err)
+{
+	struct rows_seal rs = { .seal = seal, .table = table_get(table), .groups = seal->from.tables[table].groups };
+	int rc = E_NO_MEMORY;
+
+	if (rs.groups == 0)
+		return 0;
+	rs.sort = sort_cols(rs.table);
+	arena_init(&rs.arena, 0);
+	wr_init(&rs.blob, 0);
+	wr_init(&rs.zone, 0);
+	rs.builder = rg_builder_new(rs.table);
+	rs.index = index_builder_new(rs.table);
+	if (!rs.builder || !rs.index) {
+		(void)err_set(err, E_NO_MEMORY, "out of memory");
+		goto out;
+	}
+	rc = load_zones(&rs, err);
+	if (rc == 0)
+		rc = seal_slices(&rs, err);
+	if (rc == 0)
+		rc = index_write(rs.index, &seal->batch, err);
+out:
+	arena_release(&rs.arena);
+	wr_release(&rs.blob);
+	wr_release(&rs.zone);
+	rg_builder_free(rs.builder);
+	index_builder_free(rs.index);
+	mem_free(rs.rows);
+	mem_free(rs.zones);
+	return rc;
+}
