@@ -34,6 +34,8 @@ bool filter_uses(const struct filter *filter, const struct col *col);
 bool filter_is_all(const struct filter *filter);
 /* Only rows with start_ns in [from, to) can match; 0 and UINT64_MAX when it says nothing about it. */
 void filter_start_range(const struct filter *filter, uint64_t *ret_from_ns, uint64_t *ret_to_ns);
+/* Only rows whose INT column is one of at most cap values can match: true, and the values, ascending. */
+bool filter_ids(const struct filter *filter, const struct col *col, uint64_t *ids, size_t cap, size_t *ret_count);
 
 /*
  * Clear the bits of rows that do not match: bits has columns_words() words and

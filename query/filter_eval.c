@@ -48,6 +48,34 @@ void filter_start_range(const struct filter *filter, uint64_t *ret_from_ns, uint
 	*ret_to_ns = to;
 }
 
+static bool node_ids(const struct filter_node *node, const struct col *col, uint64_t *ids, size_t cap,
+		     size_t *ret_count)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; node->kind == FILTER_AND && i < node->kids_count; i++)
+		if (node_ids(node->kids[i], col, ids, cap, ret_count))
+			return true;
+	if (node->kind != FILTER_INTS || node->cols_count != 1 || node->cols[0] != col)
+		return false;
+	for (size_t i = 0; i < node->spans_count; i++) {
+		if (node->spans[i].to - node->spans[i].from >= cap - count)
+			return false;
+		for (uint64_t v = node->spans[i].from;; v++) {
+			ids[count++] = v;
+			if (v == node->spans[i].to)
+				break;
+		}
+	}
+	*ret_count = count;
+	return true;
+}
+
+bool filter_ids(const struct filter *filter, const struct col *col, uint64_t *ids, size_t cap, size_t *ret_count)
+{
+	return node_ids(filter->root, col, ids, cap, ret_count);
+}
+
 /* ---- one value ---- */
 
 bool filter_spans_have(const struct filter_node *node, uint64_t value)

@@ -238,7 +238,7 @@ static int hour_keys(struct rows *rows, struct err *err)
 			assert(rows->heap_count == before);
 			rows->plan->stats->damaged_row_groups++;
 		} else if (rc < 0) {
-			return err_set(err, rc, "%s", why.text);
+			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err) : err_set(err, rc, "%s", why.text);
 		}
 	}
 	return 0;
@@ -354,7 +354,7 @@ static int batch_fill(struct rows *rows, const struct key *keys, size_t count, u
 			for (size_t k = 0; k < n; k++)
 				dead[slots[i + k].at] = true;
 		} else if (rc < 0) {
-			return err_set(err, rc, "%s", why.text);
+			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err) : err_set(err, rc, "%s", why.text);
 		}
 	}
 	return 0;

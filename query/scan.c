@@ -311,7 +311,7 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 		stats->damaged_row_groups++;
 		return 0;
 	}
-	if (rc == E_NO_MEMORY && plan->scratch.budget_bytes)
+	if (rc == E_NO_MEMORY)
 		return plan_no_memory(plan, err);
 	if (rc < 0)
 		return err_set(err, rc, "%s", why.text);
@@ -339,6 +339,8 @@ int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct 
 			if (rc == E_CORRUPT) {
 				plan->stats->damaged_row_groups++;
 				rc = 0;
+			} else if (rc == E_NO_MEMORY) {
+				rc = plan_no_memory(plan, err);
 			} else if (rc < 0) {
 				(void)err_set(err, rc, "%s", why.text);
 			}
