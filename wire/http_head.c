@@ -176,6 +176,14 @@ bool http_line(struct view *rest, struct view *ret_line)
 	return true;
 }
 
+/* A value may begin on the line after its name. */
+static struct view trim_folded(struct view v)
+{
+	while (v.len && (v.at[0] == '\r' || v.at[0] == '\n' || v.at[0] == ' ' || v.at[0] == '\t'))
+		v = view_sub(v, 1, v.len);
+	return view_trim(v);
+}
+
 bool http_field_next(struct view *rest, struct view *ret_name, struct view *ret_value)
 {
 	const uint8_t *start = rest->at, *colon;
@@ -195,7 +203,7 @@ bool http_field_next(struct view *rest, struct view *ret_name, struct view *ret_
 	}
 	len = (size_t)(colon - line.at);
 	*ret_name = view_make(line.at, len);
-	*ret_value = view_trim(view_sub(line, len + 1, line.len));
+	*ret_value = trim_folded(view_sub(line, len + 1, line.len));
 	return true;
 }
 

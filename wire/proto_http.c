@@ -482,15 +482,39 @@ static enum step step_until_close(struct feed *f)
 	return STEP_REST;
 }
 
-/*
- * Look for the start of a message: at the beginning of what was captured, and at
- * each line. What is left of the last line is kept when it could be a start.
- */
-static enum step step_resync(struct feed *f)
+/* Offset of the next status line in bytes, or how many of them are surely none. */
+static size_t find_response(struct view bytes, bool end, bool *ret_found)
 {
-	struct view bytes = ahead(f);
+	static const struct view mark = VIEW_LIT("HTTP/1.");
 	size_t i = 0;
 
+	*ret_found = false;
+	for (;;) {
+		ptrdiff_t at = view_find(view_sub(bytes, i, bytes.len), mark);
+		enum http_start kind;
+
+		if (at < 0)
+			break;
+		i += (size_t)at;
+		kind = http_start(view_sub(bytes, i, bytes.len));
+		if (kind == HTTP_START_RESPONSE || (kind == HTTP_START_MORE && !end)) {
+			*ret_found = kind == HTTP_START_RESPONSE;
+			return i;
+		}
+		i++;
+	}
+	for (i = bytes.len > mark.len ? bytes.len - mark.len : 0; i < bytes.len; i++)
+		if (memcmp(bytes.at + i, mark.at, bytes.len - i) == 0)
+			break;
+	return i;
+}
+
+/* The same for a request (or anything, while the roles are unknown): only at the start of a line. */
+static size_t find_start(const struct feed *f, struct view bytes, bool *ret_found)
+{
+	size_t i = 0;
+
+	*ret_found = false;
 	while (i < bytes.len) {
 		struct view rest = view_sub(bytes, i, bytes.len);
 		enum http_start kind = http_start(rest);
@@ -498,18 +522,31 @@ static enum step step_resync(struct feed *f)
 
 		if (kind == HTTP_START_REQUEST || kind == HTTP_START_RESPONSE) {
 			if (role_fits(f->conn, f->d, kind == HTTP_START_REQUEST)) {
-				f->pos += i;
-				f->dir->state = AT_START;
-				return STEP_ON;
+				*ret_found = true;
+				return i;
 			}
 		} else if (kind == HTTP_START_MORE && rest.len < START_LINE_MAX && !f->chunk->end) {
-			break;
+			return i;
 		}
 		nl = memchr(rest.at, '\n', rest.len);
 		i = nl ? i + (size_t)(nl - rest.at) + 1 : bytes.len;
 	}
-	f->pos += i;
-	f->dir->garbage += i;
+	return i;
+}
+
+/* Look for the start of a message; what could be the beginning of one is kept. */
+static enum step step_resync(struct feed *f)
+{
+	bool found, response = f->conn->roles && f->d != f->conn->client;
+	struct view bytes = ahead(f);
+	size_t n = response ? find_response(bytes, f->chunk->end, &found) : find_start(f, bytes, &found);
+
+	f->pos += n;
+	f->dir->garbage += n;
+	if (found) {
+		f->dir->state = AT_START;
+		return STEP_ON;
+	}
 	if (f->dir->garbage > GARBAGE_MAX)
 		f->dir->state = OPAQUE;
 	return f->dir->state == OPAQUE ? STEP_REST : STEP_WAIT;
