@@ -91,11 +91,11 @@ static inline uint64_t kit_check_flow(const struct flow_row *row, uint64_t start
 	return n;
 }
 
-/* Read every flow of the store in [from_ns, to_ns); each of 0..count-1 exactly once. Returns how many. */
-static inline uint64_t kit_check_flows(const char *dir, uint64_t count, uint64_t start_ns, uint64_t step_ns)
+/* Read every flow of the store; each of 0..count-1 at most once, marked in seen. Returns how many. */
+static inline uint64_t kit_read_flows(const char *dir, uint64_t count, uint64_t start_ns, uint64_t step_ns,
+				      uint8_t *seen)
 {
 	struct store *store = kit_store(dir);
-	uint8_t *seen = mem_zalloc(count + 1);
 	struct store_view *view = NULL;
 	struct err err = { 0 };
 	struct arena arena;
@@ -137,8 +137,33 @@ static inline uint64_t kit_check_flows(const char *dir, uint64_t count, uint64_t
 	store_view_close(view);
 	store_close(store);
 	arena_release(&arena);
+	return total;
+}
+
+static inline uint64_t kit_check_flows(const char *dir, uint64_t count, uint64_t start_ns, uint64_t step_ns)
+{
+	uint8_t *seen = mem_zalloc(count + 1);
+	uint64_t total = kit_read_flows(dir, count, start_ns, step_ns, seen);
+
 	mem_free(seen);
 	return total;
+}
+
+/* ---- check ---- */
+
+static inline void kit_print_finding(const char *finding, void *arg)
+{
+	(void)arg;
+	(void)fprintf(stderr, "finding: %s\n", finding);
+}
+
+static inline int kit_findings(const char *dir)
+{
+	struct err err = { 0 };
+	int findings = store_check(dir, kit_print_finding, NULL, NULL, &err);
+
+	CHECK_OK(findings, err);
+	return findings;
 }
 
 /* ---- packets ---- */
