@@ -444,7 +444,7 @@ int hot_commit(struct hot *hot, struct err *err)
 	return 0;
 }
 
-void hot_discard(struct hot *hot, struct store_gap *lost)
+void hot_discard(struct hot *hot, struct store_gap *ret_lost)
 {
 	uint64_t min = hot->log_next.groups ? hot->log_next.start_min : UINT64_MAX;
 	uint64_t max = hot->log_next.end_max;
@@ -459,13 +459,12 @@ void hot_discard(struct hot *hot, struct store_gap *lost)
 		min = hot->entry.hour * NS_PER_HOUR;
 		max = min + (NS_PER_HOUR - 1);
 	}
-	if (lost->to_ns == 0 || min < lost->from_ns)
-		lost->from_ns = min;
-	max += max != UINT64_MAX;	/* half-open, but for the end of time */
-	if (max > lost->to_ns)
-		lost->to_ns = max;
-	lost->packets += hot->log_next.rows;
-	lost->bytes += hot->log_plain_bytes;
+	*ret_lost = (struct store_gap){
+		.from_ns = min,
+		.to_ns = max + (max != UINT64_MAX),	/* half-open, but for the end of time */
+		.packets = hot->log_next.rows,
+		.bytes = hot->log_plain_bytes,
+	};
 	forget_pending(hot);
 	hot->log_bytes = hot->entry.packet_bytes;
 	hot->log_dirty = false;

@@ -72,8 +72,8 @@ int hot_sync(struct hot *hot, struct err *err);
 int hot_commit(struct hot *hot, struct err *err);
 /*
  * Forget what is pending after a failure: the log is cut to its committed
- * length. *lost counts what is gone (range, packets, bytes), added to what it has.
+ * length. *ret_lost tells what is gone (range, packets, bytes).
  */
-void hot_discard(struct hot *hot, struct store_gap *lost);
+void hot_discard(struct hot *hot, struct store_gap *ret_lost);
 
 #endif

@@ -58,13 +58,27 @@ static bool doom(struct plan *plan, struct candidate *part, enum fate fate, cons
 	return true;
 }
 
+/* "7d", "36h": in the largest unit that is exact, as a user writes it. */
+static void age_text(uint64_t age_ns, char *text, size_t cap)
+{
+	static const struct {
+		uint64_t ns;
+		const char *name;
+	} units[] = { { NS_PER_DAY, "d" }, { NS_PER_HOUR, "h" }, { NS_PER_MIN, "m" }, { NS_PER_SEC, "s" }, { 1, "ns" } };
+	size_t i = 0;
+
+	while (age_ns % units[i].ns)
+		i++;
+	(void)snprintf(text, cap, "%llu%s", (unsigned long long)(age_ns / units[i].ns), units[i].name);
+}
+
 static void doom_by_age(struct plan *plan, enum fate fate, uint64_t age_ns, uint64_t now_ns)
 {
 	char text[24], why[48];
 
 	if (age_ns == 0 || age_ns > now_ns)
 		return;
-	clock_format_duration(age_ns, text, sizeof(text));
+	age_text(age_ns, text, sizeof(text));
 	(void)snprintf(why, sizeof(why), "%s older than %s", fate == FATE_ALL ? "metadata" : "payload", text);
 	for (size_t i = 0; i < plan->count; i++) {
 		uint64_t hour = plan->parts[i].entry.hour;

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/mem.h"
 
 #define HOT_OPEN_DEFAULT 8
@@ -69,10 +68,25 @@ int writer_add_hot(struct store_writer *writer, struct hot *hot, struct err *err
 	return 0;
 }
 
+/* What could not be written, kept as one stretch until it can be recorded. */
+static void add_lost(struct store_writer *writer, const struct store_gap *gap)
+{
+	struct store_gap *lost = &writer->lost;
+
+	if (lost->to_ns == 0 || gap->from_ns < lost->from_ns)
+		lost->from_ns = gap->from_ns;
+	if (gap->to_ns > lost->to_ns)
+		lost->to_ns = gap->to_ns;
+	lost->packets += gap->packets;
+	lost->bytes += gap->bytes;
+}
+
 static void lose(struct store_writer *writer, struct hot *hot)
 {
-	log_debug("pending rows discarded part=%s", hot->path);
-	hot_discard(hot, &writer->lost);
+	struct store_gap gap = { 0 };
+
+	hot_discard(hot, &gap);
+	add_lost(writer, &gap);
 }
 
 /* All three steps for one partition; what fails is discarded, so that memory stays bounded on a full disk. */
@@ -366,7 +380,15 @@ int store_write_packets(struct store_writer *writer, const struct packet_block *
 	if (block->count == 0)
 		return 0;
 	rc = hot_for(writer, block->hour, &hot, err);
-	return rc < 0 ? rc : hot_add_packets(hot, block, err);
+	if (rc == 0)
+		rc = hot_add_packets(hot, block, err);
+	if (rc < 0) {
+		struct store_gap lost = { .from_ns = block->time_min, .packets = block->count, .bytes = block->bytes.len,
+					  .to_ns = block->time_max + (block->time_max != UINT64_MAX) };
+
+		add_lost(writer, &lost);
+	}
+	return rc;
 }
 
 int store_write_gap(struct store_writer *writer, const struct store_gap *gap, struct err *err)
