@@ -1,6 +1,7 @@
 #include "store/rowgroup.h"
 
 #include "base/rd.h"
+#include "store/chunk.h"
 #include "store/rg_format.h"
 #include "tests/check.h"
 #include "tests/random.h"
@@ -272,4 +273,324 @@ TEST(rowgroup, cut_short_anywhere_is_told)
 		CHECK_RC(rg_open(view_make(made.blob.at, len), &rg, &err), E_CORRUPT);
 	}
 	made_release(&made);
+}
+
+/* ---- what the directory may claim: one field at a time lies, and the checksums are right ---- */
+
+static void header_repair(struct wr *blob, size_t entries)
+{
+	struct view stored = wr_view(blob);
+	uint64_t sum = codec_checksum(view_sub(stored, 0, 16)) ^
+		       codec_checksum(view_sub(stored, ENVELOPE_BYTES,
+					       RG_HEADER_BYTES - ENVELOPE_BYTES + entries * RG_ENTRY_BYTES));
+
+	memcpy(blob->at + 16, &sum, sizeof(sum));
+}
+
+static struct rg_entry *entry_of(struct made *made, uint16_t col_id, struct rg_entry *entry, uint8_t **ret_at)
+{
+	struct err err = { 0 };
+	struct rg rg;
+
+	CHECK_OK(rg_open(wr_view(&made->blob), &rg, &err), err);
+	for (uint32_t i = 0; i < rg.cols; i++) {
+		*ret_at = made->blob.at + RG_HEADER_BYTES + i * RG_ENTRY_BYTES;
+		*entry = rg_entry_get(*ret_at);
+		if (entry->col_id == col_id)
+			return entry;
+	}
+	return NULL;
+}
+
+static void made_sparse(struct made *made)	/* events: ten rows, value and comm in every second one */
+{
+	static const char *const comms[] = { "nginx", "curl", "redis", "dnsmasq", "java" };
+	struct rg_builder *builder = rg_builder_new(table_get(TABLE_EVENTS));
+	struct err err = { 0 };
+
+	*made = (struct made){ .table = table_get(TABLE_EVENTS), .rows = 10 };
+	made->structs = mem_array(10, sizeof(struct event_row));
+	arena_init(&made->arena, 0);
+	wr_init(&made->blob, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		struct event_row *row = (struct event_row *)made->structs + i;
+
+		row->start_ns = 1000000 + i * 77;
+		row->end_ns = 1000000 + i * i;
+		row->kind = (uint8_t)(i + 1);
+		if (i % 2) {
+			ROW_SET(EVENT_ROW, row, value, i * i * 1000);
+			ROW_SET(EVENT_ROW, row, src_ip, ip_from_v4(i));
+			ROW_SET(EVENT_ROW, row, comm, view_str(comms[i / 2]));
+		}
+		CHECK_EQ(rg_builder_add(builder, row), 0);
+	}
+	CHECK_OK(rg_builder_write(builder, NULL, RG_CODEC_NONE, 0, &made->blob, &err), err);
+	rg_builder_free(builder);
+}
+
+enum lie { LIE_TYPE, LIE_TYPE_UNKNOWN, LIE_ENC, LIE_CODEC, LIE_CODEC_UNKNOWN, LIE_NULLS, LIE_NULLS_NONE, LIE_BITMAP,
+	   LIE_BITMAP_BEYOND, LIE_OFFSET, LIE_OFFSET_DIRECTORY, LIE_STORED, LIE_STORED_NONE, LIE_PLAIN, LIE_PLAIN_HUGE,
+	   LIE_COUNT, LIE_COUNT_NONE, LIE_COUNT_MANY, LIES };
+
+static void entry_lie(struct rg_entry *entry, enum lie lie)
+{
+	switch (lie) {
+	case LIE_TYPE: entry->type = entry->type == TYPE_IP || entry->type == TYPE_STR ? TYPE_U64 : TYPE_STR; break;
+	case LIE_TYPE_UNKNOWN: entry->type = 255; break;
+	case LIE_ENC: entry->enc = CHUNK_BITMAP; break;
+	case LIE_CODEC: entry->codec = CODEC_ZSTD; break;
+	case LIE_CODEC_UNKNOWN: entry->codec = 200; break;
+	case LIE_NULLS: entry->nulls = 2; break;
+	case LIE_NULLS_NONE: entry->nulls = RG_NULLS_NONE; break;
+	case LIE_BITMAP: entry->bitmap = 0; break;		/* that one is the column id */
+	case LIE_BITMAP_BEYOND: entry->bitmap = UINT16_MAX; break;
+	case LIE_OFFSET: entry->offset = UINT32_MAX; break;
+	case LIE_OFFSET_DIRECTORY: entry->offset = 0; break;
+	case LIE_STORED: entry->stored_len = UINT32_MAX; break;
+	case LIE_STORED_NONE: entry->stored_len = 0; break;
+	case LIE_PLAIN: entry->plain_len++; break;
+	case LIE_PLAIN_HUGE: entry->plain_len = UINT32_MAX; break;
+	case LIE_COUNT: entry->count--; break;
+	case LIE_COUNT_NONE: entry->count = 0; break;
+	case LIE_COUNT_MANY: entry->count = UINT32_MAX; break;
+	case LIES: break;
+	}
+}
+
+TEST(rowgroup, every_lie_of_the_directory_is_told)
+{
+	static const char *const names[] = { "value", "src_ip", "comm" };
+
+	for (unsigned n = 0; n < 3; n++) {
+		for (unsigned lie = 0; lie < LIES; lie++) {
+			struct rg_entry entry;
+			struct err err = { 0 };
+			struct made made;
+			struct rg rg;
+			uint8_t *at;
+
+			made_sparse(&made);
+			CHECK(entry_of(&made, table_col(made.table, view_str(names[n]))->id, &entry, &at));
+			CHECK_NE(entry.stored_len, 0);
+			entry_lie(&entry, (enum lie)lie);
+			rg_entry_put(at, &entry);
+			CHECK_RC(rg_open(wr_view(&made.blob), &rg, NULL), E_CORRUPT);	/* the checksum */
+			header_repair(&made.blob, ((uint32_t)made.blob.at[26] | (uint32_t)made.blob.at[27] << 8));
+			err_clear(&err);
+			CHECK_OK(rg_open(wr_view(&made.blob), &rg, &err), err);
+			CHECK_RC(rg_verify(&rg, &err), E_CORRUPT);
+			CHECK(strstr(err.text, table_col(made.table, view_str(names[n]))->key), "lie %u: '%s'", lie,
+			      err.text);
+			made_release(&made);
+		}
+	}
+}
+
+TEST(rowgroup, a_newer_programs_column_is_skipped)
+{
+	struct rg_entry entry;
+	struct err err = { 0 };
+	struct arena arena;
+	struct rg_ints ints;
+	struct made made;
+	struct rg rg;
+	uint8_t *at;
+
+	made_sparse(&made);
+	arena_init(&arena, 0);
+	CHECK(entry_of(&made, made.table->cols[EVENT_ROW_value].id, &entry, &at));
+	entry.col_id = 60000;
+	entry.type = 250;
+	rg_entry_put(at, &entry);
+	header_repair(&made.blob, ((uint32_t)made.blob.at[26] | (uint32_t)made.blob.at[27] << 8));
+	CHECK_OK(rg_open(wr_view(&made.blob), &rg, &err), err);
+	CHECK_OK(rg_verify(&rg, &err), err);
+	CHECK_OK(rg_read_ints(&rg, &made.table->cols[EVENT_ROW_value], &arena, &ints, &err), err);
+	for (uint32_t i = 0; i < 10; i++)
+		CHECK_NOT(rg_valid(ints.valid, i));
+	/* but its bytes are checked */
+	made.blob.at[entry.offset] ^= 1;
+	CHECK_RC(rg_verify(&rg, &err), E_CORRUPT);
+	arena_release(&arena);
+	made_release(&made);
+}
+
+TEST(rowgroup, a_value_too_wide_for_its_column_is_told)
+{
+	struct rg_entry entry;
+	struct err err = { 0 };
+	struct made made;
+	struct rg rg;
+	uint8_t *at;
+
+	made_sparse(&made);
+	CHECK(entry_of(&made, made.table->cols[EVENT_ROW_value].id, &entry, &at));
+	entry.col_id = made.table->cols[EVENT_ROW_src_port].id;	/* 81000 in 16 bits */
+	rg_entry_put(at, &entry);
+	header_repair(&made.blob, ((uint32_t)made.blob.at[26] | (uint32_t)made.blob.at[27] << 8));
+	CHECK_OK(rg_open(wr_view(&made.blob), &rg, &err), err);
+	CHECK_RC(rg_verify(&rg, &err), E_CORRUPT);
+	CHECK(strstr(err.text, "src.port") && strstr(err.text, "16 bits"), "'%s'", err.text);
+	made_release(&made);
+}
+
+TEST(rowgroup, a_zone_that_differs_from_the_rows_is_told)
+{
+	struct err err = { 0 };
+	struct made made;
+	struct rg rg;
+
+	for (size_t field = 32; field < 56; field += 8) {
+		made_sparse(&made);
+		made.blob.at[field]++;
+		header_repair(&made.blob, ((uint32_t)made.blob.at[26] | (uint32_t)made.blob.at[27] << 8));
+		err_clear(&err);
+		CHECK_OK(rg_open(wr_view(&made.blob), &rg, &err), err);
+		CHECK_RC(rg_verify(&rg, &err), E_CORRUPT);
+		made_release(&made);
+	}
+}
+
+TEST(rowgroup, times_are_stored_as_differences_where_that_is_smaller)
+{
+	struct random random = random_new("rowgroup ref");
+	struct rg_builder *builder = rg_builder_new(table_get(TABLE_EVENTS));
+	struct made made = { .table = table_get(TABLE_EVENTS), .rows = 2000 };
+	struct rg_chunk_info info;
+	struct err err = { 0 };
+	unsigned refs = 0;
+	struct rg rg;
+
+	made.structs = mem_array(made.rows, sizeof(struct event_row));
+	made.order = mem_array(made.rows, sizeof(*made.order));
+	wr_init(&made.blob, 0);
+	arena_init(&made.arena, 0);
+	random_order(&random, made.order, made.rows);
+	for (uint32_t i = 0; i < made.rows; i++) {
+		struct event_row *row = (struct event_row *)made.structs + i;
+
+		row->start_ns = 1700000000000000000ull + random_below(&random, 1ull << 41);
+		row->end_ns = row->start_ns + random_below(&random, 1000);
+		row->id = schema_id(row->start_ns, i);
+		if (i % 3)	/* a flow that began earlier: the difference is negative */
+			ROW_SET(EVENT_ROW, row, flow_id, schema_id(row->start_ns - random_below(&random, 1 << 22), i));
+		CHECK_EQ(rg_builder_add(builder, row), 0);
+	}
+	CHECK_OK(rg_builder_write(builder, made.order, RG_CODEC_LZ4, 0, &made.blob, &err), err);
+	CHECK_OK(rg_open(wr_view(&made.blob), &rg, &err), err);
+	CHECK(columns_equal(&rg, &made));
+	CHECK(rows_equal(&rg, &made));
+	for (uint32_t i = 0; rg_chunk_info(&rg, i, &info); i++)
+		refs += strcmp(info.encoding, "ref") == 0;
+	CHECK_U64(refs, 3);
+	rg_builder_free(builder);
+	made_release(&made);
+}
+
+TEST(rowgroup, out_of_memory_leaves_rows_and_output_alone)
+{
+	struct random random = random_new("rowgroup memory");
+	const struct table *table = table_get(TABLE_CALLS);
+	struct rg_builder *builder = NULL;
+	struct call_row rows[20];
+	struct arena arena;
+	struct err err = { 0 };
+	struct wr out;
+	struct rg rg;
+	int rc;
+
+	arena_init(&arena, 0);
+	for (unsigned i = 0; i < 20; i++)
+		random_row(&random, table, 5, i, &rows[i], &arena);
+	for (uint64_t n = 1; !builder; n++) {
+		mem_fail_nth(n);
+		builder = rg_builder_new(table);
+		mem_fail_nth(0);
+	}
+	for (unsigned i = 0; i < 20; i++) {
+		rc = E_NO_MEMORY;
+		for (uint64_t n = 1; rc < 0; n++) {
+			mem_fail_nth(n);
+			rc = rg_builder_add(builder, &rows[i]);
+			mem_fail_nth(0);
+			CHECK(rc == 0 || (rc == E_NO_MEMORY && rg_builder_rows(builder) == i));
+		}
+	}
+	rc = E_NO_MEMORY;
+	for (uint64_t n = 1; rc < 0; n++) {
+		wr_init(&out, 0);
+		mem_fail_nth(n);
+		rc = rg_builder_write(builder, NULL, RG_CODEC_ZSTD, 0, &out, NULL);
+		mem_fail_nth(0);
+		CHECK(rc == 0 || (rc == E_NO_MEMORY && out.len == 0));
+		if (rc < 0)
+			wr_release(&out);
+	}
+	CHECK_OK(rg_open(wr_view(&out), &rg, &err), err);
+	rc = E_NO_MEMORY;
+	for (uint64_t n = 1; rc < 0; n++) {
+		struct arena small;
+		void *back;
+
+		arena_init(&small, 0);
+		mem_fail_nth(n);
+		rc = rg_read_rows(&rg, &small, &back, NULL);
+		mem_fail_nth(0);
+		CHECK(rc == 0 || rc == E_NO_MEMORY);
+		for (unsigned i = 0; rc == 0 && i < 20; i++)
+			for (size_t c = 0; c < table->cols_count; c++) {
+				uint64_t a = 0, b = 0;
+				struct view x = { 0 }, y = { 0 };
+
+				CHECK_EQ(row_get(&table->cols[c], (struct call_row *)back + i, &a, &x),
+					 row_get(&table->cols[c], &rows[i], &b, &y));
+				CHECK(a == b && view_eq(x, y), "row %u, %s", i, table->cols[c].key);
+			}
+		arena_release(&small);
+	}
+	rg_builder_free(builder);
+	arena_release(&arena);
+	wr_release(&out);
+}
+
+TEST(rowgroup, a_budget_stops_a_reader)
+{
+	struct random random = random_new("rowgroup budget");
+	struct made made;
+	struct arena arena;
+	struct err err = { 0 };
+	struct rg rg;
+	void *rows;
+
+	made_new(&random, TABLE_FLOWS, 2, 5000, false, RG_CODEC_NONE, &made);
+	CHECK_OK(rg_open(wr_view(&made.blob), &rg, &err), err);
+	arena_init(&arena, 1 << 20);
+	CHECK_RC(rg_read_rows(&rg, &arena, &rows, &err), E_NO_MEMORY);
+	CHECK(strstr(err.text, "flows"), "'%s'", err.text);
+	arena_release(&arena);
+	made_release(&made);
+}
+
+TEST(rowgroup, long_strings_have_a_limit)
+{
+	struct rg_builder *builder = rg_builder_new(table_get(TABLE_EVENTS));
+	uint8_t *big = mem_zalloc(RG_VALUE_BYTES_MAX + 1);
+	struct event_row row;
+
+	memset(&row, 0, sizeof(row));
+	ROW_SET(EVENT_ROW, &row, text, view_make(big, RG_VALUE_BYTES_MAX + 1));
+	CHECK_RC(rg_builder_add(builder, &row), E_RANGE);
+	CHECK_U64(rg_builder_rows(builder), 0);
+	for (unsigned i = 0; i < 4; i++) {	/* 64 MiB of them, and it is full */
+		big[0] = (uint8_t)i;
+		row.text.len = RG_VALUE_BYTES_MAX;
+		CHECK_EQ(rg_builder_add(builder, &row), 0);
+	}
+	row.text.len = 1;
+	CHECK_RC(rg_builder_add(builder, &row), E_LIMIT);
+	rg_builder_reset(builder);
+	CHECK_EQ(rg_builder_add(builder, &row), 0);
+	rg_builder_free(builder);
+	mem_free(big);
 }
