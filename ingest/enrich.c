@@ -195,14 +195,11 @@ static bool component_pod(struct view part, struct view *ret_pod_uid)
 	if (at < 0)
 		return false;
 	uid = view_sub(part, (size_t)at + (at == 0 ? 3 : 4), 36);
-	if (uid.len < 36) {	/* static pods of the kubelet have 32 hexadecimal digits */
-		uid.len = hex_run(uid);
-		if (uid.len != 32)
-			return false;
-	}
 	for (size_t i = 0; i < uid.len; i++)
 		if (hex_run(view_sub(uid, i, 1)) == 0 && uid.at[i] != '-' && uid.at[i] != '_')
-			return false;
+			uid.len = i;
+	if (uid.len != 36 && uid.len != 32)	/* 32: a static pod, named by its manifest's hash */
+		return false;
 	*ret_pod_uid = uid;
 	return true;
 }
@@ -372,13 +369,17 @@ static bool same_process(const struct enrich *enrich, const struct sock_owner *o
 	if (!after || sscanf(after + 1, " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d "
 					"%*d %*d %llu", &ppid, &start_ticks) != 2)
 		return false;
-	*ret_ppid = (uint32_t)ppid;
-	if (!owner->pid_start_ns || !enrich->boot_ns || enrich->ticks_per_second <= 0)
+	if (!owner->pid_start_ns || !enrich->boot_ns || enrich->ticks_per_second <= 0) {
+		*ret_ppid = (uint32_t)ppid;
 		return true;
+	}
 	off = (int64_t)(enrich->boot_ns + start_ticks * (NS_PER_SEC / (uint64_t)enrich->ticks_per_second) -
 			owner->pid_start_ns);
 	/* The time of boot is known to the second only. */
-	return off > -3 * (int64_t)NS_PER_SEC && off < 3 * (int64_t)NS_PER_SEC;
+	if (off <= -3 * (int64_t)NS_PER_SEC || off >= 3 * (int64_t)NS_PER_SEC)
+		return false;
+	*ret_ppid = (uint32_t)ppid;
+	return true;
 }
 
 static void tell_container(struct enrich *enrich, const struct party *party, uint64_t time_ns)
