@@ -173,15 +173,20 @@ void api_json_id(struct json *json, const char *key, uint64_t id)
 	json_printf(json, "%016llx", (unsigned long long)id);
 }
 
-void api_json_stats(struct json *json, const struct query_stats *stats)
+int api_format(const struct http_request *req, enum output_format *ret_format, struct err *err)
 {
-	json_key(json, "stats");
-	json_object(json);
-	json_ku64(json, "rows_scanned", stats->rows_scanned);
-	json_ku64(json, "rows_matched", stats->rows_matched);
-	json_ku64(json, "bytes_read", stats->bytes_read);
-	json_ku64(json, "partitions", stats->partitions);
-	json_ku64(json, "row_groups", stats->row_groups);
-	json_kf64(json, "took_ms", (double)stats->took_ns / 1e6);
-	json_object_end(json);
+	struct view name = http_param(req, "format"), accept = req->accept;
+
+	if (name.len)
+		return output_format_parse(name, ret_format, err);
+	*ret_format = OUTPUT_JSON;
+	if (accept.len == 0 || http_list_has(accept, "application/json") || http_list_has(accept, "*/*"))
+		return 0;
+	if (http_list_has(accept, "application/x-ndjson"))
+		*ret_format = OUTPUT_NDJSON;
+	else if (http_list_has(accept, "text/csv"))
+		*ret_format = OUTPUT_CSV;
+	else if (http_list_has(accept, "text/plain"))
+		*ret_format = OUTPUT_TABLE;
+	return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "base/lock.h"
 #include "query/http.h"
+#include "query/output.h"
 #include "query/query.h"
 #include "query/serve.h"
 
@@ -44,12 +45,11 @@ int api_id(const struct http_request *req, unsigned arg, uint64_t *ret_id, struc
 /* Parameter table=, which must be given unless fallback is not 0. E_UNKNOWN_NAME names the tables. */
 int api_table(const struct http_request *req, enum table_id fallback, const struct table **ret_table,
 	      struct err *err);
+/* format= if given, else what the client accepts, JSON before all others. */
+int api_format(const struct http_request *req, enum output_format *ret_format, struct err *err);
 /* "time": RFC 3339, or null for 0 and UINT64_MAX */
 void api_json_time(struct json *json, const char *key, uint64_t ns);
 void api_json_id(struct json *json, const char *key, uint64_t id);
-/* "stats": {...} */
-void api_json_stats(struct json *json, const struct query_stats *stats);
-
 /* Every handler of routes.def. */
 #define PARAM(...)
 #define ROUTE(methods, path, handler, ...) int handler(void *ctx, struct http_request *req, struct err *err);

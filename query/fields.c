@@ -98,6 +98,14 @@ void query_stats_json(const struct query_stats *stats, const struct query_opts *
 	}
 	json_array_end(json);
 	json_object_end(json);
+	json_key(json, "stats");
+	json_object(json);
+	json_ku64(json, "rows_scanned", stats->rows_scanned);
+	json_ku64(json, "rows_matched", stats->rows_matched);
+	json_ku64(json, "bytes_read", stats->bytes_read);
+	json_ku64(json, "partitions", stats->partitions);
+	json_ku64(json, "took_ns", stats->took_ns);
+	json_object_end(json);
 	if (!opts->explain)
 		return;
 	json_key(json, "explain");

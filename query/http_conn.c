@@ -241,7 +241,7 @@ static void take_head(struct http_conn *conn, struct view bytes)
 		conn_free(conn);
 		return;
 	}
-	status = http_head_parse(copy, &x->head, &err);
+	status = http_req_head_parse(copy, &x->head, &err);
 	x->reply.keep_alive = !status && x->head.keep_alive;
 	x->reply.http10 = !status && x->head.minor == 0;
 	x->reply.head_only = x->head.method == HTTP_HEAD;
@@ -294,7 +294,7 @@ static bool read_head(struct http_conn *conn)
 		conn_free(conn);
 		return false;
 	}
-	head = http_head_end(bytes, conn->scanned);
+	head = http_req_head_end(bytes, conn->scanned);
 	if (head) {
 		take_head(conn, view_sub(bytes, 0, head));
 		return true;

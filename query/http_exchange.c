@@ -170,7 +170,8 @@ void http_error_json(struct wr *out, int rc, const struct err *err)
 
 void http_exchange_fail(struct http_exchange *x, int rc, int status, const struct err *err)
 {
-	(void)snprintf(x->error, sizeof(x->error), "%s", err && err->text[0] ? err->text : err_text(rc));
+	(void)snprintf(x->error, sizeof(x->error), "%.*s", (int)sizeof(x->error) - 1,
+		       err && err->text[0] ? err->text : err_text(rc));
 	if (x->reply.begun)
 		return;
 	wr_reset(&x->reply.out);

@@ -21,7 +21,7 @@ struct sockaddr;
 struct http_exchange {
 	struct http_request req;
 	struct http_reply reply;	/* the handler's thread, or the loop while there is none */
-	struct http_head head;
+	struct http_req_head head;
 	struct wr body;
 	size_t route;			/* index; routes_count = none */
 	struct http_server *server;

@@ -10,7 +10,7 @@ static int refuse(struct err *err, int status, int code, const char *words)
 	return status;
 }
 
-size_t http_head_end(struct view bytes, size_t from)
+size_t http_req_head_end(struct view bytes, size_t from)
 {
 	/* An empty line ends it: LF LF or LF CR LF. Empty lines before the request line do not count. */
 	size_t start = 0, i;
@@ -98,7 +98,7 @@ static int origin_form(struct view *target, bool options, struct err *err)
 	return 0;
 }
 
-static int request_line(struct view line, struct http_head *head, struct err *err)
+static int request_line(struct view line, struct http_req_head *head, struct err *err)
 {
 	struct view version;
 	size_t first = 0, last = line.len;
@@ -158,7 +158,7 @@ bool http_list_has(struct view list, const char *word)
 	return false;
 }
 
-static int content_length(struct view value, bool *seen, struct http_head *head, struct err *err)
+static int content_length(struct view value, bool *seen, struct http_req_head *head, struct err *err)
 {
 	uint64_t bytes;
 
@@ -175,7 +175,7 @@ struct head_seen {
 	bool host, length;
 };
 
-static int take_header(struct view name, struct view value, struct head_seen *seen, struct http_head *head,
+static int take_header(struct view name, struct view value, struct head_seen *seen, struct http_req_head *head,
 		       struct err *err)
 {
 	if (view_ieq(name, "host")) {
@@ -214,7 +214,7 @@ static int take_header(struct view name, struct view value, struct head_seen *se
 	return 0;
 }
 
-static int header_line(struct view line, struct head_seen *seen, struct http_head *head, struct err *err)
+static int header_line(struct view line, struct head_seen *seen, struct http_req_head *head, struct err *err)
 {
 	const uint8_t *colon = memchr(line.at, ':', line.len);
 	struct view name, value;
@@ -235,9 +235,9 @@ static int header_line(struct view line, struct head_seen *seen, struct http_hea
 	return take_header(name, value, seen, head, err);
 }
 
-int http_head_parse(struct view bytes, struct http_head *ret_head, struct err *err)
+int http_req_head_parse(struct view bytes, struct http_req_head *ret_head, struct err *err)
 {
-	struct http_head head = { 0 };
+	struct http_req_head head = { 0 };
 	struct head_seen seen = { 0 };
 	size_t count = 0;
 	struct view line;

@@ -22,7 +22,7 @@ enum http_method {	/* bits: a route takes a set of them */
 	HTTP_OTHER = 128,	/* a proper token that we do not know */
 };
 
-struct http_head {		/* views point into the bytes parsed */
+struct http_req_head {		/* views point into the bytes parsed */
 	enum http_method method;
 	struct view method_text;
 	struct view target;	/* origin form, as sent: "/path?query" */
@@ -40,9 +40,9 @@ struct http_head {		/* views point into the bytes parsed */
  * Length of the head with its empty line, 0 while it is not complete. Bytes
  * before from were looked at by an earlier call.
  */
-size_t http_head_end(struct view bytes, size_t from);
+size_t http_req_head_end(struct view bytes, size_t from);
 /* A complete head. 0, or the HTTP status to refuse it with, and the words in err. */
-int http_head_parse(struct view bytes, struct http_head *ret_head, struct err *err);
+int http_req_head_parse(struct view bytes, struct http_req_head *ret_head, struct err *err);
 
 struct http_param {
 	struct view name, value;	/* decoded */

@@ -43,7 +43,7 @@ struct query_stats {
 	size_t gaps_count;
 	uint64_t damaged_row_groups;	/* skipped because they are damaged */
 };
-/* Writes "completeness": {...} and, with explain, "explain": {...} into an open object. */
+/* Writes "completeness": {...}, "stats": {...} and, with explain, "explain": {...} into an open object. */
 void query_stats_json(const struct query_stats *stats, const struct query_opts *opts, struct json *json);
 
 /* ---- rows ---- */
