@@ -219,30 +219,43 @@ static int tally_ints(struct aggregate *agg, struct scan *scan, size_t at, struc
 	}
 }
 
-/* A call that its server failed: an error of the server's, or no answer, or a reset instead of one. */
+/*
+ * Calls that failed at their server: an error of the server's, or no response
+ * before the timeout, the reset or the close. A caller's own error (HTTP 404) is
+ * none, nor is what the recorder missed.
+ */
+static int errors_load(struct scan *scan, const struct agg_spec *spec, struct rg_ints ints[4], struct err *err)
+{
+	static const uint16_t of_calls[] = { CALL_status_class, CALL_end_reason, CALL_rsp_first_ns };
+	static const uint16_t of_rollups[] = { ROLLUP_server_errors, ROLLUP_unanswered, ROLLUP_calls };
+	const uint16_t *list = spec->table->id == TABLE_ROLLUPS ? of_rollups : of_calls;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < 3; i++)
+		rc = columns_ints(&scan->columns, &spec->table->cols[list[i]], &ints[i], err);
+	return rc;
+}
+
 static int tally_errors(struct aggregate *agg, struct scan *scan, size_t at, struct err *err)
 {
-	const struct col *cols = agg->spec.table->cols;
 	bool rollups = agg->spec.table->id == TABLE_ROLLUPS;
-	struct rg_ints a, b, calls = { 0 };
-	int rc = columns_ints(&scan->columns, &cols[rollups ? ROLLUP_server_errors : CALL_status_class], &a, err);
+	struct rg_ints ints[4] = { { 0 } };
+	int rc = errors_load(scan, &agg->spec, ints, err);
 
-	if (rc == 0)
-		rc = columns_ints(&scan->columns, &cols[rollups ? ROLLUP_unanswered : CALL_end_reason], &b, err);
-	if (rc == 0 && rollups)
-		rc = columns_ints(&scan->columns, &cols[ROLLUP_calls], &calls, err);
 	if (rc < 0)
 		return rc;
-	EACH_VALUE(agg, a, i, tally, at) {
+	EACH_VALUE(agg, ints[0], i, tally, at) {
 		uint32_t row = agg->rows[i];
+		uint64_t a = ints[0].values[row], b = ints[1].values[row];
 
 		if (rollups) {
-			add_to(&tally->n, calls.values[row]);
-			add_to(&tally->sum, a.values[row] + b.values[row]);
+			add_to(&tally->n, ints[2].values[row]);
+			add_to(&tally->sum, a + b);
 		} else {
 			tally->n++;
-			tally->sum += a.values[row] == CLASS_server_error || b.values[row] == CALL_END_unanswered ||
-				      b.values[row] == CALL_END_reset;
+			tally->sum += a == CLASS_server_error ||
+				      (!rg_valid(ints[2].valid, row) &&
+				       (b == CALL_END_unanswered || b == CALL_END_reset || b == CALL_END_closed));
 		}
 	}
 	return 0;
@@ -351,10 +364,13 @@ static int group_add(void *arg, struct scan *scan, struct err *err)
 		return plan_no_memory(&agg->plan, err);
 	/* All columns first: a damaged one must not leave half of the row group counted. */
 	for (size_t i = 0; i < agg->spec.aggs_count; i++) {
-		const struct col *col = agg->spec.aggs[i].col;
+		const struct agg *one = &agg->spec.aggs[i];
+		struct rg_ints ints[4];
 		struct by_column by;
 
-		if (col && (rc = by_load(scan, col, &by, err)) < 0)
+		rc = one->col ? by_load(scan, one->col, &by, err) :
+		     one->kind == AGG_ERROR_RATIO ? errors_load(scan, &agg->spec, ints, err) : 0;
+		if (rc < 0)
 			return rc;
 	}
 	rc = rows_group(agg, scan, err);

@@ -102,10 +102,13 @@ int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned
 /* ---- aggregation ---- */
 
 /*
- * agg: comma-separated list of count, sum(col), min(col), max(col), avg(col), rate (rows/s),
- * rate(col), error_ratio, distinct(col), p50(col) p90 p95 p99 p99.9 (any pN). by: comma-separated columns.
- * step 0 = one bucket. order: an agg name, "-" before it for descending; top: rows kept.
- * Flows: only view=first is counted unless the filter names `view` or `vantage`.
+ * agg: comma-separated list of count, count(col) (rows where it is not null), sum(col), min(col), max(col), avg(col),
+ * rate (rows/s), rate(col) (sum/s), error_ratio, distinct(col), p50(col) p90 p95 p99 p99.9 (any pN); empty = count.
+ * by: comma-separated columns. step 0 = one bucket; buckets begin at multiples of step since 1970.
+ * order: an agg or column as written, "-" before it for descending; empty: the first agg, descending. top: groups kept a bucket.
+ * error_ratio: server errors, and calls without a response that timed out, were reset or closed, in all calls.
+ * Flows: only view=first is counted unless the filter names `view` or `vantage`; count counts reports.
+ * Rollups: count and rate are those of calls; each instant is taken from one tier (see tier), unless the filter names it.
  */
 struct query_aggregate {
 	enum table_id table;	/* FLOWS, CALLS, EVENTS, ROLLUPS (calls' and flows' sums and percentiles from rollups) */
@@ -140,8 +143,9 @@ int query_values(struct store *store, const struct query_opts *opts, enum table_
 /* ---- a moment ---- */
 
 /*
- * What was going on at at_ns: flows open then, calls in flight, entities valid then.
- * Hands rows of each table in turn to row().
+ * What was going on at at_ns: flows open then (their report nearest to it), calls in flight, entities valid
+ * then. Hands rows of each table in turn to row(), at most limit each (0 = 1,000). A table whose columns the
+ * filter does not know is left out; an error only when it fits none.
  */
 int query_at(struct store *store, const struct query_opts *opts, uint64_t at_ns, uint64_t limit,
 	     bool (*row)(void *arg, const struct table *table, const void *row), void *arg,
@@ -172,7 +176,8 @@ int query_export(struct store *store, const struct query_opts *opts, const struc
 /* ---- replay ---- */
 
 /*
- * Rows of flows, calls and events merged in time order; row() is called when its
+ * Rows of flows, calls and events that start in the range, merged in time order (tables that the filter does not
+ * fit are left out, as in query_at); row() is called when its
  * moment comes at speed (1 = as it was, 10 = ten times as fast, 0 = at once). sleep() waits or returns false to stop.
  */
 int query_replay(struct store *store, const struct query_opts *opts, double speed,

@@ -1,0 +1,456 @@
+/* One flow or call by its id, and the bytes that it carried. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "query/flow_packets.h"
+#include "query/rows.h"
+
+#define ID_SPAN_NS (1ull << SCHEMA_ID_TIME_BITS)	/* an id tells its instant to within this */
+#define SLACK_NS NS_PER_SEC		/* frames of several threads and sources are not in one exact order */
+
+/* ---- rows by id ---- */
+
+/* Copies the texts of a row that is valid during a callback only. */
+static int row_keep(const struct table *table, void *row, struct arena *arena)
+{
+	for (size_t i = 0; i < table->cols_count; i++) {
+		const struct col *col = &table->cols[i];
+		struct view text = { 0 };
+		uint64_t value;
+
+		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP || !row_get(col, row, &value, &text))
+			continue;
+		text = arena_copy(arena, text);
+		if (!text.at)
+			return E_NO_MEMORY;
+		(void)row_put(col, row, 0, text);
+	}
+	return 0;
+}
+
+struct find {
+	struct arena *arena;
+	void *row;		/* the result */
+	uint64_t found;
+	bool (*take)(struct find *find, const void *row);
+	int rc;
+};
+
+static bool find_row(void *arg, const struct table *table, const void *row)
+{
+	struct find *find = arg;
+	bool more = find->take(find, row);
+
+	(void)table;
+	find->found++;
+	return more && find->rc == 0;
+}
+
+/* Rows of the table with that id and start_ns in the range, oldest first. */
+static int find_id(struct store *store, enum table_id table, uint64_t id, uint64_t from_ns, uint64_t to_ns,
+		   struct find *find, struct err *err)
+{
+	struct query_opts opts = { .from_ns = from_ns, .to_ns = to_ns };
+	struct rows_want want = { .ascending = true, .limit = UINT64_MAX };
+	struct query_stats stats;
+	struct cursor next;
+	struct plan plan;
+	char filter[40];
+	bool more;
+	int rc;
+
+	(void)snprintf(filter, sizeof(filter), "id == %016llx", (unsigned long long)id);
+	opts.filter = view_str(filter);
+	rc = plan_init(&plan, store, &opts, table, true, &stats, err);
+	if (rc == 0)
+		rc = rows_run(&plan, &want, find_row, find, &more, &next, err);
+	plan_release(&plan);
+	if (rc == 0 && find->rc < 0)
+		rc = err_set(err, find->rc, "out of memory");
+	return rc;
+}
+
+static int not_found(struct store *store, enum table_id table, const char *what, uint64_t id, struct err *err)
+{
+	uint64_t time_ns = schema_id_time(id);
+	struct store_horizon horizon;
+	char text[CLOCK_TEXT_LEN];
+	int rc = store_horizon(store, &horizon, err);
+
+	if (rc < 0)
+		return rc;
+	clock_format(time_ns, text);
+	if (horizon.oldest_ns[table] != UINT64_MAX && time_ns + ID_SPAN_NS <= horizon.oldest_ns[table])
+		return err_set(err, E_EXPIRED, "%s %016llx of %s is no longer held", what, (unsigned long long)id, text);
+	return err_set(err, E_NOT_FOUND, "there is no %s %016llx (its id says %s)", what, (unsigned long long)id, text);
+}
+
+/*
+ * Counters are deltas of a report, so they add up; of the rest the last report
+ * knows most. The unit tells which is which, but for those named here.
+ */
+static void flow_merge_col(const struct col *col, const struct flow_row *from, struct flow_row *to)
+{
+	uint64_t a = 0, b = 0;
+	struct view text = { 0 }, old;
+	bool sum = col->unit == UNIT_COUNT || col->unit == UNIT_BYTES;
+
+	if (!row_get(col, from, &b, &text))
+		return;
+	switch (col->ordinal) {
+	case FLOW_id:
+	case FLOW_start_ns:
+	case FLOW_first_ns:
+		return;
+	case FLOW_report:
+	case FLOW_tx_mss:
+	case FLOW_rx_mss:
+		sum = false;
+		break;
+	case FLOW_rtt_sum_ns:
+		sum = true;
+		break;
+	case FLOW_rtt_min_ns:
+		if (row_get(col, to, &a, &old) && a < b)
+			return;
+		break;
+	case FLOW_rtt_max_ns:
+		if (row_get(col, to, &a, &old) && a > b)
+			return;
+		break;
+	default:
+		break;
+	}
+	if (sum && row_get(col, to, &a, &old))
+		b += a;
+	(void)row_put(col, to, b, text);
+}
+
+static bool take_flow(struct find *find, const void *row)
+{
+	const struct table *table = table_get(TABLE_FLOWS);
+	struct flow_row report = *(const struct flow_row *)row;
+	struct flow_row *flow = find->row;
+
+	/* The same report a second time: a file imported twice gives the same ids. */
+	if (find->found && report.report <= flow->report)
+		return true;
+	find->rc = row_keep(table, &report, find->arena);
+	if (find->rc < 0)
+		return false;
+	if (!find->found)
+		*flow = report;
+	else
+		for (size_t i = 0; i < table->cols_count; i++)
+			flow_merge_col(&table->cols[i], &report, flow);
+	return report.state != STATE_closed;
+}
+
+int query_flow(struct store *store, uint64_t id, struct arena *arena, struct flow_row *ret_row, struct err *err)
+{
+	struct flow_row flow = { 0 };
+	struct find find = { .arena = arena, .row = &flow, .take = take_flow };
+	uint64_t time_ns = schema_id_time(id);
+	int rc = find_id(store, TABLE_FLOWS, id, time_ns, UINT64_MAX, &find, err);
+
+	if (rc == 0 && !find.found)
+		rc = not_found(store, TABLE_FLOWS, "flow", id, err);
+	if (rc == 0)
+		*ret_row = flow;
+	return rc;
+}
+
+static bool take_call(struct find *find, const void *row)
+{
+	struct call_row *call = find->row;
+
+	*call = *(const struct call_row *)row;
+	find->rc = row_keep(table_get(TABLE_CALLS), call, find->arena);
+	return false;
+}
+
+int query_call(struct store *store, uint64_t id, struct arena *arena, struct call_row *ret_row, struct err *err)
+{
+	struct call_row call = { 0 };
+	struct find find = { .arena = arena, .row = &call, .take = take_call };
+	uint64_t time_ns = schema_id_time(id);
+	int rc = find_id(store, TABLE_CALLS, id, time_ns, time_ns + ID_SPAN_NS, &find, err);
+
+	if (rc == 0 && !find.found)
+		rc = not_found(store, TABLE_CALLS, "call", id, err);
+	if (rc == 0)
+		*ret_row = call;
+	return rc;
+}
+
+/* ---- bytes ---- */
+
+static uint64_t before(uint64_t ns)
+{
+	return ns > SLACK_NS ? ns - SLACK_NS : 0;
+}
+
+static uint64_t behind(uint64_t ns)
+{
+	return ns < UINT64_MAX - SLACK_NS ? ns + SLACK_NS : UINT64_MAX;
+}
+
+static bool count_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
+{
+	uint64_t *count = arg;
+
+	(void)rec;
+	(void)packet;
+	++*count;
+	return true;
+}
+
+static uint8_t payload_state(const struct flow_packets *walk, bool whole)
+{
+	if (whole && !walk->cut)
+		return PAYLOAD_present;
+	if (walk->expired)
+		return PAYLOAD_expired;
+	return walk->cut ? PAYLOAD_thinned : PAYLOAD_lost;
+}
+
+int query_payload_state(struct store *store, uint64_t flow_id, uint64_t from_ns, uint64_t to_ns,
+			uint8_t *ret_state, struct err *err)
+{
+	uint64_t count = 0;
+	struct flow_packets walk = { .flow_id = flow_id, .from_ns = from_ns, .to_ns = to_ns, .fn = count_packet,
+				     .arg = &count };
+	int rc = flow_packets_walk(store, &walk, err);
+
+	if (rc == 0)
+		*ret_state = payload_state(&walk, count > 0);
+	return rc;
+}
+
+/* Bytes of one half of a call while they are put together. */
+struct half {
+	bool wanted;
+	uint64_t bytes;		/* on the wire */
+	uint64_t from_ns, to_ns;
+	struct assembly assembly;
+	size_t filled;		/* datagrams: so far */
+};
+
+struct call_walk {
+	const struct call_row *call;
+	bool tcp, sides_known;
+	unsigned request_dir;
+	struct half halves[2];	/* request, response */
+};
+
+/*
+ * The source of a call is who asked, the source of its flow who opened the
+ * conversation: the packets tell whether these are the same.
+ */
+static void learn_sides(struct call_walk *walk, const struct packet_rec *rec, const struct packet *packet)
+{
+	const struct call_row *call = walk->call;
+
+	if (walk->sides_known || !packet->has_ports)
+		return;
+	if (packet->sport == call->src_port && packet->dport == call->dst_port && ip_eq(&packet->src, &call->src_ip)) {
+		walk->request_dir = rec->dir;
+		walk->sides_known = true;
+	} else if (packet->sport == call->dst_port && packet->dport == call->src_port &&
+		   ip_eq(&packet->dst, &call->src_ip)) {
+		walk->request_dir = 1 - rec->dir;
+		walk->sides_known = true;
+	}
+}
+
+static void add_datagram(struct half *half, const struct packet_rec *rec, const struct packet *packet)
+{
+	size_t room = half->assembly.len - half->filled, len = packet->payload.len;
+
+	if (rec->time_ns < half->from_ns || rec->time_ns > half->to_ns || room == 0)
+		return;
+	assembly_add(&half->assembly, (uint32_t)half->filled, view_sub(packet->payload, 0, len < room ? len : room));
+	half->filled += packet->payload_len < room ? packet->payload_len : room;
+}
+
+static bool add_call_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
+{
+	struct call_walk *walk = arg;
+	struct half *half;
+
+	learn_sides(walk, rec, packet);
+	half = &walk->halves[rec->dir != walk->request_dir];
+	if (!half->wanted)
+		return true;
+	if (walk->tcp && packet->has_tcp)	/* a SYN takes a sequence number of its own */
+		assembly_add(&half->assembly, packet->seq + !!(packet->flags & TCP_SYN), packet->payload);
+	else if (!walk->tcp)
+		add_datagram(half, rec, packet);
+	return true;
+}
+
+static int half_init(struct half *half, bool wanted, uint64_t bytes, uint32_t seq, uint64_t from_ns, uint64_t to_ns,
+		     size_t bytes_max, struct arena *arena)
+{
+	half->wanted = wanted && bytes;
+	half->bytes = bytes;
+	half->from_ns = from_ns;
+	half->to_ns = to_ns;
+	half->assembly.seq = seq;
+	half->assembly.len = !half->wanted ? 0 : bytes < bytes_max ? (size_t)bytes : bytes_max;
+	half->assembly.at = arena_array(arena, half->assembly.len + 1, 1);
+	half->assembly.mask = arena_array(arena, half->assembly.len / 8 + 1, 1);
+	return half->assembly.at && half->assembly.mask ? 0 : E_NO_MEMORY;
+}
+
+/* Both halves of a call: what the row says of them. */
+static int call_walk_init(struct call_walk *walk, const struct call_row *call, size_t bytes_max, struct arena *arena)
+{
+	bool tcp = !ROW_HAS(CALL, call, proto) || call->proto == PROTO_tcp;
+	uint64_t req_last = ROW_HAS(CALL, call, req_last_ns) ? call->req_last_ns : call->start_ns;
+	uint64_t rsp_first = ROW_HAS(CALL, call, rsp_first_ns) ? call->rsp_first_ns : call->end_ns;
+	int rc;
+
+	*walk = (struct call_walk){ .call = call, .tcp = tcp };
+	rc = half_init(&walk->halves[0], ROW_HAS(CALL, call, req_bytes) && (!tcp || ROW_HAS(CALL, call, req_seq)),
+		       call->req_bytes, tcp ? call->req_seq : 0, call->start_ns, req_last, bytes_max, arena);
+	if (rc < 0)
+		return rc;
+	return half_init(&walk->halves[1], ROW_HAS(CALL, call, rsp_bytes) && (!tcp || ROW_HAS(CALL, call, rsp_seq)),
+			 call->rsp_bytes, tcp ? call->rsp_seq : 0, rsp_first, call->end_ns, bytes_max, arena);
+}
+
+/* Translation may hide the caller's address from its packets: then the flow's row knows the sides. */
+static void sides_of_flow(struct store *store, struct call_walk *walk, struct arena *arena)
+{
+	struct flow_row flow;
+
+	if (!walk->sides_known && query_flow(store, walk->call->flow_id, arena, &flow, NULL) == 0)
+		walk->request_dir = ROW_HAS(FLOW, &flow, src_ip) && !(ip_eq(&flow.src_ip, &walk->call->src_ip) &&
+								      flow.src_port == walk->call->src_port);
+}
+
+static bool learn_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
+{
+	struct call_walk *walk = arg;
+
+	learn_sides(walk, rec, packet);
+	return !walk->sides_known;
+}
+
+int query_call_bytes(struct store *store, const struct call_row *call, size_t bytes_max, struct arena *arena,
+		     struct query_bytes *ret_bytes, struct err *err)
+{
+	struct call_walk walk;
+	struct flow_packets packets = { .flow_id = call->flow_id, .from_ns = before(call->start_ns),
+					.to_ns = behind(call->end_ns), .fn = learn_packet, .arg = &walk };
+	struct half *request = &walk.halves[0], *response = &walk.halves[1];
+	int rc = call_walk_init(&walk, call, bytes_max, arena);
+
+	if (rc < 0)
+		return err_set(err, rc, "call %016llx: no memory for %zu bytes", (unsigned long long)call->id, bytes_max);
+	rc = flow_packets_walk(store, &packets, err);
+	if (rc < 0)
+		return rc;
+	sides_of_flow(store, &walk, arena);
+	walk.sides_known = true;
+	packets.fn = add_call_packet;
+	rc = flow_packets_walk(store, &packets, err);
+	if (rc < 0)
+		return rc;
+	*ret_bytes = (struct query_bytes){
+		.request = view_make(request->assembly.at, request->assembly.len),
+		.response = view_make(response->assembly.at, response->assembly.len),
+		.request_missing = request->assembly.len - request->assembly.have,
+		.response_missing = response->assembly.len - response->assembly.have,
+	};
+	ret_bytes->payload = payload_state(&packets, !ret_bytes->request_missing && !ret_bytes->response_missing);
+	/* Frames of other calls on the same flow may be cut: ours are whole. */
+	if (!ret_bytes->request_missing && !ret_bytes->response_missing && packets.count)
+		ret_bytes->payload = PAYLOAD_present;
+	return 0;
+}
+
+/* ---- a flow's stream ---- */
+
+struct stream_walk {
+	unsigned dir;
+	bool tcp, begun;
+	uint32_t base;		/* sequence number of stream offset 0 */
+	uint64_t next;		/* offset behind the last segment */
+	uint64_t highest;	/* offset behind the furthest byte */
+	uint64_t off;		/* of the window */
+	struct assembly window;
+};
+
+static void window_add(struct stream_walk *walk, uint64_t off, struct view payload)
+{
+	uint64_t end = walk->off + walk->window.len;
+
+	if (off >= end || off + payload.len <= walk->off)
+		return;
+	if (off < walk->off) {
+		payload = view_sub(payload, (size_t)(walk->off - off), payload.len);
+		off = walk->off;
+	}
+	assembly_add(&walk->window, (uint32_t)(off - walk->off), payload);
+}
+
+static bool add_stream_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
+{
+	struct stream_walk *walk = arg;
+	uint64_t off;
+	uint32_t seq;
+
+	if (rec->dir != walk->dir || (walk->tcp && !packet->has_tcp))
+		return true;
+	if (!walk->tcp) {
+		off = walk->next;
+	} else {
+		seq = packet->seq + !!(packet->flags & TCP_SYN);
+		if (!walk->begun)
+			walk->base = seq;
+		walk->begun = true;
+		/* 32 bits wrap: the offset nearest to where the stream is. */
+		off = walk->next + (uint64_t)(int64_t)(int32_t)(seq - (walk->base + (uint32_t)walk->next));
+		if (off > UINT64_MAX / 2)	/* before the first segment seen */
+			return true;
+	}
+	walk->next = off + packet->payload_len;
+	if (walk->next > walk->highest && packet->payload_len)
+		walk->highest = walk->next;
+	window_add(walk, off, packet->payload);
+	return true;
+}
+
+int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned dir, uint64_t off,
+		      size_t bytes_max, struct arena *arena, struct view *ret_bytes, uint64_t *ret_missing,
+		      struct err *err)
+{
+	struct stream_walk walk = { .dir = dir, .tcp = ROW_HAS(FLOW, flow, proto) && flow->proto == PROTO_tcp, .off = off };
+	struct flow_packets packets = {
+		.flow_id = flow->id, .from_ns = before(flow->first_ns), .fn = add_stream_packet, .arg = &walk,
+		.to_ns = flow->state == STATE_closed ? behind(flow->end_ns) : UINT64_MAX,
+	};
+	uint64_t len;
+	int rc;
+
+	if (dir > 1 || bytes_max > UINT32_MAX / 2)
+		return err_set(err, E_RANGE, "a stream has directions 0 and 1, and at most %u bytes come at a time",
+			       UINT32_MAX / 2);
+	walk.window.len = bytes_max;
+	walk.window.at = arena_array(arena, bytes_max + 1, 1);
+	walk.window.mask = arena_array(arena, bytes_max / 8 + 1, 1);
+	if (!walk.window.at || !walk.window.mask)
+		return err_set(err, E_NO_MEMORY, "no memory for %zu bytes of a stream", bytes_max);
+	rc = flow_packets_walk(store, &packets, err);
+	if (rc < 0)
+		return rc;
+	len = walk.highest > off ? walk.highest - off : 0;
+	if (len > bytes_max)
+		len = bytes_max;
+	*ret_bytes = view_make(walk.window.at, (size_t)len);
+	*ret_missing = len - walk.window.have;
+	return 0;
+}
