@@ -143,24 +143,36 @@ static int flows_at(struct at *at, struct err *err)
 	return rc;
 }
 
-/* Newest first: the last version of an entity that began before the instant decides. */
-static bool tell_entity(void *arg, const struct table *table, const void *row)
+static bool mark_ended(void *arg, const struct table *table, const void *row)
 {
 	const struct entity_row *entity = row;
 	struct at *at = arg;
 
-	if (!first_of(at, entity->id))
-		return at->rc == 0;
-	return tell(at, table, row);
+	(void)table;
+	(void)first_of(at, entity->id);
+	return at->rc == 0;
 }
 
+/*
+ * An entity has a row when it is first seen, which knows no end, and others when
+ * more is known. Seen at or after the instant, it was there; seen last before it,
+ * it was not; with no end known at all, it was.
+ */
 static int entities_at(struct at *at, struct err *err)
 {
+	char instant[CLOCK_TEXT_LEN], extra[96];
 	int rc;
 
+	clock_format(at->at_ns, instant);
 	seen_init(&at->ids, IDS_MAX);
 	at->told = 0;
-	rc = ask(at, TABLE_ENTITIES, at->at_ns, at->at_ns + 1, false, NULL, tell_entity, false, err);
+	(void)snprintf(extra, sizeof(extra), "end_ns >= \"%s\"", instant);
+	rc = ask(at, TABLE_ENTITIES, at->at_ns, at->at_ns + 1, false, extra, tell_once, false, err);
+	(void)snprintf(extra, sizeof(extra), "end_ns < \"%s\" && end_ns > start_ns", instant);
+	if (rc == 0 && !at->stopped && at->told < at->limit)
+		rc = ask(at, TABLE_ENTITIES, 0, at->at_ns, true, extra, mark_ended, false, err);
+	if (rc == 0 && !at->stopped && at->told < at->limit)
+		rc = ask(at, TABLE_ENTITIES, 0, at->at_ns, true, "end_ns == start_ns", tell_once, false, err);
 	seen_release(&at->ids);
 	return rc;
 }
@@ -195,7 +207,7 @@ int query_at(struct store *store, const struct query_opts *opts, uint64_t at_ns,
 		int (*ask)(struct at *at, struct err *err);
 	} parts[] = { { TABLE_FLOWS, flows_at }, { TABLE_CALLS, calls_at }, { TABLE_ENTITIES, entities_at } };
 	struct query_stats stats = { .oldest_ns = UINT64_MAX };
-	struct at at = { .store = store, .opts = opts, .at_ns = at_ns, .limit = limit ? limit : LIMIT_DEFAULT, .row = row,
+	struct at at = { .store = store, .opts = opts, .at_ns = at_ns ? at_ns : 1, .limit = limit ? limit : LIMIT_DEFAULT, .row = row,
 			 .arg = arg, .arena = arena, .stats = &stats };
 	uint64_t began_ns = clock_mono_ns();
 	struct err why = { 0 };
