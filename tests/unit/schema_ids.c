@@ -1,5 +1,6 @@
 /* What is stored, or promised to clients, about names and numbers: tests/golden/schema-ids/README.md. */
 #include "base/wr.h"
+#include "schema/counters.h"
 #include "schema/schema.h"
 #include "store/chunk.h"
 #include "store/codec.h"
@@ -60,6 +61,10 @@ static void dump(struct wr *out)
 	for (unsigned i = 0; i < 256; i++)
 		if (strcmp(codec_name((enum codec)i), "unknown") != 0)
 			wr_printf(out, "codec %u %s\n", i, codec_name((enum codec)i));
+	wr_str(out, "\ncounter: name kind\n");
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		wr_printf(out, "counter %s %s\n", counter_infos[i].name,
+			  counter_infos[i].kind == COUNTER_TOTAL ? "total" : "gauge");
 	wr_str(out, "\nerror: number name http\n");
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
 		wr_printf(out, "error %d %s %d\n", errors[i].number, errors[i].name, errors[i].http);
