@@ -1,0 +1,71 @@
+#include "wire/redis_cmd.h"
+
+/* Commands whose first argument is no key. Every other one is taken to begin with it. */
+static const struct {
+	const char *name;
+	uint8_t what;
+} commands[] = {
+	{ "ping", REDIS_KEY_NONE }, { "echo", REDIS_WORD }, { "auth", REDIS_KEY_NONE },
+	{ "hello", REDIS_WORD }, { "quit", REDIS_KEY_NONE }, { "select", REDIS_WORD },
+	{ "info", REDIS_WORD }, { "multi", REDIS_KEY_NONE }, { "exec", REDIS_KEY_NONE },
+	{ "discard", REDIS_KEY_NONE }, { "unwatch", REDIS_KEY_NONE }, { "dbsize", REDIS_KEY_NONE },
+	{ "flushall", REDIS_KEY_NONE }, { "flushdb", REDIS_KEY_NONE }, { "save", REDIS_KEY_NONE },
+	{ "bgsave", REDIS_KEY_NONE }, { "bgrewriteaof", REDIS_KEY_NONE }, { "lastsave", REDIS_KEY_NONE },
+	{ "shutdown", REDIS_KEY_NONE }, { "time", REDIS_KEY_NONE }, { "role", REDIS_KEY_NONE },
+	{ "wait", REDIS_KEY_NONE }, { "sync", REDIS_KEY_NONE }, { "waitaof", REDIS_KEY_NONE },
+	{ "psync", REDIS_KEY_NONE }, { "replconf", REDIS_WORD }, { "replicaof", REDIS_WORD },
+	{ "slaveof", REDIS_WORD }, { "monitor", REDIS_KEY_NONE }, { "reset", REDIS_KEY_NONE },
+	{ "randomkey", REDIS_KEY_NONE }, { "readonly", REDIS_KEY_NONE }, { "readwrite", REDIS_KEY_NONE },
+	{ "asking", REDIS_KEY_NONE }, { "failover", REDIS_KEY_NONE }, { "swapdb", REDIS_WORD },
+	{ "scan", REDIS_KEY_NONE }, { "keys", REDIS_WORD }, { "lolwut", REDIS_KEY_NONE },
+	{ "config", REDIS_SUBCOMMAND | REDIS_WORD }, { "client", REDIS_SUBCOMMAND | REDIS_WORD },
+	{ "command", REDIS_SUBCOMMAND | REDIS_WORD }, { "cluster", REDIS_SUBCOMMAND | REDIS_WORD },
+	{ "acl", REDIS_SUBCOMMAND | REDIS_WORD }, { "latency", REDIS_SUBCOMMAND | REDIS_WORD },
+	{ "module", REDIS_SUBCOMMAND | REDIS_WORD }, { "slowlog", REDIS_SUBCOMMAND },
+	{ "script", REDIS_SUBCOMMAND }, { "function", REDIS_SUBCOMMAND },
+	{ "pubsub", REDIS_SUBCOMMAND | REDIS_WORD }, { "sentinel", REDIS_SUBCOMMAND | REDIS_WORD },
+	{ "debug", REDIS_SUBCOMMAND | REDIS_WORD }, { "memory", REDIS_SUBCOMMAND | REDIS_KEY_2 },
+	{ "object", REDIS_SUBCOMMAND | REDIS_KEY_2 }, { "xinfo", REDIS_SUBCOMMAND | REDIS_KEY_2 },
+	{ "xgroup", REDIS_SUBCOMMAND | REDIS_KEY_2 }, { "subscribe", REDIS_CHANNEL },
+	{ "psubscribe", REDIS_CHANNEL }, { "ssubscribe", REDIS_CHANNEL }, { "unsubscribe", REDIS_CHANNEL },
+	{ "punsubscribe", REDIS_CHANNEL }, { "sunsubscribe", REDIS_CHANNEL }, { "publish", REDIS_CHANNEL },
+	{ "spublish", REDIS_CHANNEL }, { "eval", REDIS_KEY_3 }, { "evalsha", REDIS_KEY_3 },
+	{ "eval_ro", REDIS_KEY_3 }, { "evalsha_ro", REDIS_KEY_3 }, { "fcall", REDIS_KEY_3 },
+	{ "fcall_ro", REDIS_KEY_3 }, { "bitop", REDIS_KEY_2 }, { "migrate", REDIS_KEY_3 },
+	{ "blmpop", REDIS_KEY_3 }, { "bzmpop", REDIS_KEY_3 }, { "lmpop", REDIS_KEY_2 },
+	{ "zmpop", REDIS_KEY_2 }, { "sintercard", REDIS_KEY_2 }, { "zinter", REDIS_KEY_2 },
+	{ "zunion", REDIS_KEY_2 }, { "zdiff", REDIS_KEY_2 }, { "zintercard", REDIS_KEY_2 },
+};
+
+unsigned redis_cmd_what(struct view name)
+{
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (view_ieq(name, commands[i].name))
+			return commands[i].what;
+	return REDIS_KEY_1;
+}
+
+bool redis_cmd_subscribes(struct view name)
+{
+	static const char *const names[] = { "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe",
+					     "sunsubscribe" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (view_ieq(name, names[i]))
+			return true;
+	return false;
+}
+
+bool redis_cmd_is_name(struct view name)
+{
+	if (!name.len || name.len > REDIS_NAME_MAX || !((name.at[0] | 0x20) >= 'a' && (name.at[0] | 0x20) <= 'z'))
+		return false;
+	for (size_t i = 1; i < name.len; i++) {
+		uint8_t c = name.at[i];
+
+		if (!((c | 0x20) >= 'a' && (c | 0x20) <= 'z') && !(c >= '0' && c <= '9') && c != '_' && c != '.' &&
+		    c != '-' && c != '|')
+			return false;
+	}
+	return true;
+}

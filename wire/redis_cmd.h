@@ -1,0 +1,21 @@
+/* What is known of Redis commands by their names. Pure. */
+#ifndef WIRE_REDIS_CMD_H
+#define WIRE_REDIS_CMD_H
+
+#include "base/view.h"
+
+#define REDIS_NAME_MAX	32
+
+/* Which argument is the key; what the first one is when it is none; whether a second word belongs to the name. */
+enum {
+	REDIS_KEY_NONE = 0, REDIS_KEY_1 = 1, REDIS_KEY_2 = 2, REDIS_KEY_3 = 3, REDIS_KEY = 3,
+	REDIS_SUBCOMMAND = 4, REDIS_CHANNEL = 8, REDIS_WORD = 16,
+};
+
+unsigned redis_cmd_what(struct view name);
+/* SUBSCRIBE and its kin, and the confirmations named after them. */
+bool redis_cmd_subscribes(struct view name);
+/* A name a command can have: letters, and what modules put between them. */
+bool redis_cmd_is_name(struct view name);
+
+#endif
