@@ -108,7 +108,7 @@ struct tracker {
 	struct sock_event opened;
 };
 
-/* ---- tracker.c ---- */
+/* ---- tracker_find.c ---- */
 
 /* The ends of one packet as the observed socket sees them: 0 sender, 1 receiver. */
 struct ends {
@@ -119,14 +119,27 @@ struct ends {
 	uint32_t netns;
 	uint32_t hash;
 };
-uint32_t ends_hash(const struct ends *ends);
+uint32_t ends_hash(const struct ends *ends);	/* the same for both directions */
+/* Which end of a flow is the observed one, when the packet's sender is its end `sender`. */
+uint8_t ends_local(const struct ends *ends, unsigned sender);
+/* Whether the packet's sender is end `end` of the flow, and its receiver the other one. */
+bool flow_sender_is(const struct flow *flow, const struct ends *ends, unsigned end);
 /* *ret_dir: 0 when the flow's source sent it. NULL. */
 struct flow *tracker_find(struct tracker *tracker, const struct ends *ends, unsigned *ret_dir);
+/* The first view of the same conversation, observed at its other end; NULL. */
+struct flow *tracker_find_twin(struct tracker *tracker, const struct ends *ends);
+/* Of a flow that begins: 0 the sender opened the conversation, 1 the receiver did. */
+unsigned ends_opener(struct tracker *tracker, const struct packet *packet, const struct frame *frame,
+		     const struct ends *ends);
 void flow_set_party(struct flow *flow, unsigned end, struct party *party);
 /* Look for the local end's owner again, if it is not known; and at the twin for the other one. */
 void flow_find_parties(struct flow *flow);
-/* The flow is over for reason (FLOW_END_): row at once, or after lingering. */
+
+/* ---- tracker.c ---- */
+
+/* The conversation is over for reason (FLOW_END_): its row comes after lingering. */
 void flow_over(struct flow *flow, uint8_t reason);
+/* Row, last calls, and out of the table. */
 void flow_end(struct flow *flow, uint8_t reason);
 
 /* ---- tracker_sock.c ---- */
