@@ -3,6 +3,14 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
+static __always_inline void note_listener(struct sock *sk)
+{
+	struct listener_key key = { .netns = netns_of_sock(sk), .port = sk->__sk_common.skc_num };
+	__u32 yes = 1;
+
+	(void)bpf_map_update_elem(&listeners, &key, &yes, BPF_ANY);
+}
+
 SEC("iter/task_file")
 int census_file(struct bpf_iter__task_file *ctx)
 {
@@ -24,6 +32,8 @@ int census_file(struct bpf_iter__task_file *ctx)
 	family = sk->__sk_common.skc_family;
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
+	if (sk->__sk_common.skc_state == BPF_TCP_LISTEN)
+		note_listener(sk);
 	rec = bpf_sk_storage_get(&socks, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!rec || rec->owner.pid)
 		return 0;

@@ -65,6 +65,20 @@ struct {
 	__type(value, __u64);
 } counters SEC(".maps");
 
+struct listener_key {
+	__u32 netns;
+	__u32 port;
+};
+
+/* Ports that were listened on when we came. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct listener_key);
+	__type(value, __u32);
+} listeners SEC(".maps");
+
 /* Processes whose sockets are not captured, by thread group id. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

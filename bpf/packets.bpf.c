@@ -154,6 +154,15 @@ static __always_inline bool announceable(struct bpf_sock *sk)
 	}
 }
 
+/* Older than we are: whoever listens on its port accepted it. */
+static __always_inline void guess_accepted(struct sock_rec *rec, const struct take *take)
+{
+	struct listener_key key = { .netns = take->head.netns, .port = take->tuple.lport };
+
+	if (bpf_map_lookup_elem(&listeners, &key))
+		__sync_fetch_and_or(&rec->flags, REC_ACCEPTED);
+}
+
 /* RING_SOCK_OPEN at the first packet: now all of the socket's addresses are chosen. */
 static __noinline int announce(struct sock_rec *rec, const struct take *take, __u8 proto)
 {
@@ -161,6 +170,8 @@ static __noinline int announce(struct sock_rec *rec, const struct take *take, __
 
 	if (!rec || !announce_claim(rec))
 		return 0;
+	if ((rec->flags & REC_EXISTING) && proto == IPPROTO_TCP)
+		guess_accepted(rec, take);
 	event = event_new(RING_SOCK_OPEN, take->head.time_ns);
 	if (!event) {
 		announce_undo(rec);
@@ -219,24 +230,26 @@ static __always_inline bool meet_socket(struct __sk_buff *skb, struct sock_rec *
 	} else {
 		/* Not connected: the address it answers under is in the header, peers come and go. */
 		__builtin_memcpy(take->tuple.local, header.local, 16);
-		__builtin_memset(take->tuple.remote, 0, 16);
-		take->tuple.rport = 0;
 	}
 	if (!(rec->flags & REC_ANNOUNCED) && announceable(sk))
 		announce(rec, take, sk->protocol);
 	return true;
 }
 
+/* rec is NULL, too, when the socket has told its end already and no later record will come. */
 static __always_inline void lose(struct sock_rec *rec, const struct take *take, bool egress, int cause)
 {
+	__u32 lost = take->head.lost + 1;
+	__u64 lost_bytes = take->head.lost_bytes + take->head.len;
+
 	count(cause, 1);
 	count(cause + 1, take->head.len);
 	if (rec) {
-		__sync_fetch_and_add(&rec->dir[egress].lost, take->head.lost + 1);
-		__sync_fetch_and_add(&rec->dir[egress].lost_bytes, take->head.lost_bytes + take->head.len);
+		__sync_fetch_and_add(&rec->dir[egress].lost, lost);
+		__sync_fetch_and_add(&rec->dir[egress].lost_bytes, lost_bytes);
 	} else {
-		count(RING_COUNT_ORPHAN_LOST, 1);
-		count(RING_COUNT_ORPHAN_LOST_BYTES, take->head.len);
+		count(RING_COUNT_ORPHAN_LOST, lost);
+		count(RING_COUNT_ORPHAN_LOST_BYTES, lost_bytes);
 	}
 }
 
@@ -284,8 +297,11 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	ring_index = (__u32)((take.head.cookie * 0x9e3779b97f4a7c15ull) >> 32) & config.ring_mask;
 	ring = bpf_map_lookup_elem(&packet_rings, &ring_index);
 	cause = ring ? put_sized(skb, ring, &take) : RING_COUNT_RING_FULL;
-	if (cause >= 0)
-		lose(rec, &take, egress, cause);
+	if (cause >= 0) {
+		bool ended = sk && sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_CLOSE;
+
+		lose(ended ? NULL : rec, &take, egress, cause);
+	}
 	return PASS;
 }
 

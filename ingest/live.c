@@ -7,7 +7,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "ingest/merge.h"
 #include "ingest/probe.h"
+#include "ingest/walltime.h"
 
 #define LINKTYPE_RAW 101
 #define RING_BYTES_DEFAULT (64u << 20)
@@ -18,20 +20,7 @@
  * what it began earlier, so that rings can be merged by time.
  */
 #define HOLD_NS (2 * NS_PER_MS)
-#define PENDING_MAX 8192	/* records of one ring looked at ahead of handing them over */
 #define TICK_NS NS_PER_SEC
-
-struct pending {
-	uint64_t time_ns;	/* monotonic */
-	uint64_t pos;
-	struct view record;
-};
-
-/* What was read from a ring and is not handed over yet, by time. */
-struct pending_queue {
-	struct pending *at;
-	size_t head, count;	/* at[head..count) */
-};
 
 struct probe_state {
 	const struct probe_ops *ops;
@@ -41,79 +30,16 @@ struct probe_state {
 
 struct live {
 	struct probe_set *set;
-	struct pending_queue queues[RING_COUNT_MAX + 1];
-	unsigned ring_count;
+	struct merge merge;
+	struct walltime wall;
 	struct probe_state probes[PROBES_MAX];
 	unsigned probe_count;
-
-	/* monotonic -> 1970: offset_ns moves towards target_ns so that time does not run backwards */
-	uint64_t offset_ns, target_ns;
-	uint64_t slewed_ns;	/* monotonic instant of the last move */
-	uint64_t boot_offset_ns;
-	uint64_t tick_ns;
-	uint64_t last_ns;	/* monotonic instant of the last record handed over */
+	uint64_t tick_ns;	/* monotonic instant of the next look at the counters */
 
 	uint64_t counters[RING_COUNTER_COUNT];
 	uint64_t orphans_told, orphan_bytes_told;
-	uint64_t delivered, delivered_bytes, told_lost, told_lost_bytes, late, malformed;
+	uint64_t delivered, delivered_bytes, told_lost, told_lost_bytes, malformed;
 };
-
-/* ---- time ---- */
-
-/* Wall clock minus a clock that does not jump; of three readings the one least disturbed. */
-static uint64_t offset_from(uint64_t (*read)(void))
-{
-	uint64_t best_offset_ns = 0, best_span_ns = UINT64_MAX;
-
-	for (int i = 0; i < 3; i++) {
-		uint64_t before_ns = read(), wall_ns = clock_now_ns(), after_ns = read();
-
-		if (after_ns - before_ns < best_span_ns) {
-			best_span_ns = after_ns - before_ns;
-			best_offset_ns = wall_ns - (before_ns + best_span_ns / 2);
-		}
-	}
-	return best_offset_ns;
-}
-
-static void clocks_read(struct live *live, uint64_t mono_ns)
-{
-	uint64_t boot_offset_ns = offset_from(clock_boot_ns);
-	int64_t moved_ns = (int64_t)(boot_offset_ns - live->boot_offset_ns);
-
-	live->target_ns = offset_from(clock_mono_ns);
-	/*
-	 * A process is known by its pid and start, so the start must convert to the
-	 * same instant for as long as it runs: only a clock that was set moves it.
-	 */
-	if (moved_ns > (int64_t)NS_PER_SEC || moved_ns < -(int64_t)NS_PER_SEC)
-		live->boot_offset_ns = boot_offset_ns;
-	live->tick_ns = mono_ns + TICK_NS;
-}
-
-/* Forward at once; back at a tenth of the speed of time; far back (somebody set the clock) at once too. */
-static void clocks_slew(struct live *live, uint64_t mono_ns)
-{
-	int64_t ahead_ns = (int64_t)(live->offset_ns - live->target_ns);
-	int64_t may_ns = (int64_t)(mono_ns - live->slewed_ns) / 10;
-
-	if (ahead_ns > 0 && ahead_ns < (int64_t)(10 * NS_PER_SEC) && ahead_ns > may_ns)
-		live->offset_ns -= (uint64_t)may_ns;
-	else
-		live->offset_ns = live->target_ns;
-	live->slewed_ns = mono_ns;
-}
-
-/* Order is a promise to the sink: a record that comes later than the hold gets the time of the last one. */
-static uint64_t wall_of(struct live *live, uint64_t mono_ns)
-{
-	if (mono_ns < live->last_ns) {
-		live->late++;
-		mono_ns = live->last_ns;
-	}
-	live->last_ns = mono_ns;
-	return mono_ns + live->offset_ns;
-}
 
 /* ---- records out ---- */
 
@@ -151,7 +77,7 @@ static bool deliver_packet(struct live *live, const struct source_sink *sink, st
 	}
 	if (head.cap > record.len - at || head.cap > head.len)
 		return false;
-	frame.time_ns = wall_of(live, head.time_ns);
+	frame.time_ns = walltime_next(&live->wall, head.time_ns);
 	frame.bytes = view_sub(record, at, head.cap);
 	frame.orig_len = head.len;
 	frame.segments = head.segments ? head.segments : 1;
@@ -186,7 +112,7 @@ static void owner_from(const struct live *live, const struct ring_owner *from, s
 {
 	ret_owner->pid = from->pid;
 	ret_owner->uid = from->uid;
-	ret_owner->pid_start_ns = from->pid ? from->start_boot_ns + live->boot_offset_ns : 0;
+	ret_owner->pid_start_ns = from->pid ? walltime_boot(&live->wall, from->start_boot_ns) : 0;
 	ret_owner->cgroup = from->cgroup;
 	ret_owner->netns = from->netns;
 	_Static_assert(sizeof(ret_owner->comm) == sizeof(from->comm), "comm");
@@ -224,7 +150,7 @@ static bool deliver_sock(struct live *live, const struct source_sink *sink, stru
 	if (record.len < sizeof(from))
 		return false;
 	memcpy(&from, record.at, sizeof(from));
-	event.time_ns = wall_of(live, from.time_ns);
+	event.time_ns = walltime_next(&live->wall, from.time_ns);
 	if (from.lost)
 		tell_lost(live, sink, event.time_ns, from.cookie, from.lost, from.lost_bytes);
 	if (from.kind == RING_LOST)
@@ -273,109 +199,41 @@ static bool deliver(struct live *live, const struct source_sink *sink, struct vi
 	return is_frame && good;
 }
 
-/* ---- merging ---- */
-
-/* Nearly in order already: a record sinks past the few that overtook it. */
-static void pending_insert(struct pending_queue *queue, struct pending pending)
-{
-	size_t i = queue->count++;
-
-	while (i > queue->head && queue->at[i - 1].time_ns > pending.time_ns) {
-		queue->at[i] = queue->at[i - 1];
-		i--;
-	}
-	queue->at[i] = pending;
-}
-
-static void pending_fill(struct live *live, unsigned index)
-{
-	struct pending_queue *queue = &live->queues[index];
-	struct ring *ring = probe_set_ring(live->set, index);
-	struct pending pending;
-	struct ring_head head;
-
-	while (queue->count < PENDING_MAX && ring_next(ring, &pending.record, &pending.pos) > 0) {
-		if (pending.record.len < sizeof(head)) {
-			live->malformed++;
-			continue;
-		}
-		memcpy(&head, pending.record.at, sizeof(head));
-		pending.time_ns = head.time_ns;
-		pending_insert(queue, pending);
-	}
-}
-
-/* Give the kernel its space back up to the first record that still waits. */
-static void pending_settle(struct live *live, unsigned index)
-{
-	struct pending_queue *queue = &live->queues[index];
-	struct ring *ring = probe_set_ring(live->set, index);
-	uint64_t pos = ring->read_pos;
-
-	memmove(queue->at, queue->at + queue->head, (queue->count - queue->head) * sizeof(*queue->at));
-	queue->count -= queue->head;
-	queue->head = 0;
-	for (size_t i = 0; i < queue->count; i++) {
-		if (queue->at[i].pos < pos)
-			pos = queue->at[i].pos;
-	}
-	ring_give_back(ring, pos);
-}
-
-/* The queue whose first record is oldest and not younger than until_ns; control (last) wins a tie. */
-static struct pending_queue *pending_first(struct live *live, uint64_t until_ns)
-{
-	struct pending_queue *first = NULL;
-
-	for (unsigned i = live->ring_count; i-- > 0;) {
-		struct pending_queue *queue = &live->queues[i];
-
-		if (queue->head < queue->count && queue->at[queue->head].time_ns <= until_ns &&
-		    (!first || queue->at[queue->head].time_ns < first->at[first->head].time_ns))
-			first = queue;
-	}
-	return first;
-}
+/* ---- draining ---- */
 
 /* What the kernel side lost without a socket to tell it. */
 static void tick(struct live *live, const struct source_sink *sink, uint64_t mono_ns)
 {
+	uint64_t last_ns = live->wall.last_ns ? live->wall.last_ns : mono_ns;
 	uint64_t lost, bytes;
 
-	clocks_read(live, mono_ns);
 	probe_set_counters(live->set, live->counters);
 	lost = live->counters[RING_COUNT_ORPHAN_LOST] - live->orphans_told;
 	bytes = live->counters[RING_COUNT_ORPHAN_LOST_BYTES] - live->orphan_bytes_told;
-	if (lost) {
-		tell_lost(live, sink, live->last_ns + live->offset_ns, 0, lost, bytes);
-		live->orphans_told += lost;
-		live->orphan_bytes_told += bytes;
-	}
+	live->tick_ns = mono_ns + TICK_NS;
+	if (!lost)
+		return;
+	tell_lost(live, sink, walltime_next(&live->wall, last_ns), 0, lost, bytes);
+	live->orphans_told += lost;
+	live->orphan_bytes_told += bytes;
 }
 
 int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err)
 {
-	uint64_t mono_ns = clock_mono_ns(), until_ns = mono_ns - HOLD_NS;
-	struct pending_queue *queue;
+	uint64_t mono_ns = clock_mono_ns();
+	struct view record;
 	size_t frames = 0;
 
 	(void)err;
 	if (frames_max > INT32_MAX)
 		frames_max = INT32_MAX;
-	clocks_slew(live, mono_ns);
+	walltime_update(&live->wall, mono_ns);
+	merge_begin(&live->merge, mono_ns - HOLD_NS);
+	while (frames < frames_max && merge_next(&live->merge, &record) > 0)
+		frames += deliver(live, sink, record);
+	merge_end(&live->merge);
 	if (mono_ns >= live->tick_ns)
 		tick(live, sink, mono_ns);
-	for (unsigned i = 0; i < live->ring_count; i++) {
-		queue = &live->queues[i];
-		pending_fill(live, i);
-		/* What follows in a ring that is not read to its end may be as old as this. */
-		if (queue->count == PENDING_MAX && queue->at[queue->count - 1].time_ns < until_ns)
-			until_ns = queue->at[queue->count - 1].time_ns;
-	}
-	while (frames < frames_max && (queue = pending_first(live, until_ns)) != NULL)
-		frames += deliver(live, sink, queue->at[queue->head++].record);
-	for (unsigned i = 0; i < live->ring_count; i++)
-		pending_settle(live, i);
 	return (int)frames;
 }
 
@@ -383,7 +241,7 @@ unsigned live_fill_permille(struct live *live)
 {
 	unsigned fullest = 0;
 
-	for (unsigned i = 0; i < live->ring_count; i++) {
+	for (unsigned i = 0; i < probe_set_rings(live->set); i++) {
 		struct ring *ring = probe_set_ring(live->set, i);
 		unsigned fill = (unsigned)(ring_used(ring) * 1000 / ring->size_bytes);
 
@@ -431,7 +289,6 @@ int live_open(const struct live_opts *opts, struct live **ret_live, struct err *
 		.cgroup = opts->cgroup,
 	};
 	struct live *live = NULL;
-	uint64_t mono_ns;
 	int rc;
 
 	if (!is_power_of_two(settings.ring_bytes) || settings.ring_bytes < 65536 ||
@@ -444,18 +301,13 @@ int live_open(const struct live_opts *opts, struct live **ret_live, struct err *
 	rc = probe_set_open(&settings, &live->set, err);
 	if (rc < 0)
 		goto out;
-	live->ring_count = probe_set_rings(live->set);
-	for (unsigned i = 0; i < live->ring_count; i++) {
-		live->queues[i].at = mem_array(PENDING_MAX, sizeof(*live->queues[i].at));
-		if (!live->queues[i].at) {
-			rc = err_set(err, E_NO_MEMORY, "no memory for live capture");
-			goto out;
-		}
+	for (unsigned i = 0; rc >= 0 && i < probe_set_rings(live->set); i++)
+		rc = merge_add(&live->merge, probe_set_ring(live->set, i));
+	if (rc < 0) {
+		(void)err_set(err, rc, "no memory for live capture");
+		goto out;
 	}
-	mono_ns = clock_mono_ns();
-	clocks_read(live, mono_ns);
-	live->offset_ns = live->target_ns;
-	live->slewed_ns = mono_ns;
+	walltime_init(&live->wall, clock_mono_ns());
 	rc = live_exclude(live, (uint32_t)getpid(), err);
 	for (size_t i = 0; rc >= 0 && i < opts->exclude_count; i++)
 		rc = live_exclude(live, opts->exclude_pids[i], err);
@@ -474,9 +326,8 @@ void live_close(struct live *live)
 {
 	if (!live)
 		return;
+	merge_release(&live->merge);
 	probe_set_close(live->set);
-	for (unsigned i = 0; i < live->ring_count; i++)
-		mem_free(live->queues[i].at);
 	mem_free(live);
 }
 
@@ -532,7 +383,7 @@ void live_status(struct live *live, struct json *json)
 	json_ku64(json, "lost_told", live->told_lost);
 	json_ku64(json, "lost_told_bytes", live->told_lost_bytes);
 	json_ku64(json, "events_lost", counters[RING_COUNT_CONTROL_FULL]);
-	json_ku64(json, "late", live->late);
-	json_ku64(json, "malformed", live->malformed);
+	json_ku64(json, "late", live->wall.late);
+	json_ku64(json, "malformed", live->malformed + live->merge.malformed);
 	json_ku64(json, "ring_fill_permille", live_fill_permille(live));
 }

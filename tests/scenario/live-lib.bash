@@ -1,0 +1,119 @@
+# For the live-*.sh scenarios: two network namespaces joined by a veth, a
+# recorder's window (live_dump) on the kernel, and looks at what it printed.
+# Source it; everything it makes is named after this process and removed at exit.
+
+set -u
+export PATH=$PATH:/usr/sbin:/sbin
+BUILD=${BUILD:-$(realpath "$(dirname "$0")/../../build/release")}
+dump=$BUILD/live_dump
+work=$(mktemp -d)
+out=$work/dump.json
+near=td$$a far=td$$b	# namespaces; the devices inside are called veth
+near4=10.231.7.1 far4=10.231.7.2 near6=fd77:7::1 far6=fd77:7::2
+started=()
+
+clean_up() {
+	local pid
+	for pid in "${started[@]}"; do
+		kill "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+	ip netns del "$near" 2>/dev/null
+	ip netns del "$far" 2>/dev/null
+	rm -rf "$work"
+}
+trap clean_up EXIT
+
+fail() {
+	echo "FAILED: $*"
+	[ -s "$out" ] && jq -c 'select(.what != "frame" and .what != "exec" and .what != "exit")' "$out" | tail -n 40
+	exit 1
+}
+
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds
+wait_for() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ "$SECONDS" -lt "$end" ] || return 1
+		read -rt 0.05 <> <(:) || true
+	done
+}
+
+for tool in ip jq nsenter python3; do
+	command -v $tool >/dev/null || skip "needs $tool"
+done
+
+make_namespaces() {
+	ip netns add "$near" 2>"$work/why" || skip "cannot make network namespaces: $(cat "$work/why")"
+	ip netns add "$far" || fail "second namespace"
+	ip -n "$near" link add veth type veth peer name veth netns "$far" || skip "cannot make a veth pair"
+	for side in "$near $near4 $near6" "$far $far4 $far6"; do
+		set -- $side
+		ip -n "$1" link set lo up
+		ip -n "$1" addr add "$2/24" dev veth
+		ip -n "$1" addr add "$3/64" dev veth nodad
+		ip -n "$1" link set veth up
+	done
+}
+
+in_near() { nsenter --net="/run/netns/$near" "$@"; }
+in_far() { nsenter --net="/run/netns/$far" "$@"; }
+
+# in the background: start VARIABLE COMMAND...; the variable gets the pid
+start() {
+	local -n ret_pid=$1
+	shift
+	"$@" <&0 &	# else its input would be /dev/null
+	ret_pid=$!
+	started+=("$ret_pid")
+}
+
+# The pid stays that of the command: nsenter executes it.
+start_near() { local var=$1; shift; start "$var" nsenter --net="/run/netns/$near" "$@"; }
+start_far() { local var=$1; shift; start "$var" nsenter --net="/run/netns/$far" "$@"; }
+
+start_dump() {
+	local rc
+	"$dump" "$@" >"$out" 2>"$work/dump.err" &
+	dump_pid=$!
+	started+=("$dump_pid")
+	if ! wait_for 20 test -s "$out"; then
+		kill "$dump_pid"
+		fail "live_dump is not ready: $(cat "$work/dump.err")"
+	fi
+}
+
+# Before anything else: BPF may be refused here.
+need_bpf() {
+	local rc=0
+	timeout -s INT 0.2 "$dump" >/dev/null 2>"$work/dump.err" || rc=$?
+	[ "$rc" -eq 77 ] && skip "$(cat "$work/dump.err")"
+	return 0
+}
+
+stop_dump() {
+	kill -INT "$dump_pid"
+	wait "$dump_pid" || fail "live_dump ended with status $?: $(cat "$work/dump.err")"
+	jq -e 'select(.what == "status")' "$out" >/dev/null || fail "no status at the end"
+	jq -e 'select(.what == "status") | .malformed == 0' "$out" >/dev/null || fail "malformed records"
+}
+
+listening() { [ -n "$("in_$1" ss -Hltn "sport = :$2")" ]; }
+listening_udp() { [ -n "$("in_$1" ss -Hlun "sport = :$2")" ]; }
+
+# How many lines match; seen FILTER
+count() { jq -c "select($1)" "$out" | wc -l; }
+seen() { [ "$(count "$1")" -gt 0 ]; }
+sum() { jq -s "[.[] | select($1) | $2] | add // 0" "$out"; }
+# one value of the first match
+value() { jq -r "select($1) | $2" "$out" | head -n 1; }
+want() { # words, got, expected
+	[ "$2" = "$3" ] || fail "$1: $2, not $3"
+	echo "$1: $2"
+}

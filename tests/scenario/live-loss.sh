@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Packets that the firewall drops: each retransmission is reported, as many as
+# the kernel's own counters say, with its class.
+. "$(dirname "$0")/live-lib.bash"
+command -v nft >/dev/null && command -v nstat >/dev/null || skip "needs nft and nstat"
+need_bpf
+make_namespaces
+
+in_far nft -f - <<'NFT' 2>"$work/nft.err" || skip "nft is refused: $(cat "$work/nft.err")"
+table inet lossy {
+	chain input {
+		type filter hook input priority 0;
+		tcp dport 9000 tcp flags & (syn | fin) == 0 numgen inc mod 40 == 7 drop
+		tcp dport 9001 tcp flags syn ct state new limit rate over 1/day burst 1 packets drop
+	}
+}
+NFT
+cat >"$work/sink.py" <<'PY'
+import socket, sys, threading
+def serve(port):
+    listener = socket.create_server((sys.argv[1], port))
+    while True:
+        peer, _ = listener.accept()
+        while peer.recv(65536):
+            pass
+        peer.sendall(b"done")
+        peer.close()
+threading.Thread(target=serve, args=(9001,), daemon=True).start()
+serve(9000)
+PY
+cat >"$work/send.py" <<'PY'
+import socket, sys
+peer = socket.create_connection((sys.argv[1], 9000))
+for _ in range(60):
+    peer.sendall(b"x" * 20000)
+peer.shutdown(socket.SHUT_WR)
+assert peer.recv(10) == b"done"
+peer.close()
+PY
+start_far server python3 "$work/sink.py" "$far4"
+wait_for 10 listening far 9000 || fail "the server does not listen"
+# Single packets to lose, not merged ones.
+in_near sh -c 'command -v ethtool >/dev/null && ethtool -K veth tso off gso off' >/dev/null 2>&1
+start_dump
+start_near client python3 "$work/send.py" "$far4"
+wait "$client" || fail "the transfer"
+wait_for 10 seen ".what == \"close\" and .rport == 9000" || fail "no close"
+stop_dump
+
+retransmits='.what == "retransmit" and .rport == 9000'
+counted=$(in_near nstat -asz --json 2>/dev/null | jq '.kernel.TcpRetransSegs')
+told=$(sum "$retransmits" .value)
+[ "$counted" -gt 0 ] || fail "nothing was retransmitted: no test"
+want "segments sent again" "$told" "$counted"
+want "segments sent again, at the end" "$(value '.what == "close" and .rport == 9000' .total_retrans)" "$counted"
+[ "$(sum "$retransmits and .class == \"fast\"" .value)" -gt 0 ] || fail "none of $told by fast retransmit"
+want "of no known class" "$(count "$retransmits and .class == \"other\"")" 0
+want "of another process" "$(count "$retransmits and .pid != $client")" 0
