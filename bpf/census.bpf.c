@@ -11,6 +11,15 @@ static __always_inline void note_listener(struct sock *sk)
 	(void)bpf_map_update_elem(&listeners, &key, &yes, BPF_ANY);
 }
 
+/* The walk runs in the recorder's own process, whose number in the initial namespace only the kernel knows. */
+static __always_inline void exclude_reader(void)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32, yes = 1;
+
+	if (!bpf_map_lookup_elem(&excluded, &pid))
+		(void)bpf_map_update_elem(&excluded, &pid, &yes, BPF_ANY);
+}
+
 SEC("iter/task_file")
 int census_file(struct bpf_iter__task_file *ctx)
 {
@@ -21,6 +30,7 @@ int census_file(struct bpf_iter__task_file *ctx)
 	struct sock *sk;
 	__u16 family;
 
+	exclude_reader();
 	if (!task || !file)
 		return 0;
 	socket = bpf_sock_from_file(file);

@@ -12,6 +12,7 @@
 #define REC_ACCEPTED	0x02
 #define REC_EXISTING	0x04	/* first met after it was made */
 #define REC_IO		0x08	/* the owner was seen sending or receiving */
+#define REC_EXCLUDED	0x10
 
 struct sock_dir {
 	__u64 lost_bytes;	/* of packets that found no room and are not told yet */

@@ -30,7 +30,13 @@ int BPF_PROG(process_exec, struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(process_exit, struct task_struct *task)
 {
-	if (BPF_CORE_READ(task, signal, live.counter) == 0)
-		tell(task, RING_PROC_EXIT);
+	__u32 pid;
+
+	if (BPF_CORE_READ(task, signal, live.counter) != 0)
+		return 0;
+	tell(task, RING_PROC_EXIT);
+	/* The next process of this number is another one. */
+	pid = task->tgid;
+	(void)bpf_map_delete_elem(&excluded, &pid);
 	return 0;
 }

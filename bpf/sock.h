@@ -7,11 +7,17 @@
 /* Owners of one socket may alternate (a UDP socket of several workers): follow at this pace. */
 #define OWNER_HOLD_NS (100 * 1000 * 1000ull)
 
-static __always_inline bool rec_excluded(const struct sock_rec *rec)
+/* Holds for a socket's life, or until it has another owner: a process is taken from the map when it exits. */
+static __always_inline bool rec_excluded(struct sock_rec *rec)
 {
 	__u32 pid = rec->owner.pid;
 
-	return pid && bpf_map_lookup_elem(&excluded, &pid);
+	if (rec->flags & REC_EXCLUDED)
+		return true;
+	if (!pid || !bpf_map_lookup_elem(&excluded, &pid))
+		return false;
+	__sync_fetch_and_or(&rec->flags, REC_EXCLUDED);
+	return true;
 }
 
 /*
@@ -186,8 +192,10 @@ static __always_inline void rec_own(struct sock_rec *rec, struct task_struct *ta
 	if (netns)
 		rec->owner.netns = netns;
 	rec->owner_ns = now_ns;
-	if (!(rec->flags & REC_ANNOUNCED) ||
-	    (rec->owner.pid == pid_was && rec->owner.start_boot_ns == start_was) || rec_excluded(rec))
+	if (rec->owner.pid == pid_was && rec->owner.start_boot_ns == start_was)
+		return;
+	__sync_fetch_and_and(&rec->flags, ~REC_EXCLUDED);
+	if (!(rec->flags & REC_ANNOUNCED) || rec_excluded(rec))
 		return;
 	event = event_new(RING_SOCK_OWNER, now_ns);
 	if (!event)

@@ -153,8 +153,6 @@ static bool deliver_sock(struct live *live, const struct source_sink *sink, stru
 	event.time_ns = walltime_next(&live->wall, from.time_ns);
 	if (from.lost)
 		tell_lost(live, sink, event.time_ns, from.cookie, from.lost, from.lost_bytes);
-	if (from.kind == RING_LOST)
-		return true;
 	if (!kind_from(from.kind, &event.kind))
 		return false;
 	event.cookie = from.cookie;
@@ -269,6 +267,9 @@ static int add_probes(struct live *live, struct err *err)
 			state->attached = rc >= 0;
 			memcpy(state->why, why.text, sizeof(state->why));
 			live->probe_count++;
+			/* The census excludes us by our number in the initial namespace; without it hope for the same. */
+			if (rc < 0 && phase == PROBE_CENSUS)
+				(void)live_exclude(live, (uint32_t)getpid(), NULL);
 			if (rc < 0 && phase == PROBE_PACKETS)
 				return err_set(err, rc, "cannot capture: %s", why.text);
 		}
@@ -308,7 +309,6 @@ int live_open(const struct live_opts *opts, struct live **ret_live, struct err *
 		goto out;
 	}
 	walltime_init(&live->wall, clock_mono_ns());
-	rc = live_exclude(live, (uint32_t)getpid(), err);
 	for (size_t i = 0; rc >= 0 && i < opts->exclude_count; i++)
 		rc = live_exclude(live, opts->exclude_pids[i], err);
 	if (rc >= 0)

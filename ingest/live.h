@@ -26,18 +26,25 @@ struct live_opts {
  */
 int live_open(const struct live_opts *opts, struct live **ret_live, struct err *err);
 void live_close(struct live *live);
-/* Add or take a process to or from those whose traffic is not captured (serve). */
+/*
+ * Capture no sockets of process pid (as the initial pid namespace numbers it) until it
+ * exits; what its peers on this machine send and receive is captured all the same.
+ */
 int live_exclude(struct live *live, uint32_t pid, struct err *err);
 /*
- * Hand over what the rings hold, at most frames_max frames, merged in time
- * order. Does not wait. Returns the number handed over. Called every few ms.
+ * Hand over what the rings hold, at most frames_max frames and the events
+ * between them, merged in time order. Does not wait. Returns the number of
+ * frames. Called every few ms. The youngest 2 ms stay for the next call, so
+ * that every processor has finished its part of them: before closing, wait
+ * that long and drain once more.
  */
 int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err);
 /* Records still in the rings as a share of their size, 0..1000: for the caller's pacing. */
 unsigned live_fill_permille(struct live *live);
 /*
- * Members of an open JSON object: "probes": [{"name","state":"attached"|"failed"|"off","why","columns":[...]}],
- * "lost": {cause: frames}, "seen": frames ...
+ * Members of an open JSON object: "probes": [{"name","state":"attached"|"failed","why","columns":[...]}],
+ * "seen", "delivered", "excluded": frames, "lost": {cause: frames}, "lost_told": those that a frame's
+ * lost_before or a SOURCE_LOST has told by now, "events_lost" and more.
  */
 void live_status(struct live *live, struct json *json);
 

@@ -22,7 +22,6 @@ enum ring_kind {
 	RING_RESET_RECEIVED,
 	RING_PROC_EXEC,
 	RING_PROC_EXIT,		/* value: wait status */
-	RING_LOST,		/* lost, lost_bytes of a socket that is gone */
 };
 
 /* Of a packet record. */
