@@ -68,6 +68,9 @@ static __noinline int put_sized(struct __sk_buff *skb, void *ring, const struct 
 	CLASS(24576);
 	CLASS(33792);
 	CLASS(49152);
+	CLASS(65664);
+	CLASS(98304);
+	CLASS(131200);	/* two segments of loopback */
 #undef CLASS
 	return put(skb, ring, take, RING_SNAPLEN_MAX + HEADS_BYTES);
 }

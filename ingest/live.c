@@ -348,8 +348,11 @@ static void status_probes(struct live *live, struct json *json)
 		json_object(json);
 		json_kcstr(json, "name", state->ops->name);
 		json_kcstr(json, "state", state->attached ? "attached" : "failed");
-		if (!state->attached)
+		if (!state->attached) {
 			json_kcstr(json, "why", state->why);
+			json_kcstr(json, "note", state->ops->note);
+		}
+		json_ku64(json, "missed", probe_set_missed(live->set, state->ops));
 		json_key(json, "columns");
 		json_array(json);
 		for (size_t c = 0; !state->attached && state->ops->columns[c]; c++)

@@ -13,7 +13,7 @@
 struct live;
 
 struct live_opts {
-	uint32_t snaplen;		/* bytes of a frame to copy; 0 = 65,536 (all) */
+	uint32_t snaplen;		/* bytes of a frame to copy; 0 = 262,144, more than any has */
 	size_t ring_bytes;		/* of the packet ring; 0 = 64 MiB, a power of two */
 	const char *cgroup;		/* directory of the cgroup-v2 root; NULL = found from mountinfo */
 	const uint32_t *exclude_pids;	/* traffic of these processes is not captured, besides our own */
@@ -42,7 +42,7 @@ int live_drain(struct live *live, const struct source_sink *sink, size_t frames_
 /* Records still in the rings as a share of their size, 0..1000: for the caller's pacing. */
 unsigned live_fill_permille(struct live *live);
 /*
- * Members of an open JSON object: "probes": [{"name","state":"attached"|"failed","why","columns":[...]}],
+ * Members of an open JSON object: "probes": [{"name","state":"attached"|"failed","why","note","missed","columns":[...]}],
  * "seen", "delivered", "excluded": frames, "lost": {cause: frames}, "lost_told": those that a frame's
  * lost_before or a SOURCE_LOST has told by now, "events_lost" and more.
  */

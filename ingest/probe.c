@@ -20,6 +20,7 @@
 struct probe_set {
 	struct bpf_object *shared;
 	struct bpf_object *objects[PROBES_MAX];
+	const struct probe_ops *ops[PROBES_MAX];
 	unsigned object_count;
 	struct bpf_link *links[LINKS_MAX];
 	unsigned link_count;
@@ -52,11 +53,17 @@ static __thread char last_words[512];
 __attribute__((format(printf, 2, 0)))
 static int keep_words(enum libbpf_print_level level, const char *fmt, va_list args)
 {
+	static const char prefix[] = "libbpf: ";
 	size_t len;
 
-	/* The first warning names the cause, the later ones its consequences. */
-	if (level != LIBBPF_WARN || last_words[0])
+	/*
+	 * The first warning names the cause, the later ones its consequences. libbpf takes
+	 * "not permitted" for an old kernel and tries to raise a limit that has no part in it.
+	 */
+	if (level != LIBBPF_WARN || last_words[0] || strstr(fmt, "RLIMIT_MEMLOCK"))
 		return 0;
+	if (strncmp(fmt, prefix, sizeof(prefix) - 1) == 0)
+		fmt += sizeof(prefix) - 1;
 	(void)vsnprintf(last_words, sizeof(last_words), fmt, args);
 	len = strlen(last_words);
 	while (len && last_words[len - 1] == '\n')
@@ -161,13 +168,17 @@ void probe_explain(char *text, size_t cap)
 	append(text, cap, "capture files can be imported without any of this");
 }
 
+/* The kernel says EINVAL, too, when a capability is missing. */
 static int explain(struct err *err, int rc)
 {
 	char text[512];
 
+	probe_explain(text, sizeof(text));
+	if (strstr(text, "missing capabilities"))
+		rc = E_PERMISSION;
 	if (!err)
 		return rc;
-	probe_explain(text, sizeof(text));
+	err->code = rc;
 	(void)snprintf(err->text + strlen(err->text), sizeof(err->text) - strlen(err->text), ". %s", text);
 	return rc;
 }
@@ -409,6 +420,7 @@ int probe_set_add(struct probe_set *set, const struct probe_ops *ops, struct err
 	rc = attach(set, ops, object, err);
 	if (rc < 0)
 		goto out;
+	set->ops[set->object_count] = ops;
 	set->objects[set->object_count++] = object;
 	object = NULL;
 out:
@@ -429,6 +441,25 @@ struct ring *probe_set_ring(struct probe_set *set, unsigned index)
 {
 	assert(index < set->ring_count);
 	return &set->rings[index];
+}
+
+uint64_t probe_set_missed(const struct probe_set *set, const struct probe_ops *ops)
+{
+	struct bpf_program *program;
+	uint64_t missed = 0;
+
+	for (unsigned i = 0; i < set->object_count; i++) {
+		if (set->ops[i] != ops)
+			continue;
+		bpf_object__for_each_program(program, set->objects[i]) {
+			struct bpf_prog_info info = { 0 };
+			uint32_t bytes = sizeof(info);
+
+			if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &info, &bytes) == 0)
+				missed += info.recursion_misses;
+		}
+	}
+	return missed;
 }
 
 int probe_set_exclude(struct probe_set *set, uint32_t pid, struct err *err)

@@ -24,7 +24,8 @@ struct probe_ops {
 	const char *name;
 	enum probe_phase phase;
 	const void *(*elf)(size_t *ret_bytes);
-	const char *const *columns;	/* what stays empty without it; ends with NULL */
+	const char *const *columns;	/* what stays empty, or less true, without it; ends with NULL */
+	const char *note;		/* how that shows, in words */
 };
 
 struct probe_settings {
@@ -41,6 +42,11 @@ void probe_set_close(struct probe_set *set);	/* detaches everything; takes NULL 
 
 /* Load and attach one; the set keeps it. A census runs before this returns. */
 int probe_set_add(struct probe_set *set, const struct probe_ops *ops, struct err *err);
+/*
+ * How often the kernel passed over a program of this probe, because the same one was
+ * interrupted on that CPU: facts that are missing, though nothing was full. 0 when not added.
+ */
+uint64_t probe_set_missed(const struct probe_set *set, const struct probe_ops *ops);
 
 /* Rings: packets first, the last one is control's. Borrowed. */
 unsigned probe_set_rings(const struct probe_set *set);

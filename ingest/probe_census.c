@@ -4,7 +4,9 @@
 #include "census.skel.h"
 
 static const char *const columns[] = {
-	"src.pid and dst.pid of connections older than the recorder",
+	"src.pid", "src.pid_start_ns", "src.comm", "src.exe", "src.cgroup", "src.container",
+	"src.pod", "src.namespace", "src.workload", "dst.pid", "dst.pid_start_ns", "dst.comm",
+	"dst.exe", "dst.cgroup", "dst.container", "dst.pod", "dst.namespace", "dst.workload",
 	NULL,
 };
 
@@ -13,4 +15,5 @@ const struct probe_ops probe_census = {
 	.phase = PROBE_CENSUS,
 	.elf = census_bpf__elf_bytes,
 	.columns = columns,
+	.note = "connections older than the recorder have no owner until they send or receive",
 };

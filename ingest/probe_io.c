@@ -4,8 +4,9 @@
 #include "io.skel.h"
 
 static const char *const columns[] = {
-	"dst.pid of workers that accept on an inherited socket",
-	"src.pid of sockets passed between processes",
+	"src.pid", "src.pid_start_ns", "src.comm", "src.exe", "src.cgroup", "src.container",
+	"src.pod", "src.namespace", "src.workload", "dst.pid", "dst.pid_start_ns", "dst.comm",
+	"dst.exe", "dst.cgroup", "dst.container", "dst.pod", "dst.namespace", "dst.workload",
 	NULL,
 };
 
@@ -14,4 +15,5 @@ const struct probe_ops probe_io = {
 	.phase = PROBE_OWNERS,
 	.elf = io_bpf__elf_bytes,
 	.columns = columns,
+	.note = "workers that accept on their parent's socket, and sockets passed between processes, keep their first owner",
 };

@@ -4,18 +4,9 @@
 #include "owner.skel.h"
 
 static const char *const columns[] = {
-	"src.pid",
-	"src.pid_start_ns",
-	"src.comm",
-	"src.exe",
-	"src.cgroup",
-	"src.container",
-	"src.pod",
-	"dst.pid",
-	"dst.comm",
-	"dst.exe",
-	"dst.container",
-	"dst.pod",
+	"src.pid", "src.pid_start_ns", "src.comm", "src.exe", "src.cgroup", "src.container",
+	"src.pod", "src.namespace", "src.workload", "dst.pid", "dst.pid_start_ns", "dst.comm",
+	"dst.exe", "dst.cgroup", "dst.container", "dst.pod", "dst.namespace", "dst.workload",
 	NULL,
 };
 
@@ -24,4 +15,5 @@ const struct probe_ops probe_owner = {
 	.phase = PROBE_OWNERS,
 	.elf = owner_bpf__elf_bytes,
 	.columns = columns,
+	.note = "owners are known only of sockets that send or receive; UDP sockets have no end",
 };

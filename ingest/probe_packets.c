@@ -4,9 +4,7 @@
 #include "packets.skel.h"
 
 static const char *const columns[] = {
-	"flows",
-	"calls",
-	"packets",
+	"flows", "calls", "packets",
 	NULL,
 };
 
@@ -15,4 +13,5 @@ const struct probe_ops probe_packets = {
 	.phase = PROBE_PACKETS,
 	.elf = packets_bpf__elf_bytes,
 	.columns = columns,
+	.note = "nothing is captured",
 };

@@ -4,8 +4,7 @@
 #include "process.skel.h"
 
 static const char *const columns[] = {
-	"events of kind process_start, process_exit",
-	"src.exe of short-lived processes",
+	"src.exe", "dst.exe", "events.kind",
 	NULL,
 };
 
@@ -14,4 +13,5 @@ const struct probe_ops probe_process = {
 	.phase = PROBE_FACTS,
 	.elf = process_bpf__elf_bytes,
 	.columns = columns,
+	.note = "no events of kind process_start and process_exit; programs of short-lived processes are not found",
 };

@@ -4,7 +4,7 @@
 #include "reset.skel.h"
 
 static const char *const columns[] = {
-	"events of kind reset",
+	"events.kind",
 	NULL,
 };
 
@@ -13,4 +13,5 @@ const struct probe_ops probe_reset = {
 	.phase = PROBE_FACTS,
 	.elf = reset_bpf__elf_bytes,
 	.columns = columns,
+	.note = "no events of kind reset",
 };

@@ -4,9 +4,7 @@
 #include "retransmit.skel.h"
 
 static const char *const columns[] = {
-	"tx_kernel_retransmits",
-	"tx_fast_retransmits",
-	"events of kind retransmit",
+	"tx_kernel_retransmits", "tx_fast_retransmits", "events.kind",
 	NULL,
 };
 
@@ -15,4 +13,5 @@ const struct probe_ops probe_retransmit = {
 	.phase = PROBE_FACTS,
 	.elf = retransmit_bpf__elf_bytes,
 	.columns = columns,
+	.note = "no events of kind retransmit",
 };

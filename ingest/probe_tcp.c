@@ -4,9 +4,7 @@
 #include "tcp.skel.h"
 
 static const char *const columns[] = {
-	"events of kind connect, accept, close",
-	"end_reason closed",
-	"src or dst of connections whose SYN was not seen",
+	"end_reason", "events.kind",
 	NULL,
 };
 
@@ -15,4 +13,5 @@ const struct probe_ops probe_tcp = {
 	.phase = PROBE_FACTS,
 	.elf = tcp_bpf__elf_bytes,
 	.columns = columns,
+	.note = "no events of kind connect failed, accept and close; connections end by FIN, RST or timeout only",
 };

@@ -118,7 +118,7 @@ struct ring_config {
 	__u32 ring_mask;	/* packet rings - 1, their number being a power of two */
 };
 
-#define RING_SNAPLEN_MAX 65536
+#define RING_SNAPLEN_MAX 262144	/* super-packets: 131,018 bytes on loopback, more with BIG TCP */
 #define RING_COUNT_MAX 8
 
 /* Counters of the kernel side, one slot per CPU. The name is the JSON key. */

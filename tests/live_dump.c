@@ -250,14 +250,14 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--exclude") == 0 && opts.exclude_count < EXCLUDES_MAX)
 			excludes[opts.exclude_count++] = (uint32_t)value;
 	}
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
 	wr_init(&dump.out, 0);
 	rc = live_open(&opts, &live, &err);
 	if (rc < 0) {
 		fprintf(stderr, "%s: %s\n", err_name(rc), err.text);
 		return rc == E_PERMISSION || rc == E_UNSUPPORTED ? 77 : 1;
 	}
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
 	line_begin(&dump, "ready");
 	line_end(&dump);
 	(void)fflush(stdout);

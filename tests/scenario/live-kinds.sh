@@ -83,10 +83,10 @@ want "unconnected UDP has no fixed peer" "$(value "$open and .pid == $loose and 
 want "unconnected UDP over IPv6" "$(value "$open and .pid == $loose6 and .proto == 17" '"\(.local) \(.rport)"')" "$near6 0"
 for pid in $connected $loose $loose6; do
 	cookie=$(value "$open and .pid == $pid" .cookie)
-	want "its frames, out and in" "$(jq -r "select(.what == \"frame\" and .cookie == $cookie) | .at" "$out" | xargs)" "egress ingress"
+	want "its frames, out and in" "$(lines | jq -r "select(.what == \"frame\" and .cookie == $cookie) | .at" | xargs)" "egress ingress"
 	want "its end" "$(count ".what == \"close\" and .cookie == $cookie")" 1
 done
-want "UDP servers" "$(jq -c "select($open and .lport == 5300 and .pid == $server)" "$out" | wc -l)" 2
+want "UDP servers" "$(count "$open and .lport == 5300 and .pid == $server")" 2
 want "IPv6 client" "$(value "$open and .rport == 5301 and .remote == \"$far6\"" .pid)" "$tcp6"
 want "IPv6 accepted" "$(value "$open and .lport == 5301 and .local == \"$far6\"" '"\(.pid) \(.accepted)"')" "$server true"
 want "refused" "$(value '.what == "connect_failed" and .rport == 5999' '"\(.pid) \(.value)"')" "$refused 111"
@@ -96,10 +96,10 @@ want "reset received" "$(value '.what == "reset_received" and .rport == 5999' .p
 
 want "dialled" "$(value "$open and .pid == $translated" '"\(.remote) \(.rport)"')" "10.231.8.9 80"
 cookie=$(value "$open and .pid == $translated" .cookie)
-first=$(jq -c "select(.what == \"frame\" and .cookie == $cookie and .at == \"egress\")" "$out" | head -n 1)
+first=$(lines | jq -c "select(.what == \"frame\" and .cookie == $cookie and .at == \"egress\")" | head -n 1)
 want "on the wire, and as dialled" "$(jq -r '"\(.dst):\(.dport) \(.sk_remote):\(.sk_rport)"' <<<"$first")" "$far4:5301 10.231.8.9:80"
 want "frames translated without need" "$(count '.what == "frame" and .sk_remote and .sk_remote == .dst and .at == "egress" and .sk_lport == .sport and .sk_rport == .dport')" 0
 
-want "frames at the excluded server" "$(count ".what == \"frame\" and .netns == $(stat -Lc %i "/run/netns/$far") and (.sport == 5309 or .dport == 5309)")" 0
+want "frames at the excluded server" "$(count ".what == \"frame\" and .netns == $netns_far and (.sport == 5309 or .dport == 5309)")" 0
 want "events of the excluded server" "$(count ".what != \"frame\" and .pid == $excluded and .what != \"exec\" and .what != \"exit\"")" 0
 [ "$(count ".what == \"frame\" and (.sport == 5309 or .dport == 5309)")" -ge 8 ] || fail "its client was not captured"

@@ -9,8 +9,11 @@ dump=$BUILD/live_dump
 work=$(mktemp -d)
 out=$work/dump.json
 near=td$$a far=td$$b	# namespaces; the devices inside are called veth
-near4=10.231.7.1 far4=10.231.7.2 near6=fd77:7::1 far6=fd77:7::2
+# The recorder sees all namespaces, also those of another run of these tests: addresses differ too.
+net4=10.$((100 + $$ % 100)).$(($$ / 100 % 250)) net6=$(printf fd77:%x: $$)
+near4=$net4.1 far4=$net4.2 near6=$net6:1 far6=$net6:2
 started=()
+netns_near=0 netns_far=0
 
 clean_up() {
 	local pid
@@ -26,7 +29,7 @@ trap clean_up EXIT
 
 fail() {
 	echo "FAILED: $*"
-	[ -s "$out" ] && jq -c 'select(.what != "frame" and .what != "exec" and .what != "exit")' "$out" | tail -n 40
+	[ -s "$out" ] && lines | jq -c 'select(.what != "frame" and .what != "exec" and .what != "exit")' | tail -n 40
 	exit 1
 }
 
@@ -60,6 +63,8 @@ make_namespaces() {
 		ip -n "$1" addr add "$3/64" dev veth nodad
 		ip -n "$1" link set veth up
 	done
+	netns_near=$(stat -Lc %i "/run/netns/$near")
+	netns_far=$(stat -Lc %i "/run/netns/$far")
 }
 
 in_near() { nsenter --net="/run/netns/$near" "$@"; }
@@ -79,20 +84,17 @@ start_near() { local var=$1; shift; start "$var" nsenter --net="/run/netns/$near
 start_far() { local var=$1; shift; start "$var" nsenter --net="/run/netns/$far" "$@"; }
 
 start_dump() {
-	local rc
 	"$dump" "$@" >"$out" 2>"$work/dump.err" &
 	dump_pid=$!
 	started+=("$dump_pid")
-	if ! wait_for 20 test -s "$out"; then
-		kill "$dump_pid"
-		fail "live_dump is not ready: $(cat "$work/dump.err")"
-	fi
+	ready_or_gone() { [ -s "$out" ] || ! kill -0 "$dump_pid"; }
+	wait_for 20 ready_or_gone && [ -s "$out" ] || fail "live_dump is not ready: $(cat "$work/dump.err")"
 }
 
 # Before anything else: BPF may be refused here.
 need_bpf() {
 	local rc=0
-	timeout -s INT 0.2 "$dump" >/dev/null 2>"$work/dump.err" || rc=$?
+	timeout --preserve-status -s INT 0.1 "$dump" >/dev/null 2>"$work/dump.err" || rc=$?
 	[ "$rc" -eq 77 ] && skip "$(cat "$work/dump.err")"
 	return 0
 }
@@ -107,12 +109,16 @@ stop_dump() {
 listening() { [ -n "$("in_$1" ss -Hltn "sport = :$2")" ]; }
 listening_udp() { [ -n "$("in_$1" ss -Hlun "sport = :$2")" ]; }
 
-# How many lines match; seen FILTER
-count() { jq -c "select($1)" "$out" | wc -l; }
+# What concerns our namespaces.
+lines() {
+	jq -c "select(.what == \"status\" or .what == \"lost\" or .netns == $netns_near or .netns == $netns_far or
+		([.local, .remote] - [\"$near4\", \"$far4\", \"$near6\", \"$far6\"] == []))" "$out"
+}
+# How many lines match; is there one; the sum of a value of all; the value of the first
+count() { lines | jq -c "select($1)" | wc -l; }
 seen() { [ "$(count "$1")" -gt 0 ]; }
-sum() { jq -s "[.[] | select($1) | $2] | add // 0" "$out"; }
-# one value of the first match
-value() { jq -r "select($1) | $2" "$out" | head -n 1; }
+sum() { lines | jq -s "[.[] | select($1) | $2] | add // 0"; }
+value() { lines | jq -r "select($1) | $2" | head -n 1; }
 want() { # words, got, expected
 	[ "$2" = "$3" ] || fail "$1: $2, not $3"
 	echo "$1: $2"

@@ -19,6 +19,6 @@ need_bpf
 caps=+bpf,+perfmon,+net_admin
 rc=0
 setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all,$caps --ambient-caps=-all,$caps \
-	timeout -s INT 1 "$work/live_dump" >"$work/out" 2>"$work/err" || rc=$?
+	timeout --preserve-status -s INT 4 "$work/live_dump" >"$work/out" 2>"$work/err" || rc=$?
 grep -q '"ready"' "$work/out" || fail "with three capabilities: status $rc: $(cat "$work/err")"
 want "probes that fail with three capabilities" "$(jq -c 'select(.what == "status") | .probes[] | select(.state != "attached") | .name' "$work/out" | xargs)" ""
