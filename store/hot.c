@@ -98,6 +98,7 @@ int hot_load(const struct hot_opts *opts, struct hot **ret_hot, struct err *err)
 {
 	struct hot *hot = hot_make(opts, err);
 	struct kv_txn *txn = NULL;
+	struct view value;
 	int rc;
 
 	if (!hot)
@@ -108,6 +109,10 @@ int hot_load(const struct hot_opts *opts, struct hot **ret_hot, struct err *err)
 	kv_reap_readers(hot->kv);
 	rc = kv_txn_begin(hot->kv, false, &txn, err);
 	if (rc == 0)
+		rc = kv_get(txn, PART_META, VIEW_LIT("entry"), &value, err);
+	if (rc == 0)
+		rc = err_set(err, E_NOT_FOUND, "nothing was ever committed to it");
+	if (rc > 0)
 		rc = part_entry_get(txn, &hot->entry, err);
 	kv_txn_abort(txn);
 	if (rc < 0)

@@ -48,7 +48,10 @@ struct hot_opts {
 };
 /* A new one, on disk and open. */
 int hot_new(const struct hot_opts *opts, struct hot **ret_hot, struct err *err);
-/* One that an earlier run left: entry from the partition itself, torn tail of the packet log cut. Closed. */
+/*
+ * One that an earlier run left: entry from the partition itself, torn tail of the packet log cut. Closed.
+ * E_NOT_FOUND: died before its first commit; E_CORRUPT.
+ */
 int hot_load(const struct hot_opts *opts, struct hot **ret_hot, struct err *err);
 void hot_free(struct hot *hot);			/* takes NULL; what is pending is lost */
 /* Environment, log and builders. */

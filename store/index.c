@@ -311,7 +311,7 @@ int index_add_group(struct index_builder *builder, const struct rg *rg, uint32_t
 
 	for (size_t c = 0; c < builder->table->cols_count && rc == 0; c++) {
 		const struct col *col = &builder->table->cols[c];
-		struct group_values values;
+		struct group_values values = { 0 };
 
 		if (col->index == INDEX_NONE || builder->distinct[c] == UINT32_MAX)
 			continue;

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,7 +27,7 @@ struct kv {
 	enum kv_mode mode;
 	bool read_only;		/* no file descriptor to write with */
 	unsigned refs;		/* guarded by kv_mutex */
-	unsigned txns;		/* guarded by kv_mutex */
+	atomic_int txns;	/* open transactions; -1 while the map changes */
 	struct kv *next;	/* guarded by kv_mutex */
 	char dir[];
 };
@@ -88,23 +90,32 @@ static struct view kv_view(MDB_val v)
 
 /* ------------------------------------------------------------ environments */
 
-static int kv_open_dbs(struct kv *kv, const char *const *names, struct err *err)
+static int kv_open_dbs_in(struct kv *kv, const char *const *names, bool create)
 {
-	bool create = kv->mode == KV_WRITE || kv->mode == KV_BUILD;
 	MDB_txn *txn = NULL;
 	int rc = mdb_txn_begin(kv->env, NULL, create ? 0 : MDB_RDONLY, &txn);
 
 	if (rc)
-		return kv_fail(err, kv, rc, "first transaction");
+		return rc;
 	for (kv->dbs = 0; names[kv->dbs]; kv->dbs++) {
 		assert(kv->dbs < KV_DBS_MAX);
 		rc = mdb_dbi_open(txn, names[kv->dbs], create ? MDB_CREATE : 0, &kv->dbi[kv->dbs]);
 		if (rc) {
 			mdb_txn_abort(txn);
-			return kv_fail(err, kv, rc, names[kv->dbs]);
+			return rc;
 		}
 	}
-	rc = mdb_txn_commit(txn);	/* also a reading one: an abort would close the handles again */
+	return mdb_txn_commit(txn);	/* also a reading one: an abort would close the handles again */
+}
+
+/* A write transaction only where a database is missing: it may have to wait for other processes. */
+static int kv_open_dbs(struct kv *kv, const char *const *names, struct err *err)
+{
+	bool create = kv->mode == KV_WRITE || kv->mode == KV_BUILD;
+	int rc = kv_open_dbs_in(kv, names, false);
+
+	if (rc == MDB_NOTFOUND && create)
+		rc = kv_open_dbs_in(kv, names, true);
 	return rc ? kv_fail(err, kv, rc, "open databases") : 0;
 }
 
@@ -261,7 +272,15 @@ int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, str
 		goto out;
 	}
 	if (!kv) {
+		/*
+		 * A new one is made without the lock, for its first transaction takes LMDB's write
+		 * lock. Nobody else makes it at the same time: writers exclude each other.
+		 */
+		if (!exists)
+			(void)pthread_mutex_unlock(&kv_mutex);
 		rc = kv_open_new(dir, opts, exists, &st, &kv, err);
+		if (!exists)
+			(void)pthread_mutex_lock(&kv_mutex);
 		if (rc < 0)
 			goto out;
 		kv->next = kv_list;
@@ -281,7 +300,7 @@ void kv_close(struct kv *kv)
 	(void)pthread_mutex_lock(&kv_mutex);
 	assert(kv->refs > 0);
 	if (--kv->refs == 0) {
-		assert(kv->txns == 0);
+		assert(atomic_load(&kv->txns) == 0);
 		for (struct kv **at = &kv_list; *at; at = &(*at)->next) {
 			if (*at == kv) {
 				*at = kv->next;
@@ -310,18 +329,40 @@ void kv_reap_readers(struct kv *kv)
 	(void)mdb_reader_check(kv->env, &dead);
 }
 
+/*
+ * No lock is held over a transaction: LMDB's own write lock would have to be
+ * ordered with it. A change of the map is so rare that begin may spin for it.
+ */
+static void kv_txn_in(struct kv *kv)
+{
+	int seen = atomic_load(&kv->txns);
+
+	for (;;) {
+		if (seen < 0) {
+			(void)sched_yield();
+			seen = atomic_load(&kv->txns);
+		} else if (atomic_compare_exchange_weak(&kv->txns, &seen, seen + 1)) {
+			return;
+		}
+	}
+}
+
+static void kv_txn_out(struct kv *kv)
+{
+	int before = atomic_fetch_sub(&kv->txns, 1);
+
+	assert(before > 0);
+}
+
 static int kv_remap(struct kv *kv, size_t bytes, struct err *err)
 {
-	int rc;
+	int none = 0, rc;
 
-	(void)pthread_mutex_lock(&kv_mutex);
-	if (kv->txns)
-		rc = err_set(err, E_BUSY, "%s: the map cannot change under %u transactions", kv->dir, kv->txns);
-	else
-		rc = mdb_env_set_mapsize(kv->env, bytes) ? err_set(err, E_LIMIT, "%s: map of %zu bytes refused",
-								   kv->dir, bytes) : 0;
-	(void)pthread_mutex_unlock(&kv_mutex);
-	return rc;
+	if (!atomic_compare_exchange_strong(&kv->txns, &none, -1))
+		return err_set(err, E_BUSY, "%s: the map cannot change under %d transactions", kv->dir, none);
+	rc = mdb_env_set_mapsize(kv->env, bytes);
+	atomic_store(&kv->txns, 0);
+	return rc ? err_set(err, E_LIMIT, "%s: map of %zu bytes refused: %s", kv->dir, bytes, mdb_strerror(rc)) : 0;
 }
 
 int kv_grow(struct kv *kv, struct err *err)
@@ -333,13 +374,6 @@ int kv_grow(struct kv *kv, struct err *err)
 }
 
 /* ------------------------------------------------------------ transactions */
-
-static void kv_count_txn(struct kv *kv, int by)
-{
-	(void)pthread_mutex_lock(&kv_mutex);
-	kv->txns += (unsigned)by;
-	(void)pthread_mutex_unlock(&kv_mutex);
-}
 
 int kv_txn_begin(struct kv *kv, bool write, struct kv_txn **ret_txn, struct err *err)
 {
@@ -353,21 +387,25 @@ int kv_txn_begin(struct kv *kv, bool write, struct kv_txn **ret_txn, struct err 
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", kv->dir);
 	txn->kv = kv;
 	txn->write = write;
+	kv_txn_in(kv);
 	rc = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
 	if (rc == MDB_MAP_RESIZED) {	/* another process made it larger */
-		int failed = kv_remap(kv, 0, err);
+		int failed;
 
+		kv_txn_out(kv);
+		failed = kv_remap(kv, 0, err);
 		if (failed < 0) {
 			mem_free(txn);
 			return failed;
 		}
+		kv_txn_in(kv);
 		rc = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
 	}
 	if (rc) {
+		kv_txn_out(kv);
 		mem_free(txn);
 		return kv_fail(err, kv, rc, write ? "begin to write" : "begin to read");
 	}
-	kv_count_txn(kv, 1);
 	*ret_txn = txn;
 	return 0;
 }
@@ -378,7 +416,7 @@ int kv_txn_commit(struct kv_txn *txn, struct err *err)
 	int rc = mdb_txn_commit(txn->txn);
 
 	mem_free(txn);
-	kv_count_txn(kv, -1);
+	kv_txn_out(kv);
 	return rc ? kv_fail(err, kv, rc, "commit") : 0;
 }
 
@@ -388,7 +426,7 @@ void kv_txn_abort(struct kv_txn *txn)
 		return;
 	if (txn->txn)
 		mdb_txn_abort(txn->txn);
-	kv_count_txn(txn->kv, -1);
+	kv_txn_out(txn->kv);
 	mem_free(txn);
 }
 

@@ -74,7 +74,7 @@ static int set_aside(const struct recover *r, const char *name, const struct err
 	return rc;
 }
 
-/* 1 loaded, 0 set aside. */
+/* 1 loaded, 0 not: never committed and removed, or damaged and set aside. */
 static int load_hot(const struct recover *r, uint64_t hour, uint32_t gen)
 {
 	struct hot_opts opts = { .dir = r->writer->dir, .hour = hour, .gen = gen, .serial = r->writer->serial++,
@@ -85,6 +85,8 @@ static int load_hot(const struct recover *r, uint64_t hour, uint32_t gen)
 	int rc = hot_load(&opts, &hot, &why);
 
 	part_name(hour, gen, name);
+	if (rc == E_NOT_FOUND)
+		return trash_dir(r->writer->dir, "hot", name, r->err);
 	if (rc == E_CORRUPT || rc == E_UNSUPPORTED)
 		return set_aside(r, name, &why);
 	if (rc < 0)

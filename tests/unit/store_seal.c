@@ -70,9 +70,9 @@ TEST(store_seal, rows_are_sorted_by_minute_workload_and_port)
 }
 
 /* Several slices and several row groups. */
-TEST(store_seal, many_rows, .timeout = 60)
+TEST(store_seal, many_rows, .timeout = 110)
 {
-	const uint64_t count = 300000;
+	const uint64_t count = 200000;
 	const char *dir = check_tmpdir();
 	struct store_writer *writer = kit_writer(dir, NULL);
 	struct err err = { 0 };
