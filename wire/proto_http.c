@@ -370,8 +370,8 @@ static enum step step_start(struct feed *f)
 	if (!len)
 		return STEP_WAIT;
 	f->dir->scanned = 0;
-	if (!http_head_parse(view_sub(bytes, 0, len), &head))
-		return lost_track(f);
+	if (!http_head_parse(view_sub(bytes, 0, len), &head) || !role_fits(f->conn, f->d, head.request))
+		return lost_track(f);	/* the other side may have shown who is who since it began */
 	if (!f->conn->roles) {
 		f->conn->roles = true;
 		f->conn->client = (uint8_t)(head.request ? f->d : !f->d);

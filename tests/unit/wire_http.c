@@ -218,6 +218,21 @@ TEST(http, fills_the_columns)
 	kit_release(&kit);
 }
 
+/* A head that began before the other side showed who is the client is judged again when it is whole. */
+TEST(http, a_request_from_the_server_is_none)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 80);
+	kit_handshake(&kit);
+	kit_send(&kit, 1, "GET /from/the/server HTTP/1.1\r\nHost: x\r\n");
+	kit_send(&kit, 0, "GET /1 HTTP/1.1\r\n\r\n");
+	kit_send(&kit, 1, "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	CHECK_LINES(&kit, "GET /1 200 complete req=0+19 rsp=42+38 body=0\n");
+	kit_release(&kit);
+}
+
 /* Where the flow was turned round by a capture that began late, the calls are not. */
 TEST(http, finds_the_client_in_either_direction)
 {
