@@ -1,6 +1,7 @@
 /* The server's frame: listening, threads, and the mail between them and the loop. */
 #include "query/http.h"
 
+#include <arpa/inet.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <errno.h>
@@ -22,26 +23,42 @@
 
 /* ---- listening ---- */
 
-static int parse_listen(const char *text, struct sockaddr_storage *ret_addr, int *ret_len, struct err *err)
+static int parse_listen(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len, struct err *err)
 {
-	char numeric[80];
+	const char *colon = strrchr(text, ':');
+	struct view host = view_make(text, colon ? (size_t)(colon - text) : 0);
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	uint64_t port;
+	struct ip ip;
 
-	if (strncmp(text, "localhost:", 10) == 0) {
-		(void)snprintf(numeric, sizeof(numeric), "127.0.0.1:%s", text + 10);
-		text = numeric;
-	}
-	*ret_len = sizeof(*ret_addr);
-	memset(ret_addr, 0, sizeof(*ret_addr));
-	if (!strchr(text, ':') || evutil_parse_sockaddr_port(text, (struct sockaddr *)ret_addr, ret_len) != 0)
+	if (view_is(host, "localhost"))
+		host = VIEW_LIT("127.0.0.1");
+	else if (host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
+		host = view_sub(host, 1, host.len - 2);
+	if (!colon || view_u64(view_str(colon + 1), 65535, &port) < 0 || ip_parse(host, &ip, NULL) < 0)
 		return err_set(err, E_USAGE, "listen address \"%s\" is not ADDR:PORT, such as 127.0.0.1:9800 or [::1]:9800",
 			       text);
+	memset(ret_addr, 0, sizeof(*ret_addr));
+	if (ip_is_v4(&ip)) {
+		in.sin_port = htons((uint16_t)port);
+		memcpy(&in.sin_addr, ip.b + 12, 4);
+		memcpy(ret_addr, &in, sizeof(in));
+		*ret_len = sizeof(in);
+	} else {
+		in6.sin6_port = htons((uint16_t)port);
+		memcpy(&in6.sin6_addr, ip.b, 16);
+		memcpy(ret_addr, &in6, sizeof(in6));
+		*ret_len = sizeof(in6);
+	}
 	return 0;
 }
 
 static int bind_socket(const char *text, int *ret_fd, struct err *err)
 {
 	struct sockaddr_storage addr;
-	int len, fd, on = 1;
+	socklen_t len = 0;
+	int fd, on = 1;
 	int rc = parse_listen(text, &addr, &len, err);
 
 	if (rc < 0)
@@ -50,7 +67,7 @@ static int bind_socket(const char *text, int *ret_fd, struct err *err)
 	if (fd < 0)
 		return err_errno(err, errno, "socket for %s", text);
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&addr, (socklen_t)len) < 0 || listen(fd, 512) < 0) {
+	if (bind(fd, (struct sockaddr *)&addr, len) < 0 || listen(fd, 512) < 0) {
 		rc = err_errno(err, errno, "listen on %s", text);
 		(void)close(fd);
 		return rc;
@@ -110,10 +127,8 @@ static void *pool_thread(void *arg)
 	struct http_pool_state *pool = arg;
 	struct http_exchange *x;
 
-	while ((x = queue_get(pool->queue, UINT64_MAX)) != NULL) {
+	while ((x = queue_get(pool->queue, UINT64_MAX)) != NULL)
 		http_exchange_run(x);
-		atomic_fetch_sub(&pool->taken, 1);
-	}
 	return NULL;
 }
 

@@ -135,7 +135,8 @@ static int answer_options(struct http_server *server, struct http_exchange *x, b
 	char text[64];
 	size_t route;
 
-	if (http_route_find(server->opts.routes, server->opts.routes_count, HTTP_GET, x->req.path, &route, x->req.args,
+	/* No route takes OPTIONS: the failure names what the path does take. */
+	if (http_route_find(server->opts.routes, server->opts.routes_count, HTTP_OPTIONS, x->req.path, &route, x->req.args,
 			    &methods, err) == E_NOT_FOUND)
 		return 404;
 	err_clear(err);

@@ -245,6 +245,8 @@ void http_exchange_run(struct http_exchange *x)
 		else
 			(void)http_reply_end(&x->reply, NULL);
 	}
+	/* Before the client can know of the end: its next request must not meet a pool that looks full. */
+	atomic_fetch_sub(&x->server->pools[x->req.route->pool].taken, 1);
 	(void)post(x, false, true);
 	http_exchange_drop(x);
 }
