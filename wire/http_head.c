@@ -254,6 +254,12 @@ static void keep_first(struct view *field, struct view value)
 		*field = value;
 }
 
+/* s in small letters, of the same length. */
+static bool is_name(struct view name, const char *s)
+{
+	return (name.at[0] | 0x20) == s[0] && view_ieq(name, s);
+}
+
 static void read_field(struct http_head *head, struct view name, struct view value)
 {
 	if (name.len && (name.at[name.len - 1] == ' ' || name.at[name.len - 1] == '\t')) {
@@ -263,39 +269,39 @@ static void read_field(struct http_head *head, struct view name, struct view val
 	}
 	switch (name.len) {	/* a length tells nearly all of them apart */
 	case 2:
-		if (view_ieq(name, "b3"))
+		if (is_name(name, "b3"))
 			keep_first(&head->b3, value);
 		break;
 	case 4:
-		if (view_ieq(name, "host"))
+		if (is_name(name, "host"))
 			keep_first(&head->host, value);
 		break;
 	case 10:
-		if (view_ieq(name, "user-agent"))
+		if (is_name(name, "user-agent"))
 			keep_first(&head->user_agent, value);
 		break;
 	case 11:
-		if (view_ieq(name, "traceparent"))
+		if (is_name(name, "traceparent"))
 			keep_first(&head->traceparent, value);
 		break;
 	case 12:
-		if (view_ieq(name, "content-type"))
+		if (is_name(name, "content-type"))
 			keep_first(&head->content_type, value);
-		else if (view_ieq(name, "x-b3-traceid"))
+		else if (is_name(name, "x-b3-traceid"))
 			keep_first(&head->b3_trace, value);
-		else if (view_ieq(name, "x-request-id"))
+		else if (is_name(name, "x-request-id"))
 			keep_first(&head->request_id, value);
 		break;
 	case 14:
-		if (view_ieq(name, "content-length"))
+		if (is_name(name, "content-length"))
 			read_length(head, value);
 		break;
 	case 16:
-		if (view_ieq(name, "content-encoding"))
+		if (is_name(name, "content-encoding"))
 			keep_first(&head->content_encoding, value);
 		break;
 	case 17:
-		if (view_ieq(name, "transfer-encoding"))
+		if (is_name(name, "transfer-encoding"))
 			read_coding(head, value);
 		break;
 	default:
