@@ -256,6 +256,13 @@ static __always_inline void lose(struct sock_rec *rec, const struct take *take, 
 	}
 }
 
+/* A raw socket gets copies of what TCP and UDP sockets receive: the packets were taken there. */
+static __always_inline bool is_copy(struct bpf_sock *sk, bool egress)
+{
+	return !egress && sk->type == SOCK_RAW &&
+	       (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_UDP);
+}
+
 static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 {
 	struct bpf_sock *sk = skb->sk;
@@ -265,6 +272,10 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	void *ring;
 	int cause;
 
+	if (sk)
+		sk = bpf_sk_fullsock(sk);
+	if (sk && is_copy(sk, egress))
+		return PASS;
 	take.head.time_ns = bpf_ktime_get_ns();
 	take.head.kind = RING_PACKET;
 	take.head.flags = egress ? RING_EGRESS : 0;
@@ -277,8 +288,6 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	count(RING_COUNT_SEEN, 1);
 	count(RING_COUNT_SEEN_BYTES, take.head.len);
 
-	if (sk)
-		sk = bpf_sk_fullsock(sk);
 	if (sk)
 		rec = rec_of(sk);
 	if (rec) {

@@ -61,6 +61,14 @@ start_far server python3 "$work/echo.py" "$far4" "$far6"
 start_far excluded python3 -m http.server 5309 --bind "$far4"  >/dev/null 2>&1
 wait_for 10 listening_udp far 5300 && wait_for 10 listening far 5301 && wait_for 10 listening far 5309 ||
 	fail "the servers do not listen"
+# A raw socket is handed copies of every UDP packet of its namespace: they must not count twice.
+start_near raw python3 -c "import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 17)
+print('raw', flush=True)
+sys.stdout.close()
+while True:
+    s.recv(2000)" >"$work/raw"
+wait_for 10 grep -q raw "$work/raw" || fail "no raw socket"
 start_dump --exclude "$excluded"
 
 ask() { # variable kind host port
@@ -86,6 +94,7 @@ for pid in $connected $loose $loose6; do
 	want "its frames, out and in" "$(lines | jq -r "select(.what == \"frame\" and .cookie == $cookie) | .at" | xargs)" "egress ingress"
 	want "its end" "$(count ".what == \"close\" and .cookie == $cookie")" 1
 done
+want "frames at the raw socket" "$(count ".what == \"open\" and .pid == $raw")" 0
 want "UDP servers" "$(count "$open and .lport == 5300 and .pid == $server")" 2
 want "IPv6 client" "$(value "$open and .rport == 5301 and .remote == \"$far6\"" .pid)" "$tcp6"
 want "IPv6 accepted" "$(value "$open and .lport == 5301 and .local == \"$far6\"" '"\(.pid) \(.accepted)"')" "$server true"

@@ -11,7 +11,10 @@ table inet lossy {
 	chain input {
 		type filter hook input priority 0;
 		tcp dport 9000 tcp flags & (syn | fin) == 0 numgen inc mod 40 == 7 drop
-		tcp dport 9001 tcp flags syn ct state new limit rate over 1/day burst 1 packets drop
+		tcp dport 9001 tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop
+	}
+	chain hole {
+		type filter hook input priority 1;
 	}
 }
 NFT
@@ -27,6 +30,16 @@ def serve(port):
         peer.close()
 threading.Thread(target=serve, args=(9001,), daemon=True).start()
 serve(9000)
+PY
+cat >"$work/slow.py" <<'PY'
+# Asks when told: first the handshake, then each line read is one request.
+import socket, sys
+peer = socket.create_connection((sys.argv[1], 9001))
+print("connected", flush=True)
+for line in sys.stdin:
+    peer.sendall(b"x" * 500)
+peer.shutdown(socket.SHUT_WR)
+assert peer.recv(10) == b"done"
 PY
 cat >"$work/send.py" <<'PY'
 import socket, sys
@@ -45,10 +58,21 @@ start_dump
 start_near client python3 "$work/send.py" "$far4"
 wait "$client" || fail "the transfer"
 wait_for 10 seen ".what == \"close\" and .rport == 9000" || fail "no close"
+counters=$(in_near nstat -asz --json 2>/dev/null)
+
+mkfifo "$work/in"
+exec 7<>"$work/in"
+start_near slow python3 "$work/slow.py" "$far4" <"$work/in" >"$work/said" 7>&-
+wait_for 10 grep -q connected "$work/said" || fail "the second SYN does not get through"
+in_far nft add rule inet lossy hole tcp dport 9001 drop
+echo ask >&7
+wait_for 20 seen '.what == "retransmit" and .rport == 9001 and .class == "timeout"' || fail "no timeout"
+in_far nft flush chain inet lossy hole
+exec 7>&-
+wait "$slow" || fail "the slow client"
 stop_dump
 
 retransmits='.what == "retransmit" and .rport == 9000'
-counters=$(in_near nstat -asz --json 2>/dev/null)
 counted=$(jq '.kernel.TcpRetransSegs' <<<"$counters")
 told=$(sum "$retransmits" .value)
 [ "$counted" -gt 0 ] || fail "nothing was retransmitted: no test"
@@ -61,3 +85,8 @@ want "segments sent again, at the end" "$(value '.what == "close" and .rport == 
 [ "$(sum "$retransmits and .class == \"fast\"" .value)" -gt 0 ] || fail "none of $told by fast retransmit"
 want "of no known class" "$(count "$retransmits and .class == \"other\"")" 0
 want "of another process" "$(count "$retransmits and .pid != $client")" 0
+
+slow_ones=".what == \"retransmit\" and .rport == 9001 and .pid == $slow"
+want "SYNs sent again" "$(sum "$slow_ones and .class == \"syn\"" .value)" 1
+# A lone segment is probed for first, then its timer runs out.
+want "then, in this order" "$(lines | jq -r "select($slow_ones and .class != \"syn\") | .class" | uniq | xargs)" "tlp timeout"
