@@ -9,7 +9,7 @@ build=(
 	gcc make pkg-config libc6-dev clang llvm bpftool libbpf-dev libelf-dev
 	liblmdb-dev libzstd-dev liblz4-dev libxxhash-dev libroaring-dev
 	libevent-dev libssl-dev libnghttp2-dev libjansson-dev libpcre2-dev
-	libpcap-dev libcap-dev libbrotli-dev zlib1g-dev
+	libpcap-dev libcap-dev libbrotli-dev zlib1g-dev libcurl4-openssl-dev
 )
 run=("${build[@]}" curl libcap2-bin iproute2)
 test=(
@@ -17,7 +17,7 @@ test=(
 	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
 	openssl python3 procps util-linux
 )
-bench=("${test[@]}" tcptrace tcpdump wrk zstd time)
+bench=("${test[@]}" tcptrace tcpdump wrk zstd time dnsperf ethtool)
 
 set_name=${1:-build}
 case $set_name in

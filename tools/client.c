@@ -1,0 +1,156 @@
+/* The HTTP client behind --server: the one door to libcurl. */
+#include <curl/curl.h>
+#include <errno.h>
+
+#include "base/mem.h"
+#include "tools/tools.h"
+
+struct transfer {
+	int (*write)(void *arg, struct view bytes);
+	void *arg;
+	CURL *curl;
+	struct wr error;	/* the body of an error answer */
+	bool stopped;
+};
+
+static size_t on_body(char *at, size_t size, size_t count, void *arg)
+{
+	struct transfer *transfer = arg;
+	long status = 0;
+
+	curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (status >= 400) {
+		wr_bytes(&transfer->error, view_make(at, size * count));
+		return size * count;
+	}
+	if (transfer->write(transfer->arg, view_make(at, size * count)) < 0) {
+		transfer->stopped = true;
+		return 0;
+	}
+	return size * count;
+}
+
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	(void)arg;
+	(void)a;
+	(void)b;
+	(void)c;
+	(void)d;
+	return atomic_load(&tool_interrupted);
+}
+
+static int add_url(struct tool *tool, CURL *curl, struct wr *url, const char *path,
+		   const struct client_param *list, size_t count)
+{
+	struct view base = view_str(tool->set.server);
+	bool first = true;
+
+	while (base.len && base.at[base.len - 1] == '/')
+		base.len--;
+	wr_bytes(url, base);
+	wr_str(url, path);
+	for (size_t i = 0; i < count; i++) {
+		char *value;
+
+		if (!list[i].value || !*list[i].value)
+			continue;
+		value = curl_easy_escape(curl, list[i].value, 0);
+		if (!value)
+			return err_set(&tool->err, E_NO_MEMORY, "out of memory");
+		wr_printf(url, "%c%s=%s", first ? '?' : '&', list[i].name, value);
+		curl_free(value);
+		first = false;
+	}
+	wr_u8(url, 0);
+	return url->bad ? err_set(&tool->err, E_NO_MEMORY, "out of memory") : 0;
+}
+
+static int add_token(struct tool *tool, struct curl_slist **headers)
+{
+	char line[4200] = "Authorization: Bearer ";
+	size_t at = strlen(line);
+	FILE *file;
+
+	if (!*tool->set.token_file)
+		return 0;
+	file = fopen(tool->set.token_file, "re");
+	if (!file || !fgets(line + at, (int)(sizeof(line) - at), file)) {
+		if (file)
+			fclose(file);
+		return err_errno(&tool->err, errno ? errno : EIO, "token file %s", tool->set.token_file);
+	}
+	fclose(file);
+	line[strcspn(line, "\r\n")] = '\0';
+	*headers = curl_slist_append(*headers, line);
+	return 0;
+}
+
+static void explain_status(struct tool *tool, long status, struct view body)
+{
+	struct json_doc *doc = NULL;
+
+	if (json_parse(body, &doc, NULL) >= 0) {
+		struct view words = json_get_str(json_get(json_root(doc), "message"), VIEW_LIT(""));
+
+		(void)err_set(&tool->err, status < 500 ? E_USAGE : E_IO, "%.*s (HTTP %ld)", (int)words.len,
+			      (const char *)words.at, status);
+		json_doc_free(doc);
+	} else {
+		(void)err_set(&tool->err, E_IO, "%s answers HTTP %ld", tool->set.server, status);
+	}
+}
+
+int client_get(struct tool *tool, const char *path, const struct client_param *list, size_t count,
+	       int (*write)(void *arg, struct view bytes), void *arg)
+{
+	struct transfer transfer = { .write = write, .arg = arg };
+	struct curl_slist *headers = NULL;
+	char words[CURL_ERROR_SIZE] = "";
+	struct wr url;
+	CURLcode result;
+	long status = 0;
+	int code = EXIT_FAILED;
+
+	wr_init(&url, 0);
+	wr_init(&transfer.error, 1 << 20);
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	transfer.curl = curl_easy_init();
+	if (!transfer.curl || add_url(tool, transfer.curl, &url, path, list, count) < 0 ||
+	    add_token(tool, &headers) < 0) {
+		code = tool_fail(tool);
+		goto out;
+	}
+	curl_easy_setopt(transfer.curl, CURLOPT_URL, (const char *)url.at);
+	curl_easy_setopt(transfer.curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(transfer.curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(transfer.curl, CURLOPT_NOPROXY, "*");
+	curl_easy_setopt(transfer.curl, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(transfer.curl, CURLOPT_WRITEDATA, &transfer);
+	curl_easy_setopt(transfer.curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(transfer.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(transfer.curl, CURLOPT_ERRORBUFFER, words);
+	curl_easy_setopt(transfer.curl, CURLOPT_CONNECTTIMEOUT, 10L);
+	curl_easy_setopt(transfer.curl, CURLOPT_NOSIGNAL, 1L);
+	tool_catch_signals();
+	result = curl_easy_perform(transfer.curl);
+	curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+	if (atomic_load(&tool_interrupted)) {
+		code = EXIT_INTERRUPTED;
+	} else if (result != CURLE_OK && !transfer.stopped) {
+		(void)err_set(&tool->err, E_IO, "%s: %s", tool->set.server, *words ? words : curl_easy_strerror(result));
+		code = tool_fail(tool);
+	} else if (status >= 400) {
+		explain_status(tool, status, wr_view(&transfer.error));
+		code = tool_fail(tool);
+	} else {
+		code = EXIT_DONE;
+	}
+out:
+	curl_slist_free_all(headers);
+	if (transfer.curl)
+		curl_easy_cleanup(transfer.curl);
+	wr_release(&transfer.error);
+	wr_release(&url);
+	return code;
+}
