@@ -44,6 +44,12 @@ int tool_query_end(struct tool *tool, const struct query_opts *opts, const struc
 /* "12.3 MiB" */
 const char *tool_bytes(uint64_t bytes, char text[32]);
 
+/* cmd_import.c: import with progress and totals on stderr; an exit code. */
+int tool_import(struct tool *tool, const char *const *paths, size_t count);
+/* cmd_serve.c */
+struct serve_opts;
+struct serve_opts tool_serve_opts(const struct tool *tool);
+
 /* help.c: texts from the tables */
 void help_overview(FILE *file);
 void help_command(FILE *file, const struct command *command);
