@@ -17,7 +17,7 @@ test=(
 	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
 	openssl python3 procps util-linux
 )
-bench=("${test[@]}" tcptrace tcpdump wrk zstd time dnsperf ethtool)
+bench=("${test[@]}" tcptrace tcpdump wrk zstd time dnsperf ethtool bc wireshark-common)
 
 set_name=${1:-build}
 case $set_name in
