@@ -251,17 +251,17 @@ static int read_frames(struct import *import, const struct lookahead *ahead, str
 static int begin_file(struct import *import, const struct lookahead *ahead, struct err *err)
 {
 	uint64_t seed = seed_of(ahead);
-	struct tracker_opts opts = {
-		.source = hash_bytes(base_name(import->path), strlen(base_name(import->path)), seed) | 1,
-		.id_seed = seed,
-		.flows_max = import->opts->flows_max,
-		.tcp_idle_ns = FILE_TCP_IDLE_NS,
-		.udp_idle_ns = FILE_UDP_IDLE_NS,
-		.dissect_off = import->opts->dissect_off,
-		.counters = import->counters,
-	};
-	int rc = tracker_new(&opts, &import->tracker, err);
+	struct tracker_opts opts = import->opts->tracker;
+	int rc;
 
+	opts.source = hash_bytes(base_name(import->path), strlen(base_name(import->path)), seed) | 1;
+	opts.id_seed = seed;
+	opts.counters = import->counters;
+	if (!opts.tcp_idle_ns)
+		opts.tcp_idle_ns = FILE_TCP_IDLE_NS;
+	if (!opts.udp_idle_ns)
+		opts.udp_idle_ns = FILE_UDP_IDLE_NS;
+	rc = tracker_new(&opts, &import->tracker, err);
 	if (rc < 0)
 		return rc;
 	import->source = opts.source;
@@ -361,7 +361,8 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 	struct import import = { .opts = opts, .totals = ret_totals,
 				 .counters = opts->counters ? opts->counters : &own };
 	struct committer_opts committer_opts = { .commit_bytes = COMMIT_BYTES, .counters = import.counters,
-					   .store = { .zstd_level = opts->zstd_level, .group_gid = -1 } };
+					   .store = { .zstd_level = opts->zstd_level,
+						      .group_gid = opts->group_gid ? opts->group_gid : -1 } };
 	uint64_t rows_before = counter_get(import.counters, COUNTER_flow_rows_total);
 	uint64_t calls_before = counter_get(import.counters, COUNTER_call_rows_total);
 	uint64_t sealing_ns;

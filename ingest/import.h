@@ -4,7 +4,7 @@
 
 #include "base/err.h"
 #include "schema/counters.h"
-#include "wire/decode.h"
+#include "ingest/tracker.h"
 
 struct import_progress {
 	const char *path;	/* of the file being read */
@@ -21,9 +21,9 @@ struct import_opts {
 	size_t paths_count;
 	const char *data_dir;
 	int zstd_level;			/* 0 = the store's default */
-	size_t flows_max;		/* see tracker.h */
+	int group_gid;			/* the group that may read the store; 0: as it is */
+	struct tracker_opts tracker;	/* flows_max, the timeouts and stream_bytes_max; the rest is ours to set */
 	bool no_seal;			/* leave the partitions hot: tests */
-	bool dissect_off;		/* benches */
 	/* About ten times a second; NULL: none. Returns false to stop: E_CANCELLED, what was read so far is kept. */
 	bool (*progress)(void *arg, const struct import_progress *progress);
 	/* A file ended early, with the words; NULL: none. */

@@ -226,7 +226,7 @@ static int open_tracker(struct recorder *recorder, struct err *err)
 {
 	struct enrich_opts enrich_opts = { .node = recorder->opts->node, .cgroup_dir = recorder->opts->live.cgroup,
 					   .entity = on_entity, .arg = recorder };
-	struct tracker_opts opts = { .flows_max = recorder->opts->flows_max, .counters = &recorder->counters };
+	struct tracker_opts opts = recorder->opts->tracker;
 	uint64_t random[2];
 	int rc;
 
@@ -239,6 +239,7 @@ static int open_tracker(struct recorder *recorder, struct err *err)
 	recorder->owners = owners_new(recorder->enrich, 0);
 	if (!recorder->owners)
 		return err_set(err, E_NO_MEMORY, "no memory for socket owners");
+	opts.counters = &recorder->counters;
 	opts.source = recorder->source;
 	opts.id_seed = random[1];
 	opts.enrich = recorder->enrich;

@@ -8,12 +8,13 @@
 
 #include "base/err.h"
 #include "ingest/live.h"
+#include "ingest/tracker.h"
 
 struct recorder_opts {
 	const char *data_dir;
 	const char *node;		/* name of this machine; NULL = the host name */
 	struct live_opts live;
-	size_t flows_max;		/* see tracker.h */
+	struct tracker_opts tracker;	/* flows_max, the timeouts and stream_bytes_max; the rest is ours to set */
 	int zstd_level;			/* of sealed partitions; 0 = the store's default */
 	int group_gid;			/* the group that may read the store; -1: as it is */
 	uint64_t drain_ns;		/* how often the rings are drained; 0 = 4 ms */

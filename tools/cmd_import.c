@@ -81,7 +81,8 @@ int tool_import(struct tool *tool, const char *const *paths, size_t count)
 	struct import_totals totals = { 0 };
 	struct import_opts opts = {
 		.paths = paths, .paths_count = count, .data_dir = tool->set.data,
-		.zstd_level = (int)tool->set.zstd_level, .flows_max = tool->set.flows_max,
+		.zstd_level = (int)tool->set.zstd_level, .tracker = tool_tracker_opts(tool),
+		.group_gid = tool_store_group(tool),
 		.progress = on_progress, .warning = on_warning, .arg = &show,
 	};
 	int rc;
