@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -123,6 +124,18 @@ out:
 	return code;
 }
 
+/* serve may be the first of the two to look for the data directory. */
+static int make_data(struct tool *tool)
+{
+	int gid = tool_store_group(tool);
+
+	if (mkdir(tool->set.data, 0750) < 0)
+		return errno == EEXIST ? 0 : err_errno(&tool->err, errno, "data directory %s", tool->set.data);
+	if (gid >= 0 && chown(tool->set.data, (uid_t)-1, (gid_t)gid) < 0)
+		return err_errno(&tool->err, errno, "data directory %s", tool->set.data);
+	return 0;
+}
+
 static int run_capture(struct tool *tool)
 {
 	int code = tool_import(tool, &tool->set.capture, 1);
@@ -139,6 +152,8 @@ int cmd_run(struct tool *tool)
 		return tool_usage(tool, "it takes no argument \"%s\"", tool->set.args[0]);
 	if (*tool->set.capture)
 		return run_capture(tool);
+	if (make_data(tool) < 0)
+		return tool_fail(tool);
 	tool_catch_signals();
 	for (size_t i = 0; i < 2; i++) {
 		if (start(tool, &children[i]) < 0) {
