@@ -58,8 +58,8 @@ tail -n +1 "$work/response" | sed '1,/^\r*$/d' | cmp -s - "$work/www/hello.txt" 
 curl -s "$url/api/v1/calls/$id" | jq -e '.. | .body? // empty | tostring | contains("hello from the wire")' >/dev/null || fail "the body is not in the call's detail"
 flow=$(jq -r '.data[0]."flow.id"' "$work/calls.json")
 # Both ends of the connection are flows of their own.
-flows=$(curl -s -G "$url/api/v1/flows" --data-urlencode "filter=dst.port == $port" | jq -c '[.data[].vantage] | sort | unique')
-[ "$flows" = '["client","server"]' ] || fail "vantages are $flows"
+both() { [ "$(curl -s -G "$url/api/v1/flows" --data-urlencode "filter=dst.port == $port" | jq -c '[.data[].vantage] | unique')" = '["client","server"]' ]; }
+until_true 10 both || fail "the flow is not there from both ends"
 curl -s -G "$url/api/v1/export" --data-urlencode "filter=id == \"$flow\"" --data-urlencode format=pcapng >"$work/flow.pcapng"
 if command -v tshark >/dev/null; then
 	tshark -r "$work/flow.pcapng" -d "tcp.port==$port,http" -T fields -e http.request.uri 2>/dev/null | grep -q '/hello.txt?id=4711' || fail "tshark does not see the request in the export"
@@ -70,7 +70,7 @@ serve=$(pgrep -P $run -f . | while read -r p; do [ "$(cat "/proc/$p/comm")" = ta
 [ -n "$serve" ] || fail "no serve process"
 grep -q '^CapEff:[[:space:]]*0*$' "/proc/$serve/status" || fail "serve has capabilities"
 [ "$(stat -c %u "/proc/$serve")" != 0 ] || [ "$(id -u)" != 0 ] || fail "serve runs as root"
-record=$(pgrep -P $run -f . | while read -r p; do [ "$(cat "/proc/$p/comm")" = tapedeck-recor ] && echo "$p"; done)
+record=$(pgrep -P $run -f . | while read -r p; do [ "$(cat "/proc/$p/comm")" = tapedeck-record ] && echo "$p"; done)
 
 # A recorder that is killed comes back, the hole is recorded, and what was committed is still there.
 kill -9 "$record"
