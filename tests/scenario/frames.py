@@ -1,11 +1,10 @@
-"""Frames of a pcap or pcapng file, one line each: time in ns, captured length, wire length, link type, SHA-1.
+"""Frames of a pcap or pcapng file: (time in ns, captured length, wire length, link type, SHA-1).
 
-usage: frames.py FILE      An independent reader: it shares no code with the one it checks. Ends quietly
-where the file is cut short; exit code 3 when it is no capture at all.
+An independent reader: it shares no code with the one it checks. It ends quietly where the file is cut short or
+cannot be understood, and finds nothing in what is no capture at all.
 """
 import hashlib
 import struct
-import sys
 
 
 def pcap(data, emit):
@@ -13,11 +12,14 @@ def pcap(data, emit):
                    b"\x4d\x3c\xb2\xa1": ("<", 1), b"\xa1\xb2\x3c\x4d": (">", 1)}[data[:4]]
     if len(data) < 24:
         return
+    major, minor = struct.unpack(order + "2H", data[4:8])
     link = struct.unpack(order + "I", data[20:24])[0] & 0xffff
     at = 24
     while at + 16 <= len(data):
         sec, frac, cap, orig = struct.unpack(order + "4I", data[at:at + 16])
         at += 16
+        if (major, minor) < (2, 3):	# the two lengths stood the other way round then
+            cap, orig = orig, cap
         if cap > 16 << 20 or at + cap > len(data):
             return
         emit(sec * 10**9 + frac * unit, cap, orig, link, data[at:at + cap])
@@ -46,6 +48,8 @@ def pcapng(data, emit):
         if data[at:at + 4] == b"\x0a\x0d\x0d\x0a":
             order = "<" if data[at + 8:at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
             ifaces = []
+            if struct.unpack(order + "H", data[at + 12:at + 14])[0] != 1:
+                return
         kind, length = struct.unpack(order + "2I", data[at:at + 8])
         if length < 12 or length % 4 or at + length > len(data):
             return
@@ -75,18 +79,16 @@ def pcapng(data, emit):
         at += length
 
 
-def main():
-    data = open(sys.argv[1], "rb").read()
+def read(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    found = []
 
     def emit(ns, cap, orig, link, frame):
-        print(ns, cap, orig, link, hashlib.sha1(frame).hexdigest())
+        found.append((ns, cap, orig, link, hashlib.sha1(frame).hexdigest()))
 
     if data[:4] in (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d"):
         pcap(data, emit)
     elif data[:4] == b"\x0a\x0d\x0d\x0a":
         pcapng(data, emit)
-    else:
-        sys.exit(3)
-
-
-main()
+    return found
