@@ -36,8 +36,11 @@ static int own_network(void)
 	return rc;
 }
 
-/* Tells by the pipe that it listens, then answers one request. */
-static void serve(int ready)
+/*
+ * Tells by the pipe that it listens, then answers one request. Stays until hold
+ * ends: /proc is asked about a process when its first packet is drained.
+ */
+static void serve(int ready, int hold)
 {
 	struct sockaddr_in address = loopback();
 	int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd;
@@ -53,10 +56,11 @@ static void serve(int ready)
 	if (fd < 0 || read(fd, text, sizeof(text)) <= 0 || write(fd, answered, sizeof(answered) - 1) < 0)
 		_exit(1);
 	(void)read(fd, text, sizeof(text));	/* until the client closes */
+	(void)close(fd);
+	(void)read(hold, text, 1);
 	_exit(0);
 }
 
-/* Stays until hold ends: /proc is asked about a process when its first packet is drained. */
 static void ask(int hold)
 {
 	struct sockaddr_in address = loopback();
@@ -95,7 +99,7 @@ static bool on_alive(void *arg)
 		story->server = fork();
 		if (story->server == 0) {
 			(void)close(story->hold[1]);
-			serve(story->pipe[1]);
+			serve(story->pipe[1], story->hold[0]);
 		}
 		if (read(story->pipe[0], &byte, 1) != 1)
 			story->bad = true;
