@@ -52,7 +52,7 @@ void api_json_time(struct json *json, const char *key, uint64_t ns);
 void api_json_id(struct json *json, const char *key, uint64_t id);
 /* Every handler of routes.def. */
 #define PARAM(...)
-#define ROUTE(methods, path, handler, ...) int handler(void *ctx, struct http_request *req, struct err *err) __attribute__((weak));
+#define ROUTE(methods, path, handler, ...) int handler(void *ctx, struct http_request *req, struct err *err);
 #include "query/routes.def"
 #undef PARAM
 #undef ROUTE

@@ -232,9 +232,7 @@ void http_exchange_run(struct http_exchange *x)
 	int rc = E_CANCELLED;
 
 	if (!atomic_load(&x->req.cancel))
-		rc = !x->req.route->handler ?
-			     err_set(&err, E_UNSUPPORTED, "%s has no handler in this build", x->req.route->path) :
-			     x->req.route->handler(x->server->opts.ctx, &x->req, &err);
+		rc = x->req.route->handler(x->server->opts.ctx, &x->req, &err);
 	/* HEAD stops a long answer at its first piece: that is no failure. */
 	if (rc == E_CANCELLED && x->reply.head_only && x->reply.begun && !atomic_load(&x->req.cancel))
 		rc = 0;
