@@ -35,6 +35,7 @@ struct aggregate {
 	struct hist **hists;	/* [group * hists_count] */
 	size_t room;		/* groups that these have room for */
 	size_t hists_made, hists_limit;
+	bool counts_only;	/* no columns at all: count and rate of everything that matches */
 
 	/* of the row group at hand, in its scratch arena */
 	uint32_t *rows;		/* that match */
@@ -353,11 +354,25 @@ static int hists_add(struct aggregate *agg, struct scan *scan, size_t h, struct 
 	return rc < 0 ? rc : 0;
 }
 
+/* One group, of which only the number of rows is asked: no row need be looked at again. */
+static int count_all(struct aggregate *agg, const struct scan *scan, struct err *err)
+{
+	uint64_t key[2] = { bucket_of(agg, 0), 0 };
+	uint32_t group = groups_add(&agg->groups, key);
+	int rc = group == GROUP_NONE ? plan_no_memory(&agg->plan, err) : grow_room(agg, err);
+
+	for (size_t i = 0; rc == 0 && i < agg->spec.aggs_count; i++)
+		agg->tallies[i].n += scan->matched;
+	return rc;
+}
+
 static int group_add(void *arg, struct scan *scan, struct err *err)
 {
 	struct aggregate *agg = arg;
 	int rc;
 
+	if (agg->counts_only)
+		return count_all(agg, scan, err);
 	agg->rows = arena_array(scan->columns.arena, scan->matched, sizeof(*agg->rows));
 	agg->group_of = arena_array(scan->columns.arena, scan->matched, sizeof(*agg->group_of));
 	if (!agg->rows || !agg->group_of)
@@ -610,6 +625,10 @@ static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t 
 	groups_init(&agg->groups, 2 + agg->spec.bys_count, memory / 2 / each < GROUPS_MAX ? memory / 2 / each : GROUPS_MAX);
 	seen_init(&agg->seen, memory / 4 / (4 * sizeof(uint64_t)));
 	agg->hists_limit = memory / 2 / HIST_BYTES;
+	agg->counts_only = agg->what->step_ns == 0 && agg->spec.bys_count == 0;
+	for (size_t i = 0; i < agg->spec.aggs_count; i++)
+		agg->counts_only &= !agg->spec.aggs[i].col &&
+				    (agg->spec.aggs[i].kind == AGG_COUNT || agg->spec.aggs[i].kind == AGG_RATE);
 	return 0;
 }
 

@@ -135,7 +135,11 @@ int query_aggregate(struct store *store, const struct query_opts *opts, const st
 		    struct arena *arena, struct query_groups *ret_groups, struct query_stats *ret_stats,
 		    struct err *err);
 
-/* Distinct values of a column in the range, most frequent or alphabetical, at most limit; prefix may be empty. */
+/*
+ * Distinct values of a column in the range, at most limit; prefix may be empty. With a filter, or on a column without
+ * a bitmap index, counted: the most frequent first. Else from the indexes, alphabetical: values of the whole
+ * hours that the range touches.
+ */
 int query_values(struct store *store, const struct query_opts *opts, enum table_id table, const struct col *col,
 		 struct view prefix, size_t limit, struct arena *arena, struct view **ret_values,
 		 size_t *ret_count, struct err *err);

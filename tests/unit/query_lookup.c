@@ -373,10 +373,11 @@ TEST(lookup, replays_in_order_of_time)
 	fixture_close(&fixture);
 }
 
-TEST(lookup, lists_values_most_frequent_first)
+TEST(lookup, lists_values)
 {
 	struct query_opts opts = { .from_ns = T0 };
 	const struct col *col = table_col(table_get(TABLE_CALLS), VIEW_LIT("method"));
+	const struct col *l7 = table_col(table_get(TABLE_CALLS), VIEW_LIT("l7"));
 	static const char *const methods[] = { "GET", "GET", "PUT", "POST", "GET", "POST" };
 	struct fixture fixture;
 	struct err err = { 0 };
@@ -385,21 +386,36 @@ TEST(lookup, lists_values_most_frequent_first)
 
 	fixture_open(&fixture);
 	for (unsigned i = 0; i < 6; i++) {
-		struct call_row call = { .id = i, .start_ns = T0 + i, .end_ns = T0 + i };
+		struct call_row call = { .id = i, .start_ns = T0 + i, .end_ns = T0 + i, .l7 = i % 2 ? L7_http : L7_dns };
 
 		ROW_SET(CALL, &call, method, view_str(methods[i]));
 		fixture_write(&fixture, TABLE_CALLS, &call, 1);
 	}
-	CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 }, 10, &fixture.arena, &values, &count,
-			      &err), err);
-	CHECK_EQ(count, 3);
-	CHECK_VIEW(values[0], "GET");
-	CHECK_VIEW(values[1], "POST");
-	CHECK_VIEW(values[2], "PUT");
-	CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, VIEW_LIT("P"), 1, &fixture.arena, &values, &count, &err),
-		 err);
-	CHECK_EQ(count, 1);
-	CHECK_VIEW(values[0], "POST");
+	for (unsigned sealed = 0; sealed < 2; sealed++) {
+		opts.filter = VIEW_LIT("has(method)");	/* counted */
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 }, 10, &fixture.arena, &values,
+				      &count, &err), err);
+		CHECK_EQ(count, 3);
+		CHECK_VIEW(values[0], "GET");
+		CHECK_VIEW(values[1], "POST");
+		CHECK_VIEW(values[2], "PUT");
+		opts.filter = (struct view){ 0 };	/* from dictionaries, then from the index */
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 }, 10, &fixture.arena, &values,
+				      &count, &err), err);
+		CHECK_EQ(count, 3);
+		CHECK_VIEW(values[0], "GET");
+		CHECK_VIEW(values[2], "PUT");
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, VIEW_LIT("P"), 1, &fixture.arena, &values, &count,
+				      &err), err);
+		CHECK_EQ(count, 1);
+		CHECK_VIEW(values[0], "POST");
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, l7, (struct view){ 0 }, 10, &fixture.arena, &values,
+				      &count, &err), err);
+		CHECK_EQ(count, 2);
+		CHECK_VIEW(values[0], "dns");
+		CHECK_VIEW(values[1], "http");
+		fixture_seal(&fixture);
+	}
 	fixture_close(&fixture);
 }
 
