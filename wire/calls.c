@@ -117,6 +117,11 @@ struct call *call_open(struct call_sink *sink, uint16_t l7)
 	return &slot->call;
 }
 
+void call_refuse(struct call_sink *sink)
+{
+	sink->pool->refused++;
+}
+
 struct view call_text(struct call_sink *sink, struct call *call, struct view bytes, size_t max)
 {
 	struct slot *slot = (struct slot *)call;	/* its first member */

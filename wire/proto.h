@@ -67,6 +67,8 @@ struct call_sink;		/* one per flow; wire/calls.h */
 
 /* NULL when the budget of open calls is used up: the dissector goes on without (counted). */
 struct call *call_open(struct call_sink *sink, uint16_t l7);
+/* Count a call that is left out because one before it was refused and the order would be lost. */
+void call_refuse(struct call_sink *sink);
 /* Copy a text into the call's memory, cut to at most max bytes. The result lives until the call has ended. */
 struct view call_text(struct call_sink *sink, struct call *call, struct view text, size_t max);
 /* First byte of the request (response) is at off; sets start_ns / rsp_first_ns and req_seq / rsp_seq. */

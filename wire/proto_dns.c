@@ -16,6 +16,7 @@
 #include "base/hash.h"
 
 #define PORT_DNS	53
+#define PORT_NBNS	137
 #define PORT_MDNS	5353
 #define PORT_LLMNR	5355
 #define TIMEOUT_NS	5000000000ull
@@ -408,6 +409,8 @@ static enum guess dns_guess(struct view bytes, const struct guess_hint *hint)
 	bool port = is_port(hint->src_port) || is_port(hint->dst_port);
 	size_t len;
 
+	if (hint->dst_port == PORT_NBNS)
+		return GUESS_NO;	/* NetBIOS names: the same format, other types and names (RFC 1002) */
 	if (hint->proto == PROTO_udp) {
 		if (port)	/* whatever comes here was meant as DNS, if it has a header at all */
 			return plausible(bytes, false) ? GUESS_YES : GUESS_MAYBE;

@@ -253,6 +253,8 @@ static void begin_request(struct feed *f, const struct http_head *head, uint64_t
 
 	if (!conn->unopened)
 		call = call_open(f->sink, L7_http);
+	else
+		call_refuse(f->sink);
 	if (call) {
 		if (is_head)
 			call->tag |= TAG_HEAD;

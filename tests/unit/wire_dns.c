@@ -428,6 +428,9 @@ TEST(dns, guesses_strictly_on_odd_ports)
 	m.at[4] = 1;		/* 257 questions */
 	CHECK_U64(dns->guess(wr_view(&m), &odd), GUESS_NO);
 	CHECK_U64(dns->guess(wr_view(&m), &usual), GUESS_YES);
+	make_query(&m, 1, "EJFAFGDGCOEHEPEPEHEMEFCOEDEPENAA", 32);
+	odd.dst_port = 137;
+	CHECK_U64(dns->guess(wr_view(&m), &odd), GUESS_NO);
 	odd.proto = usual.proto = PROTO_tcp;
 	CHECK_U64(dns->guess(VIEW_LIT("\0"), &odd), GUESS_NO);
 	CHECK_U64(dns->guess(VIEW_LIT("\0"), &usual), GUESS_MORE);

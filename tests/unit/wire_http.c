@@ -233,6 +233,32 @@ TEST(http, a_request_from_the_server_is_none)
 	kit_release(&kit);
 }
 
+/* Calls there is no room for are missing, and shift no others. */
+TEST(http, pairs_around_calls_it_could_not_open)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	call_pool_free(kit.calls);
+	kit.calls = kit.sink.pool = call_pool_new(&(struct call_pool_opts){ .calls_max = 2 });
+	kit_flow(&kit, PROTO_tcp, 40000, 80);
+	kit_handshake(&kit);
+	kit_send(&kit, 0, "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\nHEAD /3 HTTP/1.1\r\n\r\nGET /4 HTTP/1.1\r\n\r\n");
+	kit_send(&kit, 1, "HTTP/1.1 201 A\r\nContent-Length: 1\r\n\r\nx");
+	kit_send(&kit, 0, "GET /5 HTTP/1.1\r\n\r\n");	/* there is room again, but /3 and /4 stand before it */
+	kit_send(&kit, 1, "HTTP/1.1 202 B\r\nContent-Length: 1\r\n\r\nx");
+	kit_send(&kit, 1, "HTTP/1.1 203 C\r\nContent-Length: 999\r\n\r\n");
+	kit_send(&kit, 1, "HTTP/1.1 204 D\r\n\r\nHTTP/1.1 205 E\r\nContent-Length: 0\r\n\r\n");
+	kit_send(&kit, 0, "GET /6 HTTP/1.1\r\n\r\n");
+	kit_send(&kit, 1, "HTTP/1.1 206 F\r\nContent-Length: 1\r\n\r\nx");
+	CHECK_LINES(&kit,
+		    "GET /1 201 complete req=0+19 rsp=0+38 body=1\n"
+		    "GET /2 202 complete req=19+19 rsp=38+38 body=1\n"
+		    "GET /6 206 complete req=96+19 rsp=170+38 body=1\n");
+	CHECK_U64(call_pool_refused(kit.calls), 3);
+	kit_release(&kit);
+}
+
 /* Where the flow was turned round by a capture that began late, the calls are not. */
 TEST(http, finds_the_client_in_either_direction)
 {
