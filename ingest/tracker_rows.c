@@ -273,8 +273,10 @@ static void call_rollup(struct flow *flow, unsigned src, const struct call_row *
 
 	counts.client_errors = row->status_class == CLASS_client_error;
 	counts.server_errors = row->status_class == CLASS_server_error;
-	counts.unanswered = row->end_reason != CALL_END_complete && row->end_reason != CALL_END_oneway &&
-			    row->end_reason != CALL_END_no_request && !ROW_HAS(CALL, row, rsp_first_ns);
+	/* What the recorder missed, or stopped before, says nothing about the server. */
+	counts.unanswered = !ROW_HAS(CALL, row, rsp_first_ns) &&
+			    (row->end_reason == CALL_END_unanswered || row->end_reason == CALL_END_reset ||
+			     row->end_reason == CALL_END_closed);
 	if (ROW_HAS(CALL, row, latency_ns))
 		rollup_time_set(&times, ROLLUP_LATENCY, row->latency_ns);
 	if (ROW_HAS(CALL, row, ttfb_ns))

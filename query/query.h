@@ -160,8 +160,8 @@ int query_at(struct store *store, const struct query_opts *opts, uint64_t at_ns,
 enum export_format { EXPORT_PCAP, EXPORT_PCAPNG };
 
 /*
- * Exactly the frames of the flows that match (filter on flows; empty: all frames, undecoded ones
- * included) with time in the range, in order of capture, sources merged by time. write() gets the file in
+ * Exactly the frames of the flows that match (filter on flows, which have a row from their first report on: at their
+ * end, at the latest a minute after their begin; empty: all frames, undecoded ones included) with time in the range, in order of capture, sources merged by time. write() gets the file in
  * pieces and returns <0 to stop. pcap holds one link type: E_UNSUPPORTED names the others when there are more.
  * pcap is written with ns precision when any time needs it.
  */
