@@ -1,6 +1,6 @@
 #include "ingest/batch.h"
 
-#include <stdio.h>
+#include <assert.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -41,17 +41,15 @@ void batch_reset(struct batch *batch)
 	batch->blocks_used = batch->open_count = batch->gaps_count = 0;
 	arena_reset(&batch->texts);
 	wr_reset(&batch->status);
+	batch->row_bytes = 0;
 	batch->packets = batch->packet_bytes = batch->newest_ns = batch->dropped_rows = 0;
 	batch->commit = false;
 }
 
 size_t batch_bytes(const struct batch *batch)
 {
-	size_t bytes = batch->texts.used_bytes + batch->packet_bytes + batch->packets * sizeof(struct packet_rec);
-
-	for (int i = 1; i <= TABLE_MAX; i++)
-		bytes += batch->rows[i].count * table_get((enum table_id)i)->row_bytes;
-	return bytes;
+	return batch->texts.used_bytes + batch->packet_bytes + batch->packets * sizeof(struct packet_rec) +
+	       batch->row_bytes;
 }
 
 bool batch_empty(const struct batch *batch)
@@ -73,27 +71,59 @@ void *batch_row(struct batch *batch, enum table_id table)
 		return NULL;
 	}
 	row = rows->at + rows->count++ * row_bytes;
+	batch->row_bytes += row_bytes;
 	memset(row, 0, row_bytes);
 	return row;
+}
+
+/* Columns that hold texts. */
+struct text_cols {
+	uint16_t count;
+	struct {
+		uint16_t ordinal, offset;
+		bool required;
+	} cols[64];
+};
+
+/* Worked out once a thread: rows are added by the hundred thousand, and few of their columns are texts. */
+static const struct text_cols *text_cols(const struct table *table)
+{
+	static _Thread_local struct text_cols known[TABLE_MAX + 1];
+	struct text_cols *texts = &known[table->id];
+
+	if (texts->count)
+		return texts;
+	for (size_t i = 0; i < table->cols_count; i++) {
+		const struct col *col = &table->cols[i];
+
+		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP)
+			continue;
+		assert(texts->count < sizeof(texts->cols) / sizeof(texts->cols[0]));
+		texts->cols[texts->count].ordinal = col->ordinal;
+		texts->cols[texts->count].offset = col->offset;
+		texts->cols[texts->count++].required = col->presence == PRESENCE_REQ;
+	}
+	return texts;
 }
 
 void batch_add(struct batch *batch, enum table_id id, const void *row)
 {
 	const struct table *table = table_get(id);
+	const struct text_cols *texts = text_cols(table);
 	void *copy = batch_row(batch, id);
 
 	if (!copy)
 		return;
 	memcpy(copy, row, table->row_bytes);
-	for (size_t i = 0; i < table->cols_count; i++) {
-		const struct col *col = &table->cols[i];
+	for (unsigned i = 0; i < texts->count; i++) {
+		uint8_t *at = (uint8_t *)copy + texts->cols[i].offset;
 		struct view text;
 
-		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP ||
-		    !row_get(col, row, NULL, &text))
+		if (!texts->cols[i].required && !row_has(row, texts->cols[i].ordinal))
 			continue;
+		memcpy(&text, at, sizeof(text));
 		text = batch_text(batch, text);
-		memcpy((uint8_t *)copy + col->offset, &text, sizeof(text));
+		memcpy(at, &text, sizeof(text));
 	}
 }
 

@@ -30,6 +30,7 @@ struct batch {
 	size_t gaps_count;
 	struct wr status;		/* JSON, empty: none */
 	uint64_t packets, packet_bytes;	/* in the blocks */
+	size_t row_bytes;		/* of all rows */
 	uint64_t newest_ns;		/* of the frames */
 	uint64_t dropped_rows;		/* memory was out */
 	bool commit;			/* commit when this one is written */

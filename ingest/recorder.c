@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #define DRAIN_NS (4 * NS_PER_MS)
 #define DRAIN_FRAMES 4096
 #define DRAIN_ROUNDS 16			/* per timer: beyond it signals and timers come first */
+#define DRAIN_NICE (-10)
 #define HAND_OVER_NS (500 * NS_PER_MS)	/* a row waits so long for others */
 #define BATCH_BYTES (4u << 20)
 #define BATCH_BYTES_MAX (32u << 20)	/* no empty batch to be had: frames are dropped from here on */
@@ -333,6 +335,11 @@ int recorder_run(const struct recorder_opts *opts, struct err *err)
 	rc = committer_open(opts->data_dir, &committer_opts, &recorder->committer, err);
 	if (rc < 0)
 		goto out;
+	/*
+	 * The machine observed is busy just when there is most to record: a drain that waits its turn
+	 * loses frames. The writer's thread, begun before, keeps its place. Not being allowed to is no failure.
+	 */
+	(void)setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
 	rc = record(recorder, err);
 out:
 	closed = committer_close(recorder->committer, false, rc < 0 ? NULL : err);
