@@ -35,12 +35,12 @@ static int one_col(const struct table *table, struct view name, const char *list
 
 	if (!name_resolve(table, name, &cols)) {
 		name_nearest(table, name, false, near, sizeof(near));
-		return fail(err, list, at, E_UNKNOWN_NAME, "the table %s has no field `%.*s`%s%s", table->name, TEXT(name),
-			    *near ? "; nearest: " : "", near);
+		return fail(err, list, at, E_UNKNOWN_NAME, "the table %s has no field `%.*s`%s%s",
+			    table->name, TEXT(name), *near ? "; nearest: " : "", near);
 	}
 	if (cols.count > 1)
-		return fail(err, list, at, E_TYPE, "`%.*s` is %s and %s: say which", TEXT(name), cols.cols[0]->key,
-			    cols.cols[1]->key);
+		return fail(err, list, at, E_TYPE, "`%.*s` is %s and %s: say which", TEXT(name),
+			    cols.cols[0]->key, cols.cols[1]->key);
 	*ret_col = cols.cols[0];
 	return 0;
 }
@@ -69,7 +69,8 @@ static bool quantile_of(struct view fn, double *ret_q)
 	char *end;
 	double percent;
 
-	if (fn.len < 2 || fn.len >= sizeof(text) || fn.at[0] != 'p' || fn.at[1] < '0' || fn.at[1] > '9')
+	if (fn.len < 2 || fn.len >= sizeof(text) || fn.at[0] != 'p' || fn.at[1] < '0' ||
+	    fn.at[1] > '9')
 		return false;
 	memcpy(text, fn.at + 1, fn.len - 1);
 	text[fn.len - 1] = '\0';
@@ -87,9 +88,11 @@ static bool kind_of(struct view fn, bool has_col, enum agg_kind *ret_kind)
 		enum agg_kind kind;
 		bool wants_col;
 	} kinds[] = {
-		{ "count", AGG_COUNT, false }, { "count", AGG_COUNT, true }, { "sum", AGG_SUM, true },
-		{ "min", AGG_MIN, true }, { "max", AGG_MAX, true }, { "avg", AGG_AVG, true }, { "mean", AGG_AVG, true },
-		{ "rate", AGG_RATE, false }, { "rate", AGG_RATE_SUM, true }, { "error_ratio", AGG_ERROR_RATIO, false },
+		{ "count", AGG_COUNT, false },	    { "count", AGG_COUNT, true },
+		{ "sum", AGG_SUM, true },	    { "min", AGG_MIN, true },
+		{ "max", AGG_MAX, true },	    { "avg", AGG_AVG, true },
+		{ "mean", AGG_AVG, true },	    { "rate", AGG_RATE, false },
+		{ "rate", AGG_RATE_SUM, true },	    { "error_ratio", AGG_ERROR_RATIO, false },
 		{ "distinct", AGG_DISTINCT, true },
 	};
 
@@ -102,37 +105,46 @@ static bool kind_of(struct view fn, bool has_col, enum agg_kind *ret_kind)
 	return false;
 }
 
-static int check_types(const struct agg_spec *spec, const struct agg *agg, size_t at, struct err *err)
+static int check_types(const struct agg_spec *spec, const struct agg *agg, size_t at,
+		       struct err *err)
 {
 	const struct col *col = agg->col;
-	bool number = col && types[col->type].phys == PHYS_INT && types[col->type].syms == SYMS_NONE &&
-		      col->type != TYPE_ID && col->type != TYPE_BOOL;
+	bool number = col && types[col->type].phys == PHYS_INT &&
+		      types[col->type].syms == SYMS_NONE && col->type != TYPE_ID &&
+		      col->type != TYPE_BOOL;
 	bool hist = col && col->type == TYPE_HIST;
 
 	switch (agg->kind) {
 	case AGG_ERROR_RATIO:
 		if (spec->table->id == TABLE_CALLS || spec->table->id == TABLE_ROLLUPS)
 			return 0;
-		return fail(err, "agg", at, E_TYPE, "error_ratio is one of calls and rollups, not of %s", spec->table->name);
+		return fail(err, "agg", at, E_TYPE,
+			    "error_ratio is one of calls and rollups, not of %s",
+			    spec->table->name);
 	case AGG_QUANTILE:
 		if (hist || (number && col->unit != UNIT_TIME))
 			return 0;
-		return fail(err, "agg", at, E_TYPE, "`%s` has no percentiles: it is no number", col->key);
+		return fail(err, "agg", at, E_TYPE, "`%s` has no percentiles: it is no number",
+			    col->key);
 	case AGG_MIN:
 	case AGG_MAX:
 	case AGG_SUM:
 	case AGG_AVG:
 	case AGG_RATE_SUM:
-		if (number && (col->unit != UNIT_TIME || agg->kind == AGG_MIN || agg->kind == AGG_MAX))
+		if (number &&
+		    (col->unit != UNIT_TIME || agg->kind == AGG_MIN || agg->kind == AGG_MAX))
 			return 0;
-		return fail(err, "agg", at, E_TYPE, "`%s` cannot be summed or compared: it is %s", col->key,
-			    hist ? "a histogram, which has percentiles" : number ? "an instant" : "no number");
+		return fail(err, "agg", at, E_TYPE, "`%s` cannot be summed or compared: it is %s",
+			    col->key,
+			    hist     ? "a histogram, which has percentiles"
+			    : number ? "an instant"
+				     : "no number");
 	case AGG_DISTINCT:
 		if (!hist)
 			return 0;
-		return fail(err, "agg", at, E_TYPE, "`%s` is a histogram: it has percentiles", col->key);
-	default:
-		return 0;
+		return fail(err, "agg", at, E_TYPE, "`%s` is a histogram: it has percentiles",
+			    col->key);
+	default: return 0;
 	}
 }
 
@@ -150,7 +162,8 @@ static void hist_share(struct agg_spec *spec, struct agg *agg)
 	spec->hists[spec->hists_count++] = agg->col;
 }
 
-static int agg_add(struct agg_spec *spec, struct view item, size_t at, struct arena *arena, struct err *err)
+static int agg_add(struct agg_spec *spec, struct view item, size_t at, struct arena *arena,
+		   struct err *err)
 {
 	ptrdiff_t open = view_find(item, VIEW_LIT("("));
 	struct view fn = open < 0 ? item : view_trim(view_sub(item, 0, (size_t)open));
@@ -168,9 +181,11 @@ static int agg_add(struct agg_spec *spec, struct view item, size_t at, struct ar
 	if (quantile_of(fn, &agg.q) && inside.len)
 		agg.kind = AGG_QUANTILE;
 	else if (!kind_of(fn, inside.len > 0, &agg.kind))
-		return fail(err, "agg", at, E_UNKNOWN_NAME, "`%.*s` is none of count, sum(field), min(field), max(field), "
-			    "avg(field), rate, rate(field), error_ratio, distinct(field), p50(field) .. p99.9(field)",
-			    TEXT(item));
+		return fail(
+			err, "agg", at, E_UNKNOWN_NAME,
+			"`%.*s` is none of count, sum(field), min(field), max(field), "
+			"avg(field), rate, rate(field), error_ratio, distinct(field), p50(field) .. p99.9(field)",
+			TEXT(item));
 	if (inside.len) {
 		rc = one_col(spec->table, inside, "agg", at + (size_t)open + 1, &agg.col, err);
 		if (rc < 0)
@@ -184,7 +199,9 @@ static int agg_add(struct agg_spec *spec, struct view item, size_t at, struct ar
 		agg.kind = AGG_SUM;
 	if (agg.kind == AGG_RATE && (agg.col = counted(spec)))
 		agg.kind = AGG_RATE_SUM;
-	agg.unit = agg.kind == AGG_COUNT || agg.kind == AGG_DISTINCT ? UNIT_COUNT : agg.col ? agg.col->unit : UNIT_NONE;
+	agg.unit = agg.kind == AGG_COUNT || agg.kind == AGG_DISTINCT ? UNIT_COUNT
+		   : agg.col					     ? agg.col->unit
+								     : UNIT_NONE;
 	if (agg.kind == AGG_QUANTILE)
 		hist_share(spec, &agg);
 	agg.name = (const char *)arena_copy(arena, item).at;
@@ -205,7 +222,8 @@ static int by_add(struct agg_spec *spec, struct view item, size_t at, struct err
 	if (rc < 0)
 		return rc;
 	if (col->type == TYPE_HIST)
-		return fail(err, "by", at, E_TYPE, "`%s` is a histogram: nothing groups by it", col->key);
+		return fail(err, "by", at, E_TYPE, "`%s` is a histogram: nothing groups by it",
+			    col->key);
 	for (size_t i = 0; i < spec->bys_count; i++)
 		if (spec->bys[i] == col)
 			return fail(err, "by", at, E_SYNTAX, "`%s` stands there twice", col->key);
@@ -219,7 +237,7 @@ static int order_parse(struct agg_spec *spec, struct view order, struct err *err
 
 	spec->order_agg = spec->order_by = -1;
 	order = view_trim(order);
-	if (order.len == 0) {	/* the largest first: what a top list means */
+	if (order.len == 0) { /* the largest first: what a top list means */
 		spec->order_agg = 0;
 		spec->descending = true;
 		return 0;
@@ -233,12 +251,13 @@ static int order_parse(struct agg_spec *spec, struct view order, struct err *err
 	if (spec->order_agg >= 0)
 		return 0;
 	for (size_t i = 0; i < spec->bys_count; i++)
-		if (name_resolve(spec->table, order, &cols) && cols.count == 1 && cols.cols[0] == spec->bys[i])
+		if (name_resolve(spec->table, order, &cols) && cols.count == 1 &&
+		    cols.cols[0] == spec->bys[i])
 			spec->order_by = (int)i;
 	if (spec->order_by >= 0)
 		return 0;
-	return fail(err, "order", 0, E_UNKNOWN_NAME, "`%.*s` is none of the aggregates nor of the fields grouped by",
-		    TEXT(order));
+	return fail(err, "order", 0, E_UNKNOWN_NAME,
+		    "`%.*s` is none of the aggregates nor of the fields grouped by", TEXT(order));
 }
 
 int agg_parse(const struct table *table, const struct query_aggregate *what, struct arena *arena,

@@ -15,31 +15,31 @@
 #include "query/scan.h"
 #include "query/tier.h"
 
-#define GROUPS_MAX 2000000u
+#define GROUPS_MAX  2000000u
 #define TOP_DEFAULT 1000
-#define HIST_BYTES 1024		/* what a histogram takes, about, for the budget */
+#define HIST_BYTES  1024 /* what a histogram takes, about, for the budget */
 
-struct tally {			/* of one aggregate in one group */
-	uint64_t n, sum;	/* sum: also least, greatest, failed */
+struct tally {		 /* of one aggregate in one group */
+	uint64_t n, sum; /* sum: also least, greatest, failed */
 };
 
 struct aggregate {
 	struct plan plan;
 	struct agg_spec spec;
 	const struct query_aggregate *what;
-	struct groups groups;	/* key: bucket, bits of null columns, then a word a column */
+	struct groups groups; /* key: bucket, bits of null columns, then a word a column */
 	struct intern intern;
 	struct arena texts;
 	struct seen seen;
-	struct tally *tallies;	/* [group * aggs_count] */
-	struct hist **hists;	/* [group * hists_count] */
-	size_t room;		/* groups that these have room for */
+	struct tally *tallies; /* [group * aggs_count] */
+	struct hist **hists;   /* [group * hists_count] */
+	size_t room;	       /* groups that these have room for */
 	size_t hists_made, hists_limit;
-	bool counts_only;	/* no columns at all: count and rate of everything that matches */
+	bool counts_only; /* no columns at all: count and rate of everything that matches */
 
 	/* of the row group at hand, in its scratch arena */
-	uint32_t *rows;		/* that match */
-	uint32_t *group_of;	/* same index */
+	uint32_t *rows;	    /* that match */
+	uint32_t *group_of; /* same index */
 	uint32_t count;
 };
 
@@ -50,7 +50,7 @@ struct by_column {
 	struct rg_ints ints;
 	struct rg_bytes bytes;
 	const uint64_t *valid;
-	uint32_t *numbers;	/* a dictionary entry's text; 0 = not asked yet */
+	uint32_t *numbers; /* a dictionary entry's text; 0 = not asked yet */
 };
 
 static int by_load(struct scan *scan, const struct col *col, struct by_column *by, struct err *err)
@@ -67,12 +67,14 @@ static int by_load(struct scan *scan, const struct col *col, struct by_column *b
 	if (rc < 0)
 		return rc;
 	by->valid = by->bytes.valid;
-	by->numbers = arena_array(scan->columns.arena, (size_t)by->bytes.dict_count + 1, sizeof(*by->numbers));
+	by->numbers = arena_array(scan->columns.arena, (size_t)by->bytes.dict_count + 1,
+				  sizeof(*by->numbers));
 	return by->numbers ? 0 : E_NO_MEMORY;
 }
 
 /* False when memory is out. */
-static bool by_word(struct aggregate *agg, const struct by_column *by, uint32_t row, uint64_t *ret_word)
+static bool by_word(struct aggregate *agg, const struct by_column *by, uint32_t row,
+		    uint64_t *ret_word)
 {
 	uint32_t code;
 
@@ -93,7 +95,7 @@ static uint64_t bucket_of(const struct aggregate *agg, uint64_t start_ns)
 
 	if (step_ns == 0)
 		return agg->plan.from_ns;
-	if (start_ns < agg->plan.from_ns)	/* began before the range: counts from its begin on */
+	if (start_ns < agg->plan.from_ns) /* began before the range: counts from its begin on */
 		start_ns = agg->plan.from_ns;
 	return start_ns - start_ns % step_ns;
 }
@@ -102,8 +104,10 @@ static int too_many(const struct aggregate *agg, struct err *err)
 {
 	if (agg->groups.count < agg->groups.limit)
 		return plan_no_memory(&agg->plan, err);
-	return err_set(err, E_BUDGET, "more than %zu groups: group by less, take a longer step or a narrower filter",
-		       agg->groups.limit);
+	return err_set(
+		err, E_BUDGET,
+		"more than %zu groups: group by less, take a longer step or a narrower filter",
+		agg->groups.limit);
 }
 
 static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
@@ -119,11 +123,12 @@ static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
 	for (size_t i = 0; rc == 0 && i < spec->bys_count; i++)
 		rc = by_load(scan, spec->bys[i], &bys[i], err);
 	if (rc == 0 && agg->what->step_ns)
-		rc = columns_ints(&scan->columns, &spec->table->cols[spec->table->start_ord], &starts, err);
+		rc = columns_ints(&scan->columns, &spec->table->cols[spec->table->start_ord],
+				  &starts, err);
 	if (rc < 0)
 		return rc;
 	agg->count = 0;
-	SCAN_EACH_BIT(scan->bits, columns_words(&scan->columns), row) {
+	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
 		key[0] = bucket_of(agg, starts.values ? starts.values[row] : 0);
 		key[1] = 0;
 		for (size_t i = 0; i < spec->bys_count; i++) {
@@ -148,7 +153,8 @@ static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
 
 static int grow_room(struct aggregate *agg, struct err *err)
 {
-	size_t room = agg->room ? agg->room : 64, aggs = agg->spec.aggs_count, hists = agg->spec.hists_count;
+	size_t room = agg->room ? agg->room : 64, aggs = agg->spec.aggs_count,
+	       hists = agg->spec.hists_count;
 	struct tally *tallies;
 	struct hist **more;
 
@@ -166,7 +172,8 @@ static int grow_room(struct aggregate *agg, struct err *err)
 		if (!more)
 			return plan_no_memory(&agg->plan, err);
 		agg->hists = more;
-		memset(more + agg->room * hists, 0, (room - agg->room) * hists * sizeof(struct hist *));
+		memset(more + agg->room * hists, 0,
+		       (room - agg->room) * hists * sizeof(struct hist *));
 	}
 	agg->room = room;
 	return 0;
@@ -180,11 +187,12 @@ static void add_to(uint64_t *sum, uint64_t value)
 		*sum = UINT64_MAX;
 }
 
-#define EACH_VALUE(agg, ints, i, tally, at)						\
-	for (uint32_t i = 0; i < (agg)->count; i++)					\
-		if (rg_valid((ints).valid, (agg)->rows[i]))				\
-			for (struct tally *tally = &(agg)->tallies[(agg)->group_of[i] *	\
-								   (agg)->spec.aggs_count + (at)]; \
+#define EACH_VALUE(agg, ints, i, tally, at)                                                        \
+	for (uint32_t i = 0; i < (agg)->count; i++)                                                \
+		if (rg_valid((ints).valid, (agg)->rows[i]))                                        \
+			for (struct tally *tally =                                                 \
+				     &(agg)->tallies[(agg)->group_of[i] * (agg)->spec.aggs_count + \
+						     (at)];                                        \
 			     tally; tally = NULL)
 
 static int tally_ints(struct aggregate *agg, struct scan *scan, size_t at, struct err *err)
@@ -196,7 +204,7 @@ static int tally_ints(struct aggregate *agg, struct scan *scan, size_t at, struc
 		return rc;
 	switch (agg->spec.aggs[at].kind) {
 	case AGG_MIN:
-		EACH_VALUE(agg, ints, i, tally, at) {
+		EACH_VALUE (agg, ints, i, tally, at) {
 			uint64_t value = ints.values[agg->rows[i]];
 
 			if (!tally->n++ || value < tally->sum)
@@ -204,7 +212,7 @@ static int tally_ints(struct aggregate *agg, struct scan *scan, size_t at, struc
 		}
 		return 0;
 	case AGG_MAX:
-		EACH_VALUE(agg, ints, i, tally, at) {
+		EACH_VALUE (agg, ints, i, tally, at) {
 			uint64_t value = ints.values[agg->rows[i]];
 
 			if (!tally->n++ || value > tally->sum)
@@ -212,7 +220,7 @@ static int tally_ints(struct aggregate *agg, struct scan *scan, size_t at, struc
 		}
 		return 0;
 	default:
-		EACH_VALUE(agg, ints, i, tally, at) {
+		EACH_VALUE (agg, ints, i, tally, at) {
 			tally->n++;
 			add_to(&tally->sum, ints.values[agg->rows[i]]);
 		}
@@ -225,10 +233,13 @@ static int tally_ints(struct aggregate *agg, struct scan *scan, size_t at, struc
  * before the timeout, the reset or the close. A caller's own error (HTTP 404) is
  * none, nor is what the recorder missed.
  */
-static int errors_load(struct scan *scan, const struct agg_spec *spec, struct rg_ints ints[4], struct err *err)
+static int errors_load(struct scan *scan, const struct agg_spec *spec, struct rg_ints ints[4],
+		       struct err *err)
 {
-	static const uint16_t of_calls[] = { CALL_status_class, CALL_end_reason, CALL_rsp_first_ns };
-	static const uint16_t of_rollups[] = { ROLLUP_server_errors, ROLLUP_unanswered, ROLLUP_calls };
+	static const uint16_t of_calls[] = { CALL_status_class, CALL_end_reason,
+					     CALL_rsp_first_ns };
+	static const uint16_t of_rollups[] = { ROLLUP_server_errors, ROLLUP_unanswered,
+					       ROLLUP_calls };
 	const uint16_t *list = spec->table->id == TABLE_ROLLUPS ? of_rollups : of_calls;
 	int rc = 0;
 
@@ -245,7 +256,7 @@ static int tally_errors(struct aggregate *agg, struct scan *scan, size_t at, str
 
 	if (rc < 0)
 		return rc;
-	EACH_VALUE(agg, ints[0], i, tally, at) {
+	EACH_VALUE (agg, ints[0], i, tally, at) {
 		uint32_t row = agg->rows[i];
 		uint64_t a = ints[0].values[row], b = ints[1].values[row];
 
@@ -256,14 +267,15 @@ static int tally_errors(struct aggregate *agg, struct scan *scan, size_t at, str
 			tally->n++;
 			tally->sum += a == CLASS_server_error ||
 				      (!rg_valid(ints[2].valid, row) &&
-				       (b == CALL_END_unanswered || b == CALL_END_reset || b == CALL_END_closed));
+				       (b == CALL_END_unanswered || b == CALL_END_reset ||
+					b == CALL_END_closed));
 		}
 	}
 	return 0;
 }
 
-static int distinct_add(struct aggregate *agg, struct tally *tally, uint32_t group, size_t at, uint64_t hash,
-			struct err *err)
+static int distinct_add(struct aggregate *agg, struct tally *tally, uint32_t group, size_t at,
+			uint64_t hash, struct err *err)
 {
 	int rc = seen_add(&agg->seen, hash_mix(hash, (uint64_t)group << 8 | at));
 
@@ -287,7 +299,8 @@ static int tally_distinct(struct aggregate *agg, struct scan *scan, size_t at, s
 		if (!rg_valid(by.valid, row))
 			continue;
 		if (!by.numbers) {
-			rc = distinct_add(agg, tally, group, at, hash_u64(by.ints.values[row]), err);
+			rc = distinct_add(agg, tally, group, at, hash_u64(by.ints.values[row]),
+					  err);
 			continue;
 		}
 		text = columns_text(&by.bytes, row);
@@ -299,7 +312,7 @@ static int tally_distinct(struct aggregate *agg, struct scan *scan, size_t at, s
 static int tally_count(struct aggregate *agg, struct scan *scan, size_t at, struct err *err)
 {
 	const struct col *col = agg->spec.aggs[at].col;
-	struct rg_ints ints = { 0 };	/* only the bits of null are looked at */
+	struct rg_ints ints = { 0 }; /* only the bits of null are looked at */
 	struct by_column by;
 
 	if (col) {
@@ -309,7 +322,7 @@ static int tally_count(struct aggregate *agg, struct scan *scan, size_t at, stru
 			return rc;
 		ints.valid = by.valid;
 	}
-	EACH_VALUE(agg, ints, i, tally, at)
+	EACH_VALUE (agg, ints, i, tally, at)
 		tally->n++;
 	return 0;
 }
@@ -335,8 +348,8 @@ static int hists_add(struct aggregate *agg, struct scan *scan, size_t h, struct 
 	struct rg_bytes bytes = { 0 };
 	struct rg_ints ints = { 0 };
 	const uint64_t *valid;
-	int rc = stored ? columns_bytes(&scan->columns, col, &bytes, err) :
-			  columns_ints(&scan->columns, col, &ints, err);
+	int rc = stored ? columns_bytes(&scan->columns, col, &bytes, err)
+			: columns_ints(&scan->columns, col, &ints, err);
 
 	valid = stored ? bytes.valid : ints.valid;
 	for (uint32_t i = 0; rc >= 0 && i < agg->count; i++) {
@@ -348,8 +361,8 @@ static int hists_add(struct aggregate *agg, struct scan *scan, size_t h, struct 
 		hist = hist_get(agg, agg->group_of[i], h, err);
 		if (!hist)
 			return E_BUDGET;
-		rc = stored ? hist_merge_bytes(hist, columns_text(&bytes, row), err) :
-			      hist_add(hist, ints.values[row], 1);
+		rc = stored ? hist_merge_bytes(hist, columns_text(&bytes, row), err)
+			    : hist_add(hist, ints.values[row], 1);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -383,8 +396,9 @@ static int group_add(void *arg, struct scan *scan, struct err *err)
 		struct rg_ints ints[4];
 		struct by_column by;
 
-		rc = one->col ? by_load(scan, one->col, &by, err) :
-		     one->kind == AGG_ERROR_RATIO ? errors_load(scan, &agg->spec, ints, err) : 0;
+		rc = one->col			    ? by_load(scan, one->col, &by, err)
+		     : one->kind == AGG_ERROR_RATIO ? errors_load(scan, &agg->spec, ints, err)
+						    : 0;
 		if (rc < 0)
 			return rc;
 	}
@@ -394,19 +408,11 @@ static int group_add(void *arg, struct scan *scan, struct err *err)
 	for (size_t i = 0; rc == 0 && i < agg->spec.aggs_count; i++) {
 		switch (agg->spec.aggs[i].kind) {
 		case AGG_COUNT:
-		case AGG_RATE:
-			rc = tally_count(agg, scan, i, err);
-			break;
-		case AGG_ERROR_RATIO:
-			rc = tally_errors(agg, scan, i, err);
-			break;
-		case AGG_DISTINCT:
-			rc = tally_distinct(agg, scan, i, err);
-			break;
-		case AGG_QUANTILE:
-			break;
-		default:
-			rc = tally_ints(agg, scan, i, err);
+		case AGG_RATE: rc = tally_count(agg, scan, i, err); break;
+		case AGG_ERROR_RATIO: rc = tally_errors(agg, scan, i, err); break;
+		case AGG_DISTINCT: rc = tally_distinct(agg, scan, i, err); break;
+		case AGG_QUANTILE: break;
+		default: rc = tally_ints(agg, scan, i, err);
 		}
 	}
 	for (size_t h = 0; rc == 0 && h < agg->spec.hists_count; h++)
@@ -445,20 +451,14 @@ static double value_of(const struct aggregate *agg, uint32_t group, size_t at)
 
 	switch (one->kind) {
 	case AGG_COUNT:
-	case AGG_DISTINCT:
-		return (double)tally->n;
-	case AGG_SUM:
-		return (double)tally->sum;
+	case AGG_DISTINCT: return (double)tally->n;
+	case AGG_SUM: return (double)tally->sum;
 	case AGG_MIN:
-	case AGG_MAX:
-		return tally->n ? (double)tally->sum : NAN;
+	case AGG_MAX: return tally->n ? (double)tally->sum : NAN;
 	case AGG_AVG:
-	case AGG_ERROR_RATIO:
-		return tally->n ? (double)tally->sum / (double)tally->n : NAN;
-	case AGG_RATE:
-		return (double)tally->n / bucket_seconds(agg, bucket_ns);
-	case AGG_RATE_SUM:
-		return (double)tally->sum / bucket_seconds(agg, bucket_ns);
+	case AGG_ERROR_RATIO: return tally->n ? (double)tally->sum / (double)tally->n : NAN;
+	case AGG_RATE: return (double)tally->n / bucket_seconds(agg, bucket_ns);
+	case AGG_RATE_SUM: return (double)tally->sum / bucket_seconds(agg, bucket_ns);
 	case AGG_QUANTILE:
 		hist = agg->hists[group * agg->spec.hists_count + one->hist];
 		return hist && hist_count(hist) ? hist_quantile(hist, one->q) : NAN;
@@ -468,12 +468,13 @@ static double value_of(const struct aggregate *agg, uint32_t group, size_t at)
 
 struct ranked {
 	uint32_t group;
-	double value;		/* that orders; NaN comes last */
+	double value; /* that orders; NaN comes last */
 };
 
 static int by_cmp(const struct aggregate *agg, uint32_t a, uint32_t b, size_t at)
 {
-	const uint64_t *x = agg->groups.keys + a * agg->groups.words, *y = agg->groups.keys + b * agg->groups.words;
+	const uint64_t *x = agg->groups.keys + a * agg->groups.words,
+		       *y = agg->groups.keys + b * agg->groups.words;
 	bool null_x = x[1] >> at & 1, null_y = y[1] >> at & 1;
 
 	if (null_x || null_y)
@@ -507,8 +508,8 @@ static int ranked_cmp(const void *a, const void *b, void *arg)
 }
 
 /* The text of one key column; at is NULL for null. */
-static int key_text(const struct aggregate *agg, uint32_t group, size_t at, struct arena *arena, void *row,
-		    struct wr *wr, struct view *ret_text, struct err *err)
+static int key_text(const struct aggregate *agg, uint32_t group, size_t at, struct arena *arena,
+		    void *row, struct wr *wr, struct view *ret_text, struct err *err)
 {
 	const uint64_t *key = agg->groups.keys + group * agg->groups.words;
 	const struct col *col = agg->spec.bys[at];
@@ -520,15 +521,16 @@ static int key_text(const struct aggregate *agg, uint32_t group, size_t at, stru
 	if (types[col->type].phys == PHYS_BYTES)
 		bytes = agg->intern.texts[key[2 + at] - 1];
 	if (row_put(col, row, key[2 + at], bytes) < 0)
-		return err_set(err, E_CORRUPT, "column %s: an address of %zu bytes", col->key, bytes.len);
+		return err_set(err, E_CORRUPT, "column %s: an address of %zu bytes", col->key,
+			       bytes.len);
 	wr_reset(wr);
 	query_value_text(col, row, false, wr);
 	*ret_text = arena_copy(arena, wr_view(wr));
 	return wr->bad || !ret_text->at ? err_set(err, E_NO_MEMORY, "out of memory") : 0;
 }
 
-static int group_write(const struct aggregate *agg, uint32_t group, struct arena *arena, void *row, struct wr *wr,
-		       struct query_group *ret_group, struct err *err)
+static int group_write(const struct aggregate *agg, uint32_t group, struct arena *arena, void *row,
+		       struct wr *wr, struct query_group *ret_group, struct err *err)
 {
 	struct view *keys = arena_array(arena, agg->spec.bys_count + 1, sizeof(*keys));
 	double *values = arena_array(arena, agg->spec.aggs_count, sizeof(*values));
@@ -543,17 +545,21 @@ static int group_write(const struct aggregate *agg, uint32_t group, struct arena
 	}
 	for (size_t i = 0; i < agg->spec.aggs_count; i++)
 		values[i] = value_of(agg, group, i);
-	*ret_group = (struct query_group){ agg->groups.keys[group * agg->groups.words], keys, values };
+	*ret_group =
+		(struct query_group){ agg->groups.keys[group * agg->groups.words], keys, values };
 	return 0;
 }
 
-static int names_write(const struct aggregate *agg, struct arena *arena, struct query_groups *groups)
+static int names_write(const struct aggregate *agg, struct arena *arena,
+		       struct query_groups *groups)
 {
 	groups->keys_count = agg->spec.bys_count;
 	groups->values_count = agg->spec.aggs_count;
 	groups->key_names = arena_array(arena, groups->keys_count + 1, sizeof(*groups->key_names));
-	groups->value_names = arena_array(arena, groups->values_count + 1, sizeof(*groups->value_names));
-	groups->value_units = arena_array(arena, groups->values_count + 1, sizeof(*groups->value_units));
+	groups->value_names =
+		arena_array(arena, groups->values_count + 1, sizeof(*groups->value_names));
+	groups->value_units =
+		arena_array(arena, groups->values_count + 1, sizeof(*groups->value_units));
 	if (!groups->key_names || !groups->value_names || !groups->value_units)
 		return E_NO_MEMORY;
 	for (size_t i = 0; i < groups->keys_count; i++)
@@ -565,7 +571,8 @@ static int names_write(const struct aggregate *agg, struct arena *arena, struct 
 	return 0;
 }
 
-static int answer_write(struct aggregate *agg, struct arena *arena, struct query_groups *groups, struct err *err)
+static int answer_write(struct aggregate *agg, struct arena *arena, struct query_groups *groups,
+			struct err *err)
 {
 	uint64_t top = agg->what->top ? agg->what->top : TOP_DEFAULT, in_bucket = 0;
 	struct ranked *ranked = mem_array(agg->groups.count + 1, sizeof(*ranked));
@@ -580,8 +587,11 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 	if (rc < 0)
 		(void)err_set(err, rc, "out of memory");
 	for (size_t i = 0; rc == 0 && i < agg->groups.count; i++)
-		ranked[i] = (struct ranked){ (uint32_t)i, agg->spec.order_agg < 0 ? 0 :
-					     value_of(agg, (uint32_t)i, (size_t)agg->spec.order_agg) };
+		ranked[i] = (struct ranked){ (uint32_t)i,
+					     agg->spec.order_agg < 0
+						     ? 0
+						     : value_of(agg, (uint32_t)i,
+								(size_t)agg->spec.order_agg) };
 	if (rc == 0 && agg->groups.count > 1)
 		qsort_r(ranked, agg->groups.count, sizeof(*ranked), ranked_cmp, agg);
 	for (size_t i = 0; rc == 0 && i < agg->groups.count; i++) {
@@ -594,7 +604,8 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 			agg->plan.stats->truncated = true;
 			continue;
 		}
-		rc = group_write(agg, ranked[i].group, arena, row, &wr, &groups->groups[groups->count], err);
+		rc = group_write(agg, ranked[i].group, arena, row, &wr,
+				 &groups->groups[groups->count], err);
 		groups->count += rc == 0;
 	}
 	wr_release(&wr);
@@ -604,7 +615,8 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 
 /* ---- the run ---- */
 
-static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t *ret_tier, struct err *err)
+static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t *ret_tier,
+			   struct err *err)
 {
 	const struct table *table = agg->plan.table;
 	size_t memory = agg->plan.budget.memory, each;
@@ -612,23 +624,27 @@ static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t 
 
 	if (rc < 0)
 		return rc;
-	if (table->id == TABLE_FLOWS && !filter_uses(agg->plan.filters[0], &table->cols[FLOW_view]) &&
+	if (table->id == TABLE_FLOWS &&
+	    !filter_uses(agg->plan.filters[0], &table->cols[FLOW_view]) &&
 	    !filter_uses(agg->plan.filters[0], &table->cols[FLOW_vantage]))
 		rc = plan_add_filter(&agg->plan, VIEW_LIT("view == first"), err);
 	else if (table->id == TABLE_ROLLUPS)
 		rc = tier_choose(&agg->plan, agg->what->step_ns, arena, ret_tier, err);
 	if (rc < 0)
 		return rc;
-	each = (2 + agg->spec.bys_count) * sizeof(uint64_t) + agg->spec.aggs_count * sizeof(struct tally) +
-	       agg->spec.hists_count * sizeof(struct hist *) + sizeof(struct ranked) + sizeof(struct query_group) +
-	       4 * sizeof(uint32_t);
-	groups_init(&agg->groups, 2 + agg->spec.bys_count, memory / 2 / each < GROUPS_MAX ? memory / 2 / each : GROUPS_MAX);
+	each = (2 + agg->spec.bys_count) * sizeof(uint64_t) +
+	       agg->spec.aggs_count * sizeof(struct tally) +
+	       agg->spec.hists_count * sizeof(struct hist *) + sizeof(struct ranked) +
+	       sizeof(struct query_group) + 4 * sizeof(uint32_t);
+	groups_init(&agg->groups, 2 + agg->spec.bys_count,
+		    memory / 2 / each < GROUPS_MAX ? memory / 2 / each : GROUPS_MAX);
 	seen_init(&agg->seen, memory / 4 / (4 * sizeof(uint64_t)));
 	agg->hists_limit = memory / 2 / HIST_BYTES;
 	agg->counts_only = agg->what->step_ns == 0 && agg->spec.bys_count == 0;
 	for (size_t i = 0; i < agg->spec.aggs_count; i++)
-		agg->counts_only &= !agg->spec.aggs[i].col &&
-				    (agg->spec.aggs[i].kind == AGG_COUNT || agg->spec.aggs[i].kind == AGG_RATE);
+		agg->counts_only &=
+			!agg->spec.aggs[i].col &&
+			(agg->spec.aggs[i].kind == AGG_COUNT || agg->spec.aggs[i].kind == AGG_RATE);
 	return 0;
 }
 
@@ -646,9 +662,9 @@ static void aggregate_free(struct aggregate *agg)
 	mem_free(agg);
 }
 
-int query_aggregate(struct store *store, const struct query_opts *opts, const struct query_aggregate *what,
-		    struct arena *arena, struct query_groups *ret_groups, struct query_stats *ret_stats,
-		    struct err *err)
+int query_aggregate(struct store *store, const struct query_opts *opts,
+		    const struct query_aggregate *what, struct arena *arena,
+		    struct query_groups *ret_groups, struct query_stats *ret_stats, struct err *err)
 {
 	struct aggregate *agg;
 	struct query_groups groups = { 0 };
@@ -656,14 +672,15 @@ int query_aggregate(struct store *store, const struct query_opts *opts, const st
 	int rc;
 
 	if (!table_get(what->table) || what->table == TABLE_PACKETS)
-		return err_set(err, E_UNSUPPORTED, "only flows, calls, events, entities and rollups can be aggregated");
+		return err_set(err, E_UNSUPPORTED,
+			       "only flows, calls, events, entities and rollups can be aggregated");
 	agg = mem_zalloc(sizeof(*agg));
 	if (!agg)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	agg->what = what;
 	/* A bucket of a rollup lies in the range or it does not. */
-	rc = plan_init(&agg->plan, store, opts, what->table, what->starts_within || what->table == TABLE_ROLLUPS, &stats,
-		       err);
+	rc = plan_init(&agg->plan, store, opts, what->table,
+		       what->starts_within || what->table == TABLE_ROLLUPS, &stats, err);
 	arena_init(&agg->texts, agg->plan.budget.memory);
 	intern_init(&agg->intern, &agg->texts);
 	if (rc == 0)

@@ -11,9 +11,10 @@
 #include "query/rows.h"
 
 #define LIMIT_DEFAULT 1000
-#define AHEAD_NS (2 * NS_PER_HOUR)	/* a silent flow's next report is looked for so far behind the instant */
-#define BEHIND_NS (2 * NS_PER_HOUR)	/* and its last one so far before it */
-#define IDS_MAX 4000000u
+#define AHEAD_NS                                                                                   \
+	(2 * NS_PER_HOUR) /* a silent flow's next report is looked for so far behind the instant */
+#define BEHIND_NS (2 * NS_PER_HOUR) /* and its last one so far before it */
+#define IDS_MAX	  4000000u
 
 struct at {
 	struct store *store;
@@ -22,16 +23,17 @@ struct at {
 	bool (*row)(void *arg, const struct table *table, const void *row);
 	void *arg;
 	struct arena *arena;
-	struct query_stats *stats;	/* sums over the tables */
-	struct seen ids;		/* told already, or known to be over */
-	uint64_t told;			/* rows of the table at hand */
+	struct query_stats *stats; /* sums over the tables */
+	struct seen ids;	   /* told already, or known to be over */
+	uint64_t told;		   /* rows of the table at hand */
 	bool stopped;
 	int rc;
 };
 
 /* One question to one table. extra: a further condition, or NULL. */
-static int ask(struct at *at, enum table_id table, uint64_t from_ns, uint64_t to_ns, bool starts_within,
-	       const char *extra, bool (*row)(void *arg, const struct table *table, const void *row), bool ascending,
+static int ask(struct at *at, enum table_id table, uint64_t from_ns, uint64_t to_ns,
+	       bool starts_within, const char *extra,
+	       bool (*row)(void *arg, const struct table *table, const void *row), bool ascending,
 	       struct err *err)
 {
 	struct query_opts opts = *at->opts;
@@ -52,8 +54,8 @@ static int ask(struct at *at, enum table_id table, uint64_t from_ns, uint64_t to
 	if (rc == 0)
 		rc = plan_finish(&plan, at->arena, err);
 	if (rc == 0 && at->rc < 0)
-		rc = err_set(err, at->rc == E_LIMIT ? E_BUDGET : at->rc, "more than %u flows or entities: narrow the filter",
-			     IDS_MAX);
+		rc = err_set(err, at->rc == E_LIMIT ? E_BUDGET : at->rc,
+			     "more than %u flows or entities: narrow the filter", IDS_MAX);
 	if (rc == 0) {
 		at->stats->partitions += stats.partitions;
 		at->stats->partitions_skipped += stats.partitions_skipped;
@@ -132,13 +134,15 @@ static int flows_at(struct at *at, struct err *err)
 	seen_init(&at->ids, IDS_MAX);
 	at->told = 0;
 	/* Reports around the instant, then the next ones of flows that had begun before it. */
-	(void)snprintf(extra, sizeof(extra), "first_ns <= \"%s\" && end_ns >= \"%s\"", instant, instant);
+	(void)snprintf(extra, sizeof(extra), "first_ns <= \"%s\" && end_ns >= \"%s\"", instant,
+		       instant);
 	rc = ask(at, TABLE_FLOWS, at->at_ns, ahead, false, extra, tell_once, true, err);
 	/* Only flows with a report that says open can be silent: the short ones, closed in their first, are not kept. */
-	(void)snprintf(extra, sizeof(extra), "end_ns < \"%s\" && (state == open || report > 0)", instant);
+	(void)snprintf(extra, sizeof(extra), "end_ns < \"%s\" && (state == open || report > 0)",
+		       instant);
 	if (rc == 0 && !at->stopped && at->told < at->limit)
-		rc = ask(at, TABLE_FLOWS, at->at_ns > BEHIND_NS ? at->at_ns - BEHIND_NS : 0, at->at_ns, true, extra, tell_silent,
-			 false, err);
+		rc = ask(at, TABLE_FLOWS, at->at_ns > BEHIND_NS ? at->at_ns - BEHIND_NS : 0,
+			 at->at_ns, true, extra, tell_silent, false, err);
 	seen_release(&at->ids);
 	return rc;
 }
@@ -172,7 +176,8 @@ static int entities_at(struct at *at, struct err *err)
 	if (rc == 0 && !at->stopped && at->told < at->limit)
 		rc = ask(at, TABLE_ENTITIES, 0, at->at_ns, true, extra, mark_ended, false, err);
 	if (rc == 0 && !at->stopped && at->told < at->limit)
-		rc = ask(at, TABLE_ENTITIES, 0, at->at_ns, true, "end_ns == start_ns", tell_once, false, err);
+		rc = ask(at, TABLE_ENTITIES, 0, at->at_ns, true, "end_ns == start_ns", tell_once,
+			 false, err);
 	seen_release(&at->ids);
 	return rc;
 }
@@ -205,10 +210,18 @@ int query_at(struct store *store, const struct query_opts *opts, uint64_t at_ns,
 	static const struct {
 		enum table_id table;
 		int (*ask)(struct at *at, struct err *err);
-	} parts[] = { { TABLE_FLOWS, flows_at }, { TABLE_CALLS, calls_at }, { TABLE_ENTITIES, entities_at } };
+	} parts[] = { { TABLE_FLOWS, flows_at },
+		      { TABLE_CALLS, calls_at },
+		      { TABLE_ENTITIES, entities_at } };
 	struct query_stats stats = { .oldest_ns = UINT64_MAX };
-	struct at at = { .store = store, .opts = opts, .at_ns = at_ns ? at_ns : 1, .limit = limit ? limit : LIMIT_DEFAULT, .row = row,
-			 .arg = arg, .arena = arena, .stats = &stats };
+	struct at at = { .store = store,
+			 .opts = opts,
+			 .at_ns = at_ns ? at_ns : 1,
+			 .limit = limit ? limit : LIMIT_DEFAULT,
+			 .row = row,
+			 .arg = arg,
+			 .arena = arena,
+			 .stats = &stats };
 	uint64_t began_ns = clock_mono_ns();
 	struct err why = { 0 };
 	bool any = false;

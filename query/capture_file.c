@@ -2,11 +2,17 @@
 
 #include "base/clock.h"
 
-#define SNAPLEN 262144		/* what readers accept: libpcap's MAXIMUM_SNAPLEN */
+#define SNAPLEN 262144 /* what readers accept: libpcap's MAXIMUM_SNAPLEN */
 
-enum {		/* pcapng: blocks and options */
-	NG_SECTION = 0x0a0d0d0a, NG_INTERFACE = 1, NG_PACKET = 6,
-	NG_OPT_END = 0, NG_OPT_COMMENT = 1, NG_SHB_USERAPPL = 4, NG_IF_NAME = 2, NG_IF_TSRESOL = 9,
+enum { /* pcapng: blocks and options */
+       NG_SECTION = 0x0a0d0d0a,
+       NG_INTERFACE = 1,
+       NG_PACKET = 6,
+       NG_OPT_END = 0,
+       NG_OPT_COMMENT = 1,
+       NG_SHB_USERAPPL = 4,
+       NG_IF_NAME = 2,
+       NG_IF_TSRESOL = 9,
 };
 
 void pcap_header(struct wr *wr, uint16_t link, bool nanos)
@@ -14,7 +20,7 @@ void pcap_header(struct wr *wr, uint16_t link, bool nanos)
 	wr_u32le(wr, nanos ? 0xa1b23c4d : 0xa1b2c3d4);
 	wr_u16le(wr, 2);
 	wr_u16le(wr, 4);
-	wr_u32le(wr, 0);	/* UTC */
+	wr_u32le(wr, 0); /* UTC */
 	wr_u32le(wr, 0);
 	wr_u32le(wr, SNAPLEN);
 	wr_u32le(wr, link);
@@ -46,7 +52,7 @@ static size_t block_begin(struct wr *wr, uint32_t kind)
 	size_t at = wr->len;
 
 	wr_u32le(wr, kind);
-	wr_u32le(wr, 0);	/* length: known at the end */
+	wr_u32le(wr, 0); /* length: known at the end */
 	return at;
 }
 
@@ -76,7 +82,7 @@ void pcapng_section(struct wr *wr)
 	wr_u32le(wr, 0x1a2b3c4d);
 	wr_u16le(wr, 1);
 	wr_u16le(wr, 0);
-	wr_u64le(wr, UINT64_MAX);	/* length not told: the file is streamed */
+	wr_u64le(wr, UINT64_MAX); /* length not told: the file is streamed */
 	option(wr, NG_SHB_USERAPPL, VIEW_LIT("tapedeck"));
 	option(wr, NG_OPT_END, (struct view){ 0 });
 	block_end(wr, at);

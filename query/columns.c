@@ -9,10 +9,12 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 	memset(columns->loaded, 0, sizeof(columns->loaded));
 }
 
-int columns_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints, struct err *err)
+int columns_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints,
+		 struct err *err)
 {
 	if (!row_has(columns->loaded, col->ordinal)) {
-		int rc = rg_read_ints(columns->rg, col, columns->arena, &columns->cols[col->ordinal].ints, err);
+		int rc = rg_read_ints(columns->rg, col, columns->arena,
+				      &columns->cols[col->ordinal].ints, err);
 
 		if (rc < 0)
 			return rc;
@@ -23,7 +25,8 @@ int columns_ints(struct columns *columns, const struct col *col, struct rg_ints 
 	return 0;
 }
 
-int columns_bytes(struct columns *columns, const struct col *col, struct rg_bytes *ret_bytes, struct err *err)
+int columns_bytes(struct columns *columns, const struct col *col, struct rg_bytes *ret_bytes,
+		  struct err *err)
 {
 	if (!row_has(columns->loaded, col->ordinal)) {
 		struct rg_bytes *bytes = &columns->cols[col->ordinal].bytes;
@@ -32,7 +35,8 @@ int columns_bytes(struct columns *columns, const struct col *col, struct rg_byte
 		if (rc < 0)
 			return rc;
 		row_mark(columns->loaded, col->ordinal);
-		columns->bytes_read += bytes->codes ? (uint64_t)columns->rows * sizeof(uint32_t) : 0;
+		columns->bytes_read +=
+			bytes->codes ? (uint64_t)columns->rows * sizeof(uint32_t) : 0;
 		for (uint32_t i = 0; i < bytes->dict_count; i++)
 			columns->bytes_read += bytes->dict[i].len;
 	}

@@ -3,7 +3,8 @@
 #include "store/codec.h"
 
 #define CURSOR_VERSION 1
-#define CURSOR_BYTES 33		/* version, flags, table | start 8, id 8, same 4 | query 4 | check 4, all little-endian */
+#define CURSOR_BYTES                                                                               \
+	33 /* version, flags, table | start 8, id 8, same 4 | query 4 | check 4, all little-endian */
 #define CURSOR_TEXT_LEN 44
 
 static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -34,7 +35,8 @@ static void head(const struct cursor_of *of, uint8_t bytes[CURSOR_BYTES])
 	put(bytes + 25, codec_checksum(of->filter), 4);
 }
 
-struct view cursor_write(const struct cursor *cursor, const struct cursor_of *of, struct arena *arena)
+struct view cursor_write(const struct cursor *cursor, const struct cursor_of *of,
+			 struct arena *arena)
 {
 	uint8_t bytes[CURSOR_BYTES + 2];
 	char *text = arena_alloc(arena, CURSOR_TEXT_LEN + 1);
@@ -46,8 +48,10 @@ struct view cursor_write(const struct cursor *cursor, const struct cursor_of *of
 	put(bytes + 13, cursor->id, 8);
 	put(bytes + 21, cursor->same, 4);
 	put(bytes + 29, codec_checksum(view_make(bytes, 29)), 4);
-	for (size_t i = 0; i < CURSOR_TEXT_LEN / 4; i++) {	/* base64url, RFC 4648: 33 bytes need no padding */
-		uint32_t three = (uint32_t)bytes[3 * i] << 16 | (uint32_t)bytes[3 * i + 1] << 8 | bytes[3 * i + 2];
+	for (size_t i = 0; i < CURSOR_TEXT_LEN / 4;
+	     i++) { /* base64url, RFC 4648: 33 bytes need no padding */
+		uint32_t three = (uint32_t)bytes[3 * i] << 16 | (uint32_t)bytes[3 * i + 1] << 8 |
+				 bytes[3 * i + 2];
 
 		for (size_t k = 0; k < 4; k++)
 			text[4 * i + k] = letters[three >> (18 - 6 * k) & 63];
@@ -56,12 +60,14 @@ struct view cursor_write(const struct cursor *cursor, const struct cursor_of *of
 	return view_make(text, CURSOR_TEXT_LEN);
 }
 
-int cursor_read(struct view text, const struct cursor_of *of, struct cursor *ret_cursor, struct err *err)
+int cursor_read(struct view text, const struct cursor_of *of, struct cursor *ret_cursor,
+		struct err *err)
 {
 	uint8_t bytes[CURSOR_BYTES], want[CURSOR_BYTES];
 
 	if (text.len != CURSOR_TEXT_LEN)
-		return err_set(err, E_FORMAT, "cursor of %zu characters: it has %d, taken from the answer before",
+		return err_set(err, E_FORMAT,
+			       "cursor of %zu characters: it has %d, taken from the answer before",
 			       text.len, CURSOR_TEXT_LEN);
 	for (size_t i = 0; i < CURSOR_TEXT_LEN / 4; i++) {
 		uint32_t three = 0;
@@ -71,19 +77,25 @@ int cursor_read(struct view text, const struct cursor_of *of, struct cursor *ret
 			const char *letter = c ? strchr(letters, c) : NULL;
 
 			if (!letter)
-				return err_set(err, E_FORMAT, "cursor: character %zu is none of A-Z a-z 0-9 - _", 4 * i + k);
+				return err_set(err, E_FORMAT,
+					       "cursor: character %zu is none of A-Z a-z 0-9 - _",
+					       4 * i + k);
 			three = three << 6 | (uint32_t)(letter - letters);
 		}
 		bytes[3 * i] = (uint8_t)(three >> 16);
 		bytes[3 * i + 1] = (uint8_t)(three >> 8);
 		bytes[3 * i + 2] = (uint8_t)three;
 	}
-	if (get(bytes + 29, 4) != (uint32_t)codec_checksum(view_make(bytes, 29)) || bytes[0] != CURSOR_VERSION)
+	if (get(bytes + 29, 4) != (uint32_t)codec_checksum(view_make(bytes, 29)) ||
+	    bytes[0] != CURSOR_VERSION)
 		return err_set(err, E_FORMAT, "cursor: it is not one that an answer gave");
 	head(of, want);
 	if (memcmp(bytes, want, 5) != 0 || memcmp(bytes + 25, want + 25, 4) != 0)
-		return err_set(err, E_FORMAT, "cursor: it belongs to another query: table, filter and order must stay "
-			       "the same from page to page");
-	*ret_cursor = (struct cursor){ get(bytes + 5, 8), get(bytes + 13, 8), (uint32_t)get(bytes + 21, 4) };
+		return err_set(
+			err, E_FORMAT,
+			"cursor: it belongs to another query: table, filter and order must stay "
+			"the same from page to page");
+	*ret_cursor = (struct cursor){ get(bytes + 5, 8), get(bytes + 13, 8),
+				       (uint32_t)get(bytes + 21, 4) };
 	return 0;
 }

@@ -14,19 +14,20 @@
 #include "query/group.h"
 #include "query/pcap_filter.h"
 
-#define PIECE_BYTES (256u << 10)
-#define CHECK_FRAMES 1024
-#define FLOWS_COUNTED_MAX (8u << 20)	/* distinct flows told apart for the totals */
-#define INTERFACES_MAX 65536u
+#define PIECE_BYTES	  (256u << 10)
+#define CHECK_FRAMES	  1024
+#define FLOWS_COUNTED_MAX (8u << 20) /* distinct flows told apart for the totals */
+#define INTERFACES_MAX	  65536u
 
-struct export {
+struct export
+{
 	struct plan plan;
 	const struct query_export *what;
 	struct export_flows flows;
 	struct export_sources sources;
 	struct pcap_filter *packet_filter;
 	struct seen counted;
-	struct groups interfaces;	/* pcapng: (source, iface, link) */
+	struct groups interfaces; /* pcapng: (source, iface, link) */
 	struct query_export_totals totals;
 	int (*write)(void *arg, struct view bytes, struct err *err);
 	void *arg;
@@ -78,8 +79,9 @@ static void look_at(struct look *look, const struct packet_rec *rec)
 		look->links[look->links_count++] = rec->link;
 }
 
-static int each_frame(struct export *export, int (*fn)(struct export *export, const struct packet_rec *rec,
-							uint64_t source, void *arg, struct err *err),
+static int each_frame(struct export *export,
+		      int (*fn)(struct export *export, const struct packet_rec *rec,
+				uint64_t source, void *arg, struct err *err),
 		      void *arg, struct err *err)
 {
 	struct plan *plan = &export->plan;
@@ -90,8 +92,9 @@ static int each_frame(struct export *export, int (*fn)(struct export *export, co
 
 	if (!export->flows.all && export->flows.count == 0)
 		return 0;
-	rc = frames_open(plan->store, plan->from_ns, plan->to_ns, export->flows.all ? NULL : export->flows.ids,
-			     export->flows.count, &frames, err);
+	rc = frames_open(plan->store, plan->from_ns, plan->to_ns,
+			 export->flows.all ? NULL : export->flows.ids, export->flows.count, &frames,
+			 err);
 
 	while (rc == 0 && (rc = frames_next(frames, &rec, &source, err)) == 1) {
 		if (++count % CHECK_FRAMES == 0 && (rc = plan_check(plan, err)) < 0)
@@ -109,7 +112,8 @@ static int each_frame(struct export *export, int (*fn)(struct export *export, co
 	return rc;
 }
 
-static int look_frame(struct export *export, const struct packet_rec *rec, uint64_t source, void *arg, struct err *err)
+static int look_frame(struct export *export, const struct packet_rec *rec, uint64_t source,
+		      void *arg, struct err *err)
 {
 	(void)export;
 	(void)source;
@@ -124,9 +128,13 @@ static int too_many_links(const struct look *look, struct err *err)
 	size_t len = 0;
 
 	for (size_t i = 0; i < look->links_count && len < sizeof(text); i++)
-		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%u", i ? ", " : "", look->links[i]);
-	return err_set(err, E_UNSUPPORTED, "pcap holds one link type, and the frames have %zu (%s): use pcapng, or narrow "
-		       "the filter to one source", look->links_count, text);
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%u", i ? ", " : "",
+					look->links[i]);
+	return err_set(
+		err, E_UNSUPPORTED,
+		"pcap holds one link type, and the frames have %zu (%s): use pcapng, or narrow "
+		"the filter to one source",
+		look->links_count, text);
 }
 
 /* The sources' own description spares the look when there is only one answer. */
@@ -140,7 +148,7 @@ static int pcap_begin(struct export *export, struct err *err)
 		export->link_known = true;
 	} else {
 		rc = each_frame(export, look_frame, &look, err);
-		*export->plan.stats = stats;	/* the look is no part of the answer */
+		*export->plan.stats = stats; /* the look is no part of the answer */
 		if (rc == 0 && look.links_count > 1)
 			rc = too_many_links(&look, err);
 		export->link_known = look.links_count > 0;
@@ -155,17 +163,22 @@ static int pcap_begin(struct export *export, struct err *err)
 static int pcap_frame(struct export *export, const struct packet_rec *rec, struct err *err)
 {
 	if (rec->link != export->link)
-		return err_set(err, E_UNSUPPORTED, "pcap holds one link type: frame %llu has %u, those before it %u; use pcapng",
-			       (unsigned long long)rec->number, rec->link, export->link);
+		return err_set(
+			err, E_UNSUPPORTED,
+			"pcap holds one link type: frame %llu has %u, those before it %u; use pcapng",
+			(unsigned long long)rec->number, rec->link, export->link);
 	if (!pcap_record(&export->piece, rec, export->nanos))
-		return err_set(err, E_RANGE, "pcap cannot tell times behind the year 2106, and frame %llu has one; use pcapng",
-			       (unsigned long long)rec->number);
+		return err_set(
+			err, E_RANGE,
+			"pcap cannot tell times behind the year 2106, and frame %llu has one; use pcapng",
+			(unsigned long long)rec->number);
 	return 0;
 }
 
 /* ---- pcapng ---- */
 
-static int pcapng_frame(struct export *export, const struct packet_rec *rec, uint64_t source, struct err *err)
+static int pcapng_frame(struct export *export, const struct packet_rec *rec, uint64_t source,
+			struct err *err)
 {
 	uint64_t key[2] = { source, (uint64_t)rec->iface << 16 | rec->link };
 	size_t before = export->interfaces.count;
@@ -174,14 +187,17 @@ static int pcapng_frame(struct export *export, const struct packet_rec *rec, uin
 	if (iface == GROUP_NONE)
 		return err_set(err, E_LIMIT, "more than %u interfaces in one file", INTERFACES_MAX);
 	if (export->interfaces.count > before)
-		pcapng_interface(&export->piece, rec->link, export_sources_iface(&export->sources, source, rec->iface));
-	pcapng_packet(&export->piece, rec, iface, export_flows_comment(&export->flows, rec->flow_id));
+		pcapng_interface(&export->piece, rec->link,
+				 export_sources_iface(&export->sources, source, rec->iface));
+	pcapng_packet(&export->piece, rec, iface,
+		      export_flows_comment(&export->flows, rec->flow_id));
 	return 0;
 }
 
 /* ---- the run ---- */
 
-static int write_frame(struct export *export, const struct packet_rec *rec, uint64_t source, void *arg, struct err *err)
+static int write_frame(struct export *export, const struct packet_rec *rec, uint64_t source,
+		       void *arg, struct err *err)
 {
 	int rc;
 
@@ -220,9 +236,11 @@ static int export_run(struct export *export, struct arena *arena, struct err *er
 	return rc;
 }
 
-int query_export(struct store *store, const struct query_opts *opts, const struct query_export *what,
+int query_export(struct store *store, const struct query_opts *opts,
+		 const struct query_export *what,
 		 int (*write)(void *arg, struct view bytes, struct err *err), void *arg,
-		 struct query_export_totals *ret_totals, struct query_stats *ret_stats, struct err *err)
+		 struct query_export_totals *ret_totals, struct query_stats *ret_stats,
+		 struct err *err)
 {
 	struct export *export = mem_zalloc(sizeof(*export));
 	struct query_opts unhurried = *opts;
@@ -252,7 +270,7 @@ int query_export(struct store *store, const struct query_opts *opts, const struc
 	if (rc == 0)
 		rc = plan_finish(&export->plan, &arena, err);
 	if (rc == 0) {
-		stats.gaps = NULL;	/* their memory goes with the arena */
+		stats.gaps = NULL; /* their memory goes with the arena */
 		stats.gaps_count = 0;
 		*ret_totals = export->totals;
 		*ret_stats = stats;

@@ -8,8 +8,8 @@
 #include "query/rows.h"
 #include "query/scan.h"
 
-#define COMMENTS_BYTES_MAX ((size_t)128 << 20)	/* beyond it, flows go without a comment */
-#define SOURCES_MAX 100000
+#define COMMENTS_BYTES_MAX ((size_t)128 << 20) /* beyond it, flows go without a comment */
+#define SOURCES_MAX	   100000
 
 /* ---- flows that match ---- */
 
@@ -22,7 +22,7 @@ static int add_ids(void *arg, struct scan *scan, struct err *err)
 
 	if (rc < 0)
 		return rc;
-	SCAN_EACH_BIT(scan->bits, columns_words(&scan->columns), row) {
+	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
 		if (flows->count && flows->ids[flows->count - 1] == ids.values[row])
 			continue;
 		if (flows->count * sizeof(uint64_t) > scan->plan->budget.memory)
@@ -84,12 +84,13 @@ static int add_spans(void *arg, struct scan *scan, struct err *err)
 		rc = columns_ints(&scan->columns, &cols[CALL_end_ns], &ends, err);
 	if (rc < 0)
 		return rc;
-	SCAN_EACH_BIT(scan->bits, columns_words(&scan->columns), row) {
+	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
 		if (!flows->all && !id_has(flows, ids.values[row]))
 			continue;
 		if (flows->spans_count * sizeof(*flows->spans) > scan->plan->budget.memory)
 			return plan_no_memory(scan->plan, err);
-		rc = mem_grow((void **)&flows->spans, &flows->spans_cap, flows->spans_count, sizeof(*flows->spans));
+		rc = mem_grow((void **)&flows->spans, &flows->spans_cap, flows->spans_count,
+			      sizeof(*flows->spans));
 		if (rc < 0)
 			return err_set(err, rc, "out of memory");
 		flows->spans[flows->spans_count++] =
@@ -119,14 +120,16 @@ static int spans_tidy(struct export_flows *flows, struct err *err)
 	for (size_t i = 0; i < n; i++) {
 		if (flows->count && flows->ids[flows->count - 1] == flows->spans[i].flow_id)
 			continue;
-		if (mem_grow((void **)&flows->ids, &flows->cap, flows->count, sizeof(*flows->ids)) < 0)
+		if (mem_grow((void **)&flows->ids, &flows->cap, flows->count, sizeof(*flows->ids)) <
+		    0)
 			return err_set(err, E_NO_MEMORY, "out of memory");
 		flows->ids[flows->count++] = flows->spans[i].flow_id;
 	}
 	return 0;
 }
 
-static int calls_find(struct export_flows *flows, struct plan *plan, struct view filter, struct err *err)
+static int calls_find(struct export_flows *flows, struct plan *plan, struct view filter,
+		      struct err *err)
 {
 	struct query_opts opts = *plan->opts;
 	struct query_stats stats;
@@ -148,16 +151,18 @@ static bool span_has(const struct export_flows *flows, const struct packet_rec *
 {
 	size_t low = 0, high = flows->spans_count;
 
-	while (low < high) {	/* the last span that begins at or before the frame */
+	while (low < high) { /* the last span that begins at or before the frame */
 		size_t mid = (low + high) / 2;
 		const struct flow_span *span = &flows->spans[mid];
 
-		if (span->flow_id < rec->flow_id || (span->flow_id == rec->flow_id && span->from_ns <= rec->time_ns))
+		if (span->flow_id < rec->flow_id ||
+		    (span->flow_id == rec->flow_id && span->from_ns <= rec->time_ns))
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	return low && flows->spans[low - 1].flow_id == rec->flow_id && rec->time_ns <= flows->spans[low - 1].to_ns;
+	return low && flows->spans[low - 1].flow_id == rec->flow_id &&
+	       rec->time_ns <= flows->spans[low - 1].to_ns;
 }
 
 bool export_flows_want(const struct export_flows *flows, const struct packet_rec *rec)
@@ -168,8 +173,9 @@ bool export_flows_want(const struct export_flows *flows, const struct packet_rec
 
 /* ---- comments ---- */
 
-static void side_text(struct wr *wr, const char *side, bool has_pid, uint32_t pid, bool has_comm, struct view comm,
-		      bool has_container, struct view container, bool has_pod, struct view pod)
+static void side_text(struct wr *wr, const char *side, bool has_pid, uint32_t pid, bool has_comm,
+		      struct view comm, bool has_container, struct view container, bool has_pod,
+		      struct view pod)
 {
 	if (!has_pid && !has_comm && !has_container && !has_pod)
 		return;
@@ -190,10 +196,10 @@ static void side_text(struct wr *wr, const char *side, bool has_pid, uint32_t pi
 	}
 }
 
-#define SIDE(row, wr, side)									\
-	side_text(wr, #side, ROW_HAS(FLOW, row, side##_pid), (row)->side##_pid,			\
-		  ROW_HAS(FLOW, row, side##_comm), (row)->side##_comm,				\
-		  ROW_HAS(FLOW, row, side##_container), (row)->side##_container,		\
+#define SIDE(row, wr, side)                                                                        \
+	side_text(wr, #side, ROW_HAS(FLOW, row, side##_pid), (row)->side##_pid,                    \
+		  ROW_HAS(FLOW, row, side##_comm), (row)->side##_comm,                             \
+		  ROW_HAS(FLOW, row, side##_container), (row)->side##_container,                   \
 		  ROW_HAS(FLOW, row, side##_pod), (row)->side##_pod)
 
 struct comments {
@@ -218,8 +224,9 @@ static bool add_comment(void *arg, const struct table *table, const void *row)
 	SIDE(flow, &comments->text, dst);
 	comment.text = arena_copy(&flows->texts, wr_view(&comments->text));
 	if (comments->text.bad || !comment.text.at)
-		return false;	/* the budget of comments: the rest go without */
-	if (mem_grow((void **)&flows->comments, &flows->comments_cap, flows->comments_count, sizeof(comment)) < 0) {
+		return false; /* the budget of comments: the rest go without */
+	if (mem_grow((void **)&flows->comments, &flows->comments_cap, flows->comments_count,
+		     sizeof(comment)) < 0) {
 		comments->rc = E_NO_MEMORY;
 		return false;
 	}
@@ -239,9 +246,12 @@ static int comment_cmp(const void *a, const void *b)
 
 static int comments_find(struct export_flows *flows, struct plan *plan, struct err *err)
 {
-	static const uint16_t fields[] = { FLOW_src_pid, FLOW_src_comm, FLOW_src_container, FLOW_src_pod, FLOW_dst_pid,
-					   FLOW_dst_comm, FLOW_dst_container, FLOW_dst_pod };
-	struct rows_want want = { .fields = fields, .fields_count = sizeof(fields) / sizeof(fields[0]), .ascending = true,
+	static const uint16_t fields[] = { FLOW_src_pid,       FLOW_src_comm, FLOW_src_container,
+					   FLOW_src_pod,       FLOW_dst_pid,  FLOW_dst_comm,
+					   FLOW_dst_container, FLOW_dst_pod };
+	struct rows_want want = { .fields = fields,
+				  .fields_count = sizeof(fields) / sizeof(fields[0]),
+				  .ascending = true,
 				  .limit = UINT64_MAX };
 	struct comments comments = { .flows = flows };
 	struct cursor next;
@@ -254,10 +264,11 @@ static int comments_find(struct export_flows *flows, struct plan *plan, struct e
 	wr_release(&comments.text);
 	if (rc == 0 && comments.rc < 0)
 		rc = err_set(err, comments.rc, "out of memory");
-	plan->stats->truncated = false;		/* of comments, not of frames */
+	plan->stats->truncated = false; /* of comments, not of frames */
 	plan->stats->rows_matched = 0;
 	if (flows->comments_count > 1)
-		qsort(flows->comments, flows->comments_count, sizeof(*flows->comments), comment_cmp);
+		qsort(flows->comments, flows->comments_count, sizeof(*flows->comments),
+		      comment_cmp);
 	for (size_t i = 0; i < flows->comments_count; i++)
 		if (n == 0 || flows->comments[n - 1].flow_id != flows->comments[i].flow_id)
 			flows->comments[n++] = flows->comments[i];
@@ -270,7 +281,8 @@ struct view export_flows_comment(struct export_flows *flows, uint64_t flow_id)
 	struct flow_comment key = { .flow_id = flow_id }, *comment;
 	size_t low = 0, high = flows->comments_count;
 
-	if (flows->at < high && flows->comments[flows->at].flow_id == flow_id) {	/* neighbours share their flow */
+	if (flows->at < high &&
+	    flows->comments[flows->at].flow_id == flow_id) { /* neighbours share their flow */
 		low = flows->at;
 	} else {
 		while (low < high) {
@@ -290,7 +302,8 @@ struct view export_flows_comment(struct export_flows *flows, uint64_t flow_id)
 	return comment->text;
 }
 
-int export_flows_find(struct export_flows *flows, struct plan *plan, const struct query_export *what, struct err *err)
+int export_flows_find(struct export_flows *flows, struct plan *plan,
+		      const struct query_export *what, struct err *err)
 {
 	int rc = 0;
 
@@ -298,7 +311,7 @@ int export_flows_find(struct export_flows *flows, struct plan *plan, const struc
 	flows->all = filter_is_all(plan->filters[0]);
 	if (!flows->all)
 		rc = scan_each(plan, add_ids, flows, err);
-	plan->stats->rows_matched = 0;		/* the answer's rows are frames */
+	plan->stats->rows_matched = 0; /* the answer's rows are frames */
 	ids_tidy(flows);
 	if (rc == 0 && what->calls_filter.len)
 		rc = calls_find(flows, plan, what->calls_filter, err);
@@ -320,7 +333,7 @@ void export_flows_release(struct export_flows *flows)
 struct source_walk {
 	struct export_sources *sources;
 	struct arena *arena;
-	struct seen told;	/* live sources tell again every hour */
+	struct seen told; /* live sources tell again every hour */
 	int rc;
 };
 
@@ -328,9 +341,12 @@ static void add_ifaces(struct source_walk *walk, uint64_t source, const struct j
 {
 	for (size_t i = 0; i < json_count(list) && walk->rc == 0; i++) {
 		const struct json_val *val = json_at(list, i);
-		int64_t link = json_get_i64(json_get(val, "link"), -1), resolution = json_get_i64(json_get(val, "tsresol"), 9);
+		int64_t link = json_get_i64(json_get(val, "link"), -1),
+			resolution = json_get_i64(json_get(val, "tsresol"), 9);
 		struct view name = json_get_str(json_get(val, "name"), (struct view){ 0 });
-		struct export_iface iface = { .source = source, .iface = (uint32_t)i, .link = (uint16_t)link,
+		struct export_iface iface = { .source = source,
+					      .iface = (uint32_t)i,
+					      .link = (uint16_t)link,
 					      .tsresol = (uint8_t)resolution };
 
 		if (link < 0 || link > UINT16_MAX) {
@@ -338,8 +354,8 @@ static void add_ifaces(struct source_walk *walk, uint64_t source, const struct j
 			continue;
 		}
 		iface.name = arena_copy(walk->arena, name);
-		if (!iface.name.at || mem_grow((void **)&walk->sources->ifaces, &walk->sources->cap, walk->sources->count,
-					       sizeof(iface)) < 0)
+		if (!iface.name.at || mem_grow((void **)&walk->sources->ifaces, &walk->sources->cap,
+					       walk->sources->count, sizeof(iface)) < 0)
 			walk->rc = E_NO_MEMORY;
 		else
 			walk->sources->ifaces[walk->sources->count++] = iface;
@@ -361,12 +377,14 @@ static bool add_source(void *arg, const struct table *table, const void *row)
 		return true;
 	}
 	root = json_root(doc);
-	add_ifaces(walk, entity->id, json_kind(root) == JSON_ARRAY ? root : json_get(root, "interfaces"));
+	add_ifaces(walk, entity->id,
+		   json_kind(root) == JSON_ARRAY ? root : json_get(root, "interfaces"));
 	json_doc_free(doc);
 	return walk->rc == 0;
 }
 
-int export_sources_find(struct export_sources *sources, const struct plan *plan, struct arena *arena, struct err *err)
+int export_sources_find(struct export_sources *sources, const struct plan *plan,
+			struct arena *arena, struct err *err)
 {
 	struct query_opts opts = *plan->opts;
 	struct rows_want want = { .limit = SOURCES_MAX };
@@ -379,7 +397,7 @@ int export_sources_find(struct export_sources *sources, const struct plan *plan,
 
 	seen_init(&walk.told, SOURCES_MAX);
 	opts.filter = VIEW_LIT("kind == source");
-	opts.from_ns = 0;	/* a recorder may have begun long before the range */
+	opts.from_ns = 0; /* a recorder may have begun long before the range */
 	rc = plan_init(&entities, plan->store, &opts, TABLE_ENTITIES, false, &stats, err);
 	if (rc == 0)
 		rc = rows_run(&entities, &want, add_source, &walk, &more, &next, err);
@@ -406,14 +424,15 @@ bool export_sources_agree(const struct export_sources *sources, uint16_t *ret_li
 	for (size_t i = 0; i < sources->count; i++) {
 		if (sources->ifaces[i].link != sources->ifaces[0].link)
 			return false;
-		nanos |= sources->ifaces[i].tsresol > 6;	/* powers of two (bit 7) too */
+		nanos |= sources->ifaces[i].tsresol > 6; /* powers of two (bit 7) too */
 	}
 	*ret_link = sources->ifaces[0].link;
 	*ret_nanos = nanos;
 	return true;
 }
 
-struct view export_sources_iface(const struct export_sources *sources, uint64_t source, uint32_t iface)
+struct view export_sources_iface(const struct export_sources *sources, uint64_t source,
+				 uint32_t iface)
 {
 	for (size_t i = 0; i < sources->count; i++)
 		if (sources->ifaces[i].source == source && sources->ifaces[i].iface == iface)

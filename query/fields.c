@@ -4,8 +4,8 @@
 
 #define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 
-static int field_add(const struct table *table, struct view name, size_t at, uint16_t *fields, size_t *count,
-		     struct err *err)
+static int field_add(const struct table *table, struct view name, size_t at, uint16_t *fields,
+		     size_t *count, struct err *err)
 {
 	struct name_cols cols;
 	char near[160];
@@ -15,8 +15,9 @@ static int field_add(const struct table *table, struct view name, size_t at, uin
 		rc = err_set(err, E_SYNTAX, "fields, at byte %zu: a name is missing", at);
 	} else if (!name_resolve(table, name, &cols)) {
 		name_nearest(table, name, false, near, sizeof(near));
-		rc = err_set(err, E_UNKNOWN_NAME, "fields, at byte %zu: the table %s has no field `%.*s`%s%s", at, table->name,
-			     TEXT(name), *near ? "; nearest: " : "", near);
+		rc = err_set(err, E_UNKNOWN_NAME,
+			     "fields, at byte %zu: the table %s has no field `%.*s`%s%s", at,
+			     table->name, TEXT(name), *near ? "; nearest: " : "", near);
 	} else {
 		for (size_t i = 0; i < cols.count; i++)
 			fields[(*count)++] = cols.cols[i]->ordinal;
@@ -27,8 +28,8 @@ static int field_add(const struct table *table, struct view name, size_t at, uin
 	return rc;
 }
 
-int query_fields(const struct table *table, struct view text, struct arena *arena, uint16_t **ret_fields,
-		 size_t *ret_count, struct err *err)
+int query_fields(const struct table *table, struct view text, struct arena *arena,
+		 uint16_t **ret_fields, size_t *ret_count, struct err *err)
 {
 	size_t count = 0, commas = 0, at = 0;
 	uint16_t *fields;
@@ -70,7 +71,8 @@ static void instant(struct json *json, const char *key, uint64_t ns, uint64_t no
 		json_ku64(json, key, ns);
 }
 
-void query_stats_json(const struct query_stats *stats, const struct query_opts *opts, struct json *json)
+void query_stats_json(const struct query_stats *stats, const struct query_opts *opts,
+		      struct json *json)
 {
 	json_key(json, "completeness");
 	json_object(json);
@@ -78,7 +80,9 @@ void query_stats_json(const struct query_stats *stats, const struct query_opts *
 	instant(json, "to_ns", opts->to_ns, 0);
 	instant(json, "oldest_ns", stats->oldest_ns, UINT64_MAX);
 	instant(json, "newest_ns", stats->newest_ns, 0);
-	json_kbool(json, "expired", stats->oldest_ns != UINT64_MAX && opts->from_ns && opts->from_ns < stats->oldest_ns);
+	json_kbool(json, "expired",
+		   stats->oldest_ns != UINT64_MAX && opts->from_ns &&
+			   opts->from_ns < stats->oldest_ns);
 	json_kbool(json, "truncated", stats->truncated);
 	json_ku64(json, "damaged_row_groups", stats->damaged_row_groups);
 	json_key(json, "gaps");

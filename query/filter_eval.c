@@ -18,7 +18,8 @@ bool filter_is_all(const struct filter *filter)
 
 /* ---- the range of start_ns it allows ---- */
 
-static void start_range(const struct filter_node *node, const struct col *start, uint64_t *from, uint64_t *to)
+static void start_range(const struct filter_node *node, const struct col *start, uint64_t *from,
+			uint64_t *to)
 {
 	if (node->kind == FILTER_AND) {
 		for (size_t i = 0; i < node->kids_count; i++)
@@ -27,7 +28,7 @@ static void start_range(const struct filter_node *node, const struct col *start,
 		const struct filter_span *spans = node->spans;
 		uint64_t last;
 
-		if (node->spans_count == 0) {	/* nothing can be so */
+		if (node->spans_count == 0) { /* nothing can be so */
 			*to = *from;
 			return;
 		}
@@ -48,8 +49,8 @@ void filter_start_range(const struct filter *filter, uint64_t *ret_from_ns, uint
 	*ret_to_ns = to;
 }
 
-static bool node_ids(const struct filter_node *node, const struct col *col, uint64_t *ids, size_t cap,
-		     size_t *ret_count)
+static bool node_ids(const struct filter_node *node, const struct col *col, uint64_t *ids,
+		     size_t cap, size_t *ret_count)
 {
 	size_t count = 0;
 
@@ -71,7 +72,8 @@ static bool node_ids(const struct filter_node *node, const struct col *col, uint
 	return true;
 }
 
-bool filter_ids(const struct filter *filter, const struct col *col, uint64_t *ids, size_t cap, size_t *ret_count)
+bool filter_ids(const struct filter *filter, const struct col *col, uint64_t *ids, size_t cap,
+		size_t *ret_count)
 {
 	return node_ids(filter->root, col, ids, cap, ret_count);
 }
@@ -146,24 +148,21 @@ int filter_text_fits(const struct filter_node *node, struct view text, struct er
 
 	switch (node->op) {
 	case OP_EQ:
-	case OP_IN:
-		return texts_have(node, text);
-	case OP_CONTAINS:
-		return view_find(text, want) >= 0;
-	case OP_STARTS:
-		return text.len >= want.len && view_eq(view_sub(text, 0, want.len), want);
+	case OP_IN: return texts_have(node, text);
+	case OP_CONTAINS: return view_find(text, want) >= 0;
+	case OP_STARTS: return text.len >= want.len && view_eq(view_sub(text, 0, want.len), want);
 	case OP_ENDS:
-		return text.len >= want.len && view_eq(view_sub(text, text.len - want.len, want.len), want);
-	case OP_MATCHES:
-		return regex_match(node->regex, text, err);
-	default:
-		return order_fits(node->op, view_cmp(text, want));
+		return text.len >= want.len &&
+		       view_eq(view_sub(text, text.len - want.len, want.len), want);
+	case OP_MATCHES: return regex_match(node->regex, text, err);
+	default: return order_fits(node->op, view_cmp(text, want));
 	}
 }
 
 static int bytes_fit(const struct filter_node *node, struct view value, struct err *err)
 {
-	return node->kind == FILTER_IPS ? filter_ip_spans_have(node, value) : filter_text_fits(node, value, err);
+	return node->kind == FILTER_IPS ? filter_ip_spans_have(node, value)
+					: filter_text_fits(node, value, err);
 }
 
 /* ---- vectors ---- */
@@ -216,7 +215,8 @@ static int ints_or(const struct filter_node *node, const struct col *col, struct
 						  node->spans[s].to - node->spans[s].from);
 		} else {
 			for (unsigned i = 0; i < count; i++)
-				word |= (uint64_t)filter_spans_have(node, ints.values[row + i]) << i;
+				word |= (uint64_t)filter_spans_have(node, ints.values[row + i])
+					<< i;
 		}
 		hits[w] |= ints.valid ? word & ints.valid[w] : word;
 	}
@@ -224,8 +224,9 @@ static int ints_or(const struct filter_node *node, const struct col *col, struct
 }
 
 /* Without codes the dictionary is the column: only rows of interest are asked. */
-static int plain_or(const struct filter_node *node, const struct rg_bytes *bytes, const struct columns *columns,
-		    const uint64_t *want, uint64_t *hits, struct err *err)
+static int plain_or(const struct filter_node *node, const struct rg_bytes *bytes,
+		    const struct columns *columns, const uint64_t *want, uint64_t *hits,
+		    struct err *err)
 {
 	for (size_t w = 0; w < columns_words(columns); w++) {
 		uint64_t left = bytes->valid ? want[w] & bytes->valid[w] : want[w];
@@ -270,7 +271,8 @@ static int bytes_or(const struct filter_node *node, const struct col *col, struc
 		for (unsigned i = 0; i < count; i++) {
 			uint32_t code = bytes.codes[row + i];
 
-			word |= (uint64_t)fits[code < bytes.dict_count ? code : bytes.dict_count] << i;
+			word |= (uint64_t)fits[code < bytes.dict_count ? code : bytes.dict_count]
+				<< i;
 		}
 		hits[w] |= bytes.valid ? word & bytes.valid[w] : word;
 	}
@@ -300,16 +302,18 @@ static int has_or(const struct col *col, struct columns *columns, uint64_t *hits
 	return 0;
 }
 
-static int cols_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits, struct err *err)
+static int cols_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits,
+		     struct err *err)
 {
 	bool ints = types[node->cols[0]->type].phys == PHYS_INT;
 	struct rg_ints a, b;
 	struct rg_bytes x, y;
-	int rc = ints ? columns_ints(columns, node->cols[0], &a, err) : columns_bytes(columns, node->cols[0], &x, err);
+	int rc = ints ? columns_ints(columns, node->cols[0], &a, err)
+		      : columns_bytes(columns, node->cols[0], &x, err);
 
 	if (rc == 0)
-		rc = ints ? columns_ints(columns, node->cols[1], &b, err) :
-			    columns_bytes(columns, node->cols[1], &y, err);
+		rc = ints ? columns_ints(columns, node->cols[1], &b, err)
+			  : columns_bytes(columns, node->cols[1], &y, err);
 	if (rc < 0)
 		return rc;
 	for (size_t w = 0; w < columns_words(columns); w++) {
@@ -321,8 +325,9 @@ static int cols_eval(const struct filter_node *node, struct columns *columns, ui
 		for (; left; left &= left - 1) {
 			unsigned bit = (unsigned)__builtin_ctzll(left);
 			uint32_t row = (uint32_t)(64 * w + bit);
-			int order = ints ? (a.values[row] > b.values[row]) - (a.values[row] < b.values[row]) :
-					   view_cmp(columns_text(&x, row), columns_text(&y, row));
+			int order = ints ? (a.values[row] > b.values[row]) -
+						    (a.values[row] < b.values[row])
+					 : view_cmp(columns_text(&x, row), columns_text(&y, row));
 
 			hits |= (uint64_t)order_fits(node->op, order) << bit;
 		}
@@ -331,7 +336,8 @@ static int cols_eval(const struct filter_node *node, struct columns *columns, ui
 	return 0;
 }
 
-static int leaf_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits, struct err *err)
+static int leaf_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits,
+		     struct err *err)
 {
 	uint64_t *hits = bits_new(columns, err);
 	int rc = hits ? 0 : E_NO_MEMORY;
@@ -349,9 +355,11 @@ static int leaf_eval(const struct filter_node *node, struct columns *columns, ui
 	return rc;
 }
 
-static int node_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits, struct err *err);
+static int node_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits,
+		     struct err *err);
 
-static int or_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits, struct err *err)
+static int or_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits,
+		   struct err *err)
 {
 	size_t words = columns_words(columns);
 	uint64_t *hits = bits_new(columns, err), *part = bits_new(columns, err);
@@ -362,7 +370,8 @@ static int or_eval(const struct filter_node *node, struct columns *columns, uint
 		int rc;
 
 		for (size_t w = 0; w < words; w++)
-			part[w] = bits[w] & ~hits[w];	/* a row that one condition took needs no other */
+			part[w] = bits[w] &
+				  ~hits[w]; /* a row that one condition took needs no other */
 		if (!any_bit(part, words))
 			break;
 		rc = node_eval(node->kids[i], columns, part, err);
@@ -376,7 +385,8 @@ static int or_eval(const struct filter_node *node, struct columns *columns, uint
 	return 0;
 }
 
-static int not_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits, struct err *err)
+static int not_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits,
+		    struct err *err)
 {
 	size_t words = columns_words(columns);
 	uint64_t *part = bits_new(columns, err);
@@ -391,13 +401,13 @@ static int not_eval(const struct filter_node *node, struct columns *columns, uin
 	return rc;
 }
 
-static int node_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits, struct err *err)
+static int node_eval(const struct filter_node *node, struct columns *columns, uint64_t *bits,
+		     struct err *err)
 {
 	int rc = 0;
 
 	switch (node->kind) {
-	case FILTER_ALL:
-		return 0;
+	case FILTER_ALL: return 0;
 	case FILTER_AND:
 		for (size_t i = 0; rc == 0 && i < node->kids_count; i++) {
 			if (!any_bit(bits, columns_words(columns)))
@@ -405,18 +415,15 @@ static int node_eval(const struct filter_node *node, struct columns *columns, ui
 			rc = node_eval(node->kids[i], columns, bits, err);
 		}
 		return rc;
-	case FILTER_OR:
-		return or_eval(node, columns, bits, err);
-	case FILTER_NOT:
-		return not_eval(node, columns, bits, err);
-	case FILTER_COLS:
-		return cols_eval(node, columns, bits, err);
-	default:
-		return leaf_eval(node, columns, bits, err);
+	case FILTER_OR: return or_eval(node, columns, bits, err);
+	case FILTER_NOT: return not_eval(node, columns, bits, err);
+	case FILTER_COLS: return cols_eval(node, columns, bits, err);
+	default: return leaf_eval(node, columns, bits, err);
 	}
 }
 
-int filter_eval(const struct filter *filter, struct columns *columns, uint64_t *bits, struct err *err)
+int filter_eval(const struct filter *filter, struct columns *columns, uint64_t *bits,
+		struct err *err)
 {
 	return node_eval(filter->root, columns, bits, err);
 }
@@ -460,8 +467,7 @@ static int node_row(const struct filter_node *node, const void *row, struct err 
 	int rc;
 
 	switch (node->kind) {
-	case FILTER_ALL:
-		return 1;
+	case FILTER_ALL: return 1;
 	case FILTER_AND:
 	case FILTER_OR:
 		for (size_t i = 0; i < node->kids_count; i++) {
@@ -470,13 +476,9 @@ static int node_row(const struct filter_node *node, const void *row, struct err 
 				return rc;
 		}
 		return node->kind == FILTER_AND;
-	case FILTER_NOT:
-		rc = node_row(node->kids[0], row, err);
-		return rc < 0 ? rc : !rc;
-	case FILTER_COLS:
-		return cols_row(node, row);
-	default:
-		return leaf_row(node, row, err);
+	case FILTER_NOT: rc = node_row(node->kids[0], row, err); return rc < 0 ? rc : !rc;
+	case FILTER_COLS: return cols_row(node, row);
+	default: return leaf_row(node, row, err);
 	}
 }
 

@@ -34,17 +34,12 @@ static struct filter_span span_of(enum filter_op op, struct literal literal, boo
 	case OP_LT:
 		*ret_some = v > 0 || in_between;
 		return (struct filter_span){ 0, in_between ? v : v - 1 };
-	case OP_LE:
-		return (struct filter_span){ 0, v };
-	case OP_GT:
-		*ret_some = v < UINT64_MAX;
-		return (struct filter_span){ v + 1, UINT64_MAX };
+	case OP_LE: return (struct filter_span){ 0, v };
+	case OP_GT: *ret_some = v < UINT64_MAX; return (struct filter_span){ v + 1, UINT64_MAX };
 	case OP_GE:
 		*ret_some = !in_between || v < UINT64_MAX;
 		return (struct filter_span){ in_between ? v + 1 : v, UINT64_MAX };
-	default:
-		*ret_some = !in_between;
-		return (struct filter_span){ v, v };
+	default: *ret_some = !in_between; return (struct filter_span){ v, v };
 	}
 }
 
@@ -79,7 +74,8 @@ static void node_tidy(struct filter_node *node)
 	for (size_t i = 0; i < node->spans_count; i++) {
 		struct filter_span span = node->spans[i];
 
-		if (n && (node->spans[n - 1].to == UINT64_MAX || span.from <= node->spans[n - 1].to + 1)) {
+		if (n && (node->spans[n - 1].to == UINT64_MAX ||
+			  span.from <= node->spans[n - 1].to + 1)) {
 			if (span.to > node->spans[n - 1].to)
 				node->spans[n - 1].to = span.to;
 		} else {
@@ -121,7 +117,8 @@ static const struct token *value_token(struct parser *parser)
 static int value_missing(struct parser *parser)
 {
 	if (parser->now->kind == TOKEN_END)
-		return filter_fail(parser->err, parser->now->at, E_SYNTAX, "a value is missing at the end");
+		return filter_fail(parser->err, parser->now->at, E_SYNTAX,
+				   "a value is missing at the end");
 	return filter_fail(parser->err, parser->now->at, E_SYNTAX, "a value is wanted here");
 }
 
@@ -135,19 +132,22 @@ static int add_int(struct parser *parser, struct filter_node *node, enum filter_
 	int rc;
 
 	if (dots > 0 && token->kind == TOKEN_WORD) {
-		rc = filter_literal_int(token, view_sub(token->text, 0, (size_t)dots), node->cols[0], bare,
-					parser->now_ns, &a, parser->err);
+		rc = filter_literal_int(token, view_sub(token->text, 0, (size_t)dots),
+					node->cols[0], bare, parser->now_ns, &a, parser->err);
 		if (rc == 0)
-			rc = filter_literal_int(token, view_sub(token->text, (size_t)dots + 2, token->text.len),
-						node->cols[0], bare, parser->now_ns, &b, parser->err);
+			rc = filter_literal_int(
+				token, view_sub(token->text, (size_t)dots + 2, token->text.len),
+				node->cols[0], bare, parser->now_ns, &b, parser->err);
 		if (rc < 0)
 			return rc;
 		if (a.value > b.value)
-			return filter_fail(parser->err, token->at, E_RANGE, "the range ends before it begins");
+			return filter_fail(parser->err, token->at, E_RANGE,
+					   "the range ends before it begins");
 		span = (struct filter_span){ a.fraction ? a.value + 1 : a.value, b.value };
 		some = span.from <= span.to;
 	} else {
-		rc = filter_literal_int(token, token->text, node->cols[0], bare, parser->now_ns, &a, parser->err);
+		rc = filter_literal_int(token, token->text, node->cols[0], bare, parser->now_ns, &a,
+					parser->err);
 		if (rc < 0)
 			return rc;
 		span = span_of(op, a, &some);
@@ -160,8 +160,10 @@ static int add_int(struct parser *parser, struct filter_node *node, enum filter_
 static int add_text(struct parser *parser, struct filter_node *node, const struct token *token)
 {
 	if (token->kind == TOKEN_WORD && memchr(token->text.at, '*', token->text.len))
-		return filter_fail(parser->err, token->at, E_SYNTAX, "`%.*s`: * matches nothing but itself; use startsWith, "
-				   "endsWith, contains or matches, or quote it", TEXT(token->text));
+		return filter_fail(parser->err, token->at, E_SYNTAX,
+				   "`%.*s`: * matches nothing but itself; use startsWith, "
+				   "endsWith, contains or matches, or quote it",
+				   TEXT(token->text));
 	node->texts[node->texts_count++] = token->text;
 	return 0;
 }
@@ -188,11 +190,13 @@ static int leaf_add(struct parser *parser, struct filter_node *node, enum filter
 		    const struct token *token)
 {
 	if (token->kind == TOKEN_WORD && view_is(token->text, "null"))
-		return filter_fail(parser->err, token->at, E_TYPE, "null stands alone behind == and !=");
+		return filter_fail(parser->err, token->at, E_TYPE,
+				   "null stands alone behind == and !=");
 	if (node->kind == FILTER_INTS)
 		return add_int(parser, node, op, bare, token);
 	if (node->kind == FILTER_IPS)
-		return filter_literal_ips(token, token->text, &node->ip_spans[node->ip_spans_count++], parser->err);
+		return filter_literal_ips(token, token->text,
+					  &node->ip_spans[node->ip_spans_count++], parser->err);
 	return add_text(parser, node, token);
 }
 
@@ -212,16 +216,24 @@ static int check_op(struct parser *parser, const struct field *field, enum filte
 	bool named = types[col->type].syms != SYMS_NONE;
 
 	if (col->type == TYPE_HIST)
-		return filter_fail(parser->err, at, E_TYPE, "`%s` is a histogram: it can be asked for with has(), "
-				   "and aggregated", col->key);
-	if (ordered && (col->type == TYPE_IP || col->type == TYPE_BOOL || col->type == TYPE_ID || named))
-		return filter_fail(parser->err, at, E_TYPE, "`%s` has no order: use ==, != or in%s", col->key,
-				   col->type == TYPE_IP ? ", with networks (10.0.0.0/8) and ranges (a..b)" : "");
+		return filter_fail(parser->err, at, E_TYPE,
+				   "`%s` is a histogram: it can be asked for with has(), "
+				   "and aggregated",
+				   col->key);
+	if (ordered &&
+	    (col->type == TYPE_IP || col->type == TYPE_BOOL || col->type == TYPE_ID || named))
+		return filter_fail(
+			parser->err, at, E_TYPE, "`%s` has no order: use ==, != or in%s", col->key,
+			col->type == TYPE_IP ? ", with networks (10.0.0.0/8) and ranges (a..b)"
+					     : "");
 	if (texty && col->type == TYPE_IP)
-		return filter_fail(parser->err, at, E_TYPE, "`%s` is an address, not a text: use in 10.0.0.0/8", col->key);
+		return filter_fail(parser->err, at, E_TYPE,
+				   "`%s` is an address, not a text: use in 10.0.0.0/8", col->key);
 	if (texty && !named && types[col->type].phys == PHYS_INT)
 		return filter_fail(parser->err, at, E_TYPE, "`%s` is a %s, not a text", col->key,
-				   col->type == TYPE_BOOL ? "truth value" : col->type == TYPE_ID ? "identifier" : "number");
+				   col->type == TYPE_BOOL ? "truth value"
+				   : col->type == TYPE_ID ? "identifier"
+							  : "number");
 	return 0;
 }
 
@@ -231,15 +243,17 @@ static int text_regex(struct parser *parser, struct filter_node *node, const str
 	int rc = regex_new(token->text, &node->regex, &why);
 
 	if (rc < 0)
-		return filter_fail(parser->err, token->at + (token->kind == TOKEN_STRING) + why.position, rc, "%s",
-				   why.text);
+		return filter_fail(parser->err,
+				   token->at + (token->kind == TOKEN_STRING) + why.position, rc,
+				   "%s", why.text);
 	node->next_regex = parser->filter->regexes;
 	parser->filter->regexes = node;
 	return 0;
 }
 
 /* `l7 startsWith "h"`: the values of an enum whose names fit. */
-static int names_that_fit(struct parser *parser, const struct filter_node *text, struct filter_node *node)
+static int names_that_fit(struct parser *parser, const struct filter_node *text,
+			  struct filter_node *node)
 {
 	enum sym_table of = types[node->cols[0]->type].syms;
 
@@ -252,7 +266,8 @@ static int names_that_fit(struct parser *parser, const struct filter_node *text,
 		if (rc < 0)
 			return rc;
 		if (rc)
-			node->spans[node->spans_count++] = (struct filter_span){ syms[i].number, syms[i].number };
+			node->spans[node->spans_count++] =
+				(struct filter_span){ syms[i].number, syms[i].number };
 	}
 	node_tidy(node);
 	return 0;
@@ -273,7 +288,8 @@ static int parse_texty(struct parser *parser, const struct field *field, enum fi
 	if (rc < 0)
 		return rc;
 	node->op = op;
-	rc = op == OP_MATCHES ? text_regex(parser, node, token) : leaf_add(parser, node, op, false, token);
+	rc = op == OP_MATCHES ? text_regex(parser, node, token)
+			      : leaf_add(parser, node, op, false, token);
 	if (rc < 0)
 		return rc;
 	if (types[field->cols.cols[0]->type].phys == PHYS_INT) {
@@ -291,7 +307,8 @@ static int parse_texty(struct parser *parser, const struct field *field, enum fi
 	return 0;
 }
 
-static int parse_set(struct parser *parser, const struct field *field, struct filter_node **ret_node)
+static int parse_set(struct parser *parser, const struct field *field,
+		     struct filter_node **ret_node)
 {
 	const struct token *open = parser->now;
 	enum token_kind close = open->kind == TOKEN_OPEN ? TOKEN_CLOSE : TOKEN_SET_CLOSE;
@@ -299,7 +316,7 @@ static int parse_set(struct parser *parser, const struct field *field, struct fi
 	size_t count = 0;
 	int rc;
 
-	if (open->kind != TOKEN_OPEN && open->kind != TOKEN_SET_OPEN) {	/* ip in 10.0.0.0/8 */
+	if (open->kind != TOKEN_OPEN && open->kind != TOKEN_SET_OPEN) { /* ip in 10.0.0.0/8 */
 		count = 1;
 	} else {
 		parser->now++;
@@ -307,7 +324,8 @@ static int parse_set(struct parser *parser, const struct field *field, struct fi
 			count++;
 	}
 	if (count > FILTER_SET_MAX)
-		return filter_fail(parser->err, open->at, E_LIMIT, "a set of more than %d values", FILTER_SET_MAX);
+		return filter_fail(parser->err, open->at, E_LIMIT, "a set of more than %d values",
+				   FILTER_SET_MAX);
 	rc = leaf_new(parser, leaf_kind(field->cols.cols[0]), &field->cols, &node);
 	if (rc == 0)
 		rc = leaf_room(parser, node, count + 1);
@@ -320,7 +338,8 @@ static int parse_set(struct parser *parser, const struct field *field, struct fi
 		const struct token *token = value_token(parser);
 
 		if (!token && parser->now->kind == TOKEN_END && close != TOKEN_END)
-			return filter_fail(parser->err, open->at, E_SYNTAX, "the set that begins here is not closed");
+			return filter_fail(parser->err, open->at, E_SYNTAX,
+					   "the set that begins here is not closed");
 		if (!token)
 			return value_missing(parser);
 		rc = leaf_add(parser, node, OP_IN, field->cols.bare, token);
@@ -352,7 +371,10 @@ static const struct col *other_field(const struct parser *parser, const struct f
 	    (left->type == TYPE_IP) != (right->type == TYPE_IP) || right->type == TYPE_HIST)
 		return NULL;
 	if (types[left->type].syms != SYMS_NONE)
-		return sym_number(types[left->type].syms, token->text, &sym) < 0 && left->type == right->type ? right : NULL;
+		return sym_number(types[left->type].syms, token->text, &sym) < 0 &&
+				       left->type == right->type
+			       ? right
+			       : NULL;
 	if (left->type == TYPE_STR && !memchr(token->text.at, '.', token->text.len))
 		return NULL;
 	return right;
@@ -392,7 +414,8 @@ static int parse_compare(struct parser *parser, const struct field *field, enum 
 	return op == OP_NE ? filter_node_not(parser, node, ret_node) : 0;
 }
 
-static int parse_has(struct parser *parser, const struct field *field, bool negate, struct filter_node **ret_node)
+static int parse_has(struct parser *parser, const struct field *field, bool negate,
+		     struct filter_node **ret_node)
 {
 	int rc = leaf_new(parser, FILTER_HAS, &field->cols, ret_node);
 
@@ -405,9 +428,19 @@ static bool word_op(struct view word, enum filter_op *ret_op)
 		const char *name;
 		enum filter_op op;
 	} words[] = {
-		{ "contains", OP_CONTAINS }, { "startswith", OP_STARTS }, { "starts_with", OP_STARTS },
-		{ "endswith", OP_ENDS }, { "ends_with", OP_ENDS }, { "matches", OP_MATCHES }, { "in", OP_IN },
-		{ "eq", OP_EQ }, { "ne", OP_NE }, { "lt", OP_LT }, { "le", OP_LE }, { "gt", OP_GT }, { "ge", OP_GE },
+		{ "contains", OP_CONTAINS },
+		{ "startswith", OP_STARTS },
+		{ "starts_with", OP_STARTS },
+		{ "endswith", OP_ENDS },
+		{ "ends_with", OP_ENDS },
+		{ "matches", OP_MATCHES },
+		{ "in", OP_IN },
+		{ "eq", OP_EQ },
+		{ "ne", OP_NE },
+		{ "lt", OP_LT },
+		{ "le", OP_LE },
+		{ "gt", OP_GT },
+		{ "ge", OP_GE },
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -420,14 +453,16 @@ static bool word_op(struct view word, enum filter_op *ret_op)
 }
 
 /* What follows a field: nothing (it is not null), or an operator and its value. */
-static int parse_condition(struct parser *parser, const struct field *field, struct filter_node **ret_node)
+static int parse_condition(struct parser *parser, const struct field *field,
+			   struct filter_node **ret_node)
 {
 	const struct token *at_op = parser->now;
 	bool negate = false;
 	enum filter_op op;
 	int rc;
 
-	if (filter_at_word(parser, "not") && at_op[1].kind == TOKEN_WORD && word_op(at_op[1].text, &op)) {
+	if (filter_at_word(parser, "not") && at_op[1].kind == TOKEN_WORD &&
+	    word_op(at_op[1].text, &op)) {
 		negate = true;
 		parser->now++;
 	}
@@ -464,7 +499,8 @@ static int parse_condition(struct parser *parser, const struct field *field, str
 	return rc == 0 && negate ? filter_node_not(parser, *ret_node, ret_node) : rc;
 }
 
-static int resolve(struct parser *parser, struct view name, size_t at, bool flags, struct field *ret_field)
+static int resolve(struct parser *parser, struct view name, size_t at, bool flags,
+		   struct field *ret_field)
 {
 	const struct table *table = parser->filter->table;
 	char near[160];
@@ -475,15 +511,18 @@ static int resolve(struct parser *parser, struct view name, size_t at, bool flag
 	if (name_resolve(table, name, &ret_field->cols))
 		return 0;
 	if (view_u64(view_sub(name, 0, 1), 9, &value) == 0)
-		return filter_fail(parser->err, at, E_SYNTAX, "a condition begins with the name of a field, not with the "
-				   "value `%.*s`", TEXT(name));
+		return filter_fail(parser->err, at, E_SYNTAX,
+				   "a condition begins with the name of a field, not with the "
+				   "value `%.*s`",
+				   TEXT(name));
 	name_nearest(table, name, flags, near, sizeof(near));
-	return filter_fail(parser->err, at, E_UNKNOWN_NAME, "the table %s has no field `%.*s`%s%s", table->name, TEXT(name),
-			   *near ? "; nearest: " : "", near);
+	return filter_fail(parser->err, at, E_UNKNOWN_NAME, "the table %s has no field `%.*s`%s%s",
+			   table->name, TEXT(name), *near ? "; nearest: " : "", near);
 }
 
 /* path.startsWith("/api"): name and function are one word. */
-static int parse_method(struct parser *parser, const struct token *word, struct filter_node **ret_node)
+static int parse_method(struct parser *parser, const struct token *word,
+			struct filter_node **ret_node)
 {
 	const uint8_t *dot = memrchr(word->text.at, '.', word->text.len);
 	size_t name_len = dot ? (size_t)(dot - word->text.at) : 0;
@@ -492,12 +531,13 @@ static int parse_method(struct parser *parser, const struct token *word, struct 
 	enum filter_op op;
 	int rc;
 
-	parser->now++;	/* ( */
+	parser->now++; /* ( */
 	if (!dot && (view_ieq(fn, "has") || view_ieq(fn, "exists"))) {
 		const struct token *token = value_token(parser);
 
 		if (!token || token->kind != TOKEN_WORD)
-			return filter_fail(parser->err, parser->now->at, E_SYNTAX, "the name of a field is wanted here");
+			return filter_fail(parser->err, parser->now->at, E_SYNTAX,
+					   "the name of a field is wanted here");
 		rc = resolve(parser, token->text, token->at, false, &field);
 		if (rc == 0)
 			rc = parse_has(parser, &field, false, ret_node);
@@ -508,9 +548,11 @@ static int parse_method(struct parser *parser, const struct token *word, struct 
 		if (rc == 0)
 			rc = parse_texty(parser, &field, op, ret_node);
 	} else {
-		return filter_fail(parser->err, word->at + (dot ? name_len + 1 : 0), E_UNKNOWN_NAME, "there is no function `%.*s`: "
-				   "there are field.contains, .startsWith, .endsWith, .matches(text), and has(field)",
-				   TEXT(fn));
+		return filter_fail(
+			parser->err, word->at + (dot ? name_len + 1 : 0), E_UNKNOWN_NAME,
+			"there is no function `%.*s`: "
+			"there are field.contains, .startsWith, .endsWith, .matches(text), and has(field)",
+			TEXT(fn));
 	}
 	if (rc < 0)
 		return rc;
@@ -532,8 +574,8 @@ static int parse_family(struct parser *parser, bool v4, struct filter_node **ret
 	int rc;
 
 	if (!name_resolve(parser->filter->table, VIEW_LIT("src.ip"), &cols))
-		return filter_fail(parser->err, parser->now[-1].at, E_UNKNOWN_NAME, "the table %s has no addresses",
-				   parser->filter->table->name);
+		return filter_fail(parser->err, parser->now[-1].at, E_UNKNOWN_NAME,
+				   "the table %s has no addresses", parser->filter->table->name);
 	rc = leaf_new(parser, FILTER_IPS, &cols, &node);
 	if (rc == 0)
 		rc = leaf_room(parser, node, 1);
@@ -558,7 +600,8 @@ static bool operator_next(const struct parser *parser)
 {
 	enum filter_op op;
 
-	return parser->now->kind == TOKEN_COMPARE || (parser->now->kind == TOKEN_WORD && word_op(parser->now->text, &op));
+	return parser->now->kind == TOKEN_COMPARE ||
+	       (parser->now->kind == TOKEN_WORD && word_op(parser->now->text, &op));
 }
 
 int filter_word(struct parser *parser, struct filter_node **ret_node)
@@ -570,7 +613,8 @@ int filter_word(struct parser *parser, struct filter_node **ret_node)
 
 	if (parser->now->kind == TOKEN_OPEN && parser->now->touches)
 		return parse_method(parser, word, ret_node);
-	if (!operator_next(parser) && !name_resolve(parser->filter->table, word->text, &field.cols)) {
+	if (!operator_next(parser) &&
+	    !name_resolve(parser->filter->table, word->text, &field.cols)) {
 		if (view_ieq(word->text, "true"))
 			return filter_node_new(parser, FILTER_ALL, ret_node);
 		if (view_ieq(word->text, "false")) {
@@ -594,4 +638,3 @@ int filter_word(struct parser *parser, struct filter_node **ret_node)
 	rc = resolve(parser, word->text, word->at, true, &field);
 	return rc == 0 ? parse_condition(parser, &field, ret_node) : rc;
 }
-

@@ -25,8 +25,8 @@ int filter_fail(struct err *err, size_t at, int code, const char *fmt, ...)
  */
 static bool is_word(uint8_t c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80 ||
-	       (c != '\0' && strchr("_.:/%@+*-", c));
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       c >= 0x80 || (c != '\0' && strchr("_.:/%@+*-", c));
 }
 
 static int hex_digit(uint8_t c)
@@ -41,7 +41,8 @@ static int hex_digit(uint8_t c)
  * Only escapes of quotes, the backslash, n, r, t and \xHH are taken out: a
  * regular expression can be written in a string as it is ("\d+\.").
  */
-static int lex_string(struct view text, size_t at, struct arena *arena, struct token *token, struct err *err)
+static int lex_string(struct view text, size_t at, struct arena *arena, struct token *token,
+		      struct err *err)
 {
 	uint8_t quote = text.at[at];
 	uint8_t *plain = arena_alloc(arena, text.len - at);
@@ -53,7 +54,8 @@ static int lex_string(struct view text, size_t at, struct arena *arena, struct t
 		uint8_t c;
 
 		if (i == text.len)
-			return filter_fail(err, at, E_SYNTAX, "the text that begins here has no closing %c", quote);
+			return filter_fail(err, at, E_SYNTAX,
+					   "the text that begins here has no closing %c", quote);
 		c = text.at[i];
 		if (c == quote)
 			break;
@@ -66,9 +68,11 @@ static int lex_string(struct view text, size_t at, struct arena *arena, struct t
 			} else if (next == 'n' || next == 'r' || next == 't') {
 				c = next == 'n' ? '\n' : next == 'r' ? '\r' : '\t';
 				i++;
-			} else if (next == 'x' && i + 3 < text.len && hex_digit(text.at[i + 2]) >= 0 &&
+			} else if (next == 'x' && i + 3 < text.len &&
+				   hex_digit(text.at[i + 2]) >= 0 &&
 				   hex_digit(text.at[i + 3]) >= 0) {
-				c = (uint8_t)(hex_digit(text.at[i + 2]) << 4 | hex_digit(text.at[i + 3]));
+				c = (uint8_t)(hex_digit(text.at[i + 2]) << 4 |
+					      hex_digit(text.at[i + 3]));
 				i += 3;
 			}
 		}
@@ -95,15 +99,18 @@ static int lex_sign(struct view text, size_t at, struct token *token, struct err
 	switch (c) {
 	case '(': token->kind = TOKEN_OPEN; return 0;
 	case ')': token->kind = TOKEN_CLOSE; return 0;
-	case '[': case '{': token->kind = TOKEN_SET_OPEN; return 0;
-	case ']': case '}': token->kind = TOKEN_SET_CLOSE; return 0;
+	case '[':
+	case '{': token->kind = TOKEN_SET_OPEN; return 0;
+	case ']':
+	case '}': token->kind = TOKEN_SET_CLOSE; return 0;
 	case ',': token->kind = TOKEN_COMMA; return 0;
 	case '~': compare(token, OP_MATCHES, 1); return 0;
 	case '<': compare(token, next == '=' ? OP_LE : OP_LT, next == '=' ? 2 : 1); return 0;
 	case '>': compare(token, next == '=' ? OP_GE : OP_GT, next == '=' ? 2 : 1); return 0;
 	case '=':
 		if (next != '=')
-			return filter_fail(err, at, E_SYNTAX, "one = compares nothing here: use ==");
+			return filter_fail(err, at, E_SYNTAX,
+					   "one = compares nothing here: use ==");
 		compare(token, OP_EQ, 2);
 		return 0;
 	case '!':
@@ -116,19 +123,21 @@ static int lex_sign(struct view text, size_t at, struct token *token, struct err
 			token->kind = TOKEN_NOT;
 		}
 		return 0;
-	case '&': case '|':
+	case '&':
+	case '|':
 		if (next != c)
-			return filter_fail(err, at, E_SYNTAX, "one %c means nothing here: use %c%c or `%s`", c, c, c,
+			return filter_fail(err, at, E_SYNTAX,
+					   "one %c means nothing here: use %c%c or `%s`", c, c, c,
 					   c == '&' ? "and" : "or");
 		token->kind = c == '&' ? TOKEN_AND : TOKEN_OR;
 		token->len = 2;
 		return 0;
-	case '`':
-		return filter_fail(err, at, E_SYNTAX, "texts are quoted with \" or '");
+	case '`': return filter_fail(err, at, E_SYNTAX, "texts are quoted with \" or '");
 	default:
 		if (c > 0x20 && c < 0x7f)
 			return filter_fail(err, at, E_SYNTAX, "%c has no meaning here", c);
-		return filter_fail(err, at, E_SYNTAX, "a byte of value 0x%02x has no meaning here", c);
+		return filter_fail(err, at, E_SYNTAX, "a byte of value 0x%02x has no meaning here",
+				   c);
 	}
 }
 
@@ -137,7 +146,8 @@ static bool is_blank(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static int lex_one(struct view text, size_t at, struct arena *arena, struct token *token, struct err *err)
+static int lex_one(struct view text, size_t at, struct arena *arena, struct token *token,
+		   struct err *err)
 {
 	if (at == text.len)
 		return 0;
@@ -159,7 +169,8 @@ int filter_lex(struct view text, struct arena *arena, struct token **ret_tokens,
 	struct token *tokens;
 
 	if (text.len > FILTER_TEXT_MAX)
-		return filter_fail(err, 0, E_LIMIT, "%zu bytes of text, the limit is %u", text.len, FILTER_TEXT_MAX);
+		return filter_fail(err, 0, E_LIMIT, "%zu bytes of text, the limit is %u", text.len,
+				   FILTER_TEXT_MAX);
 	tokens = arena_array(arena, cap, sizeof(*tokens));
 	while (tokens) {
 		struct token token = { .kind = TOKEN_END };

@@ -9,7 +9,8 @@
 static int fail_col(const struct token *token, const struct col *col, int code, struct err *err,
 		    const char *must, struct view text)
 {
-	return filter_fail(err, token->at, code, "`%s` %s, and `%.*s` is not", col->key, must, TEXT(text));
+	return filter_fail(err, token->at, code, "`%s` %s, and `%.*s` is not", col->key, must,
+			   TEXT(text));
 }
 
 /* "1.5" -> 1, fraction. E_FORMAT when it is no number, E_RANGE beyond 64 bits. */
@@ -101,7 +102,8 @@ static int size(struct view text, struct literal *ret_literal)
 	ptrdiff_t point;
 	int rc;
 
-	while (digits < text.len && ((text.at[digits] >= '0' && text.at[digits] <= '9') || text.at[digits] == '.'))
+	while (digits < text.len &&
+	       ((text.at[digits] >= '0' && text.at[digits] <= '9') || text.at[digits] == '.'))
 		digits++;
 	rc = decimal(view_sub(text, 0, digits), &literal);
 	if (rc < 0)
@@ -122,22 +124,24 @@ static int size(struct view text, struct literal *ret_literal)
 	return 0;
 }
 
-static int fail_sym(const struct token *token, struct view text, const struct col *col, struct err *err)
+static int fail_sym(const struct token *token, struct view text, const struct col *col,
+		    struct err *err)
 {
 	char names[256];
 	size_t len = 0;
 
 	name_nearest_sym(types[col->type].syms, text, names, sizeof(names));
 	if (*names)
-		return filter_fail(err, token->at, E_UNKNOWN_NAME, "`%s` has no value `%.*s`; nearest: %s", col->key,
-				   TEXT(text), names);
+		return filter_fail(err, token->at, E_UNKNOWN_NAME,
+				   "`%s` has no value `%.*s`; nearest: %s", col->key, TEXT(text),
+				   names);
 	/* None comes near: name them all, as far as there is room. */
 	for (size_t i = 0; i < syms_count && len < sizeof(names); i++)
 		if (syms[i].table == types[col->type].syms)
-			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "",
-						syms[i].name);
-	return filter_fail(err, token->at, E_UNKNOWN_NAME, "`%s` has no value `%.*s`; it has: %s", col->key,
-			   TEXT(text), names);
+			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
+						len ? ", " : "", syms[i].name);
+	return filter_fail(err, token->at, E_UNKNOWN_NAME, "`%s` has no value `%.*s`; it has: %s",
+			   col->key, TEXT(text), names);
 }
 
 static int enumerated(const struct token *token, struct view text, const struct col *col,
@@ -156,14 +160,16 @@ static int enumerated(const struct token *token, struct view text, const struct 
 	return fail_sym(token, text, col, err);
 }
 
-static int timestamp(const struct token *token, struct view text, const struct col *col, uint64_t now_ns,
-		     struct literal *ret_literal, struct err *err)
+static int timestamp(const struct token *token, struct view text, const struct col *col,
+		     uint64_t now_ns, struct literal *ret_literal, struct err *err)
 {
 	struct err why = { 0 };
 	int rc = clock_parse(text, now_ns, &ret_literal->value, &why);
 
 	ret_literal->fraction = false;
-	return rc < 0 ? filter_fail(err, token->at, rc, "`%s` is an instant: %s", col->key, why.text) : 0;
+	return rc < 0 ? filter_fail(err, token->at, rc, "`%s` is an instant: %s", col->key,
+				    why.text)
+		      : 0;
 }
 
 static int duration(const struct token *token, struct view text, const struct col *col, bool bare,
@@ -175,14 +181,16 @@ static int duration(const struct token *token, struct view text, const struct co
 	if (number(text, ret_literal) == 0) {
 		if (!bare)
 			return 0;
-		return filter_fail(err, token->at, E_TYPE, "a duration needs its unit: write %.*sms, or compare "
-				   "`%s` with a number of ns", TEXT(text), col->key);
+		return filter_fail(err, token->at, E_TYPE,
+				   "a duration needs its unit: write %.*sms, or compare "
+				   "`%s` with a number of ns",
+				   TEXT(text), col->key);
 	}
 	rc = clock_parse_duration(text, &ret_literal->value, &why);
 	ret_literal->fraction = false;
 	if (rc < 0)
-		return filter_fail(err, token->at, rc == E_RANGE ? E_RANGE : E_TYPE, "`%s` is a duration: %s", col->key,
-				   why.text);
+		return filter_fail(err, token->at, rc == E_RANGE ? E_RANGE : E_TYPE,
+				   "`%s` is a duration: %s", col->key, why.text);
 	return 0;
 }
 
@@ -194,26 +202,30 @@ static int plain(const struct token *token, struct view text, const struct col *
 	int rc = number(text, ret_literal);
 
 	if (rc == 0 && bare && col->unit == UNIT_BYTES)
-		return filter_fail(err, token->at, E_TYPE, "a size needs its unit: write %.*sB, or compare `%s` with a "
-				   "number of bytes", TEXT(text), col->key);
+		return filter_fail(err, token->at, E_TYPE,
+				   "a size needs its unit: write %.*sB, or compare `%s` with a "
+				   "number of bytes",
+				   TEXT(text), col->key);
 	if (rc == E_FORMAT && col->unit == UNIT_BYTES)
 		rc = size(text, ret_literal);
 	if (rc == 0)
 		return 0;
 	if (rc == E_RANGE)
 		return filter_fail(err, token->at, E_RANGE, "`%.*s` is beyond 64 bits", TEXT(text));
-	if (text.len > 1 && text.at[0] == '-' && number(view_sub(text, 1, text.len), ret_literal) == 0)
+	if (text.len > 1 && text.at[0] == '-' &&
+	    number(view_sub(text, 1, text.len), ret_literal) == 0)
 		return filter_fail(err, token->at, E_RANGE, "`%s` is never below 0", col->key);
 	if (col->unit == UNIT_BYTES)
 		return fail_col(token, col, E_TYPE, err, "is a size (1500, 4KiB, 10MB)", text);
 	if (clock_parse_duration(text, &ns, &why) == 0)
-		return filter_fail(err, token->at, E_TYPE, "`%s` is a number, and `%.*s` is a duration", col->key,
+		return filter_fail(err, token->at, E_TYPE,
+				   "`%s` is a number, and `%.*s` is a duration", col->key,
 				   TEXT(text));
 	return fail_col(token, col, E_TYPE, err, "is a number", text);
 }
 
-int filter_literal_int(const struct token *token, struct view text, const struct col *col, bool bare,
-		       uint64_t now_ns, struct literal *ret_literal, struct err *err)
+int filter_literal_int(const struct token *token, struct view text, const struct col *col,
+		       bool bare, uint64_t now_ns, struct literal *ret_literal, struct err *err)
 {
 	unsigned bits = 8u * types[col->type].row_bytes;
 	struct literal literal = { 0 };
@@ -229,7 +241,8 @@ int filter_literal_int(const struct token *token, struct view text, const struct
 		if (!yes && !view_ieq(text, "false") && !view_is(text, "0"))
 			rc = fail_col(token, col, E_TYPE, err, "is true or false", text);
 	} else if (col->type == TYPE_ID) {
-		rc = hexadecimal(view_istarts(text, "0x") ? view_sub(text, 2, text.len) : text, &literal.value);
+		rc = hexadecimal(view_istarts(text, "0x") ? view_sub(text, 2, text.len) : text,
+				 &literal.value);
 		if (rc < 0)
 			rc = fail_col(token, col, rc == E_RANGE ? E_RANGE : E_TYPE, err,
 				      "is an identifier of up to 16 hexadecimal digits", text);
@@ -254,7 +267,7 @@ static void net_span(const struct ip_net *net, struct filter_ip_span *ret_span)
 {
 	ret_span->from = ret_span->to = net->ip;
 	for (unsigned bit = net->bits; bit < 128; bit++) {
-		ret_span->from.b[bit / 8] &= (uint8_t)~(0x80u >> bit % 8);
+		ret_span->from.b[bit / 8] &= (uint8_t) ~(0x80u >> bit % 8);
 		ret_span->to.b[bit / 8] |= (uint8_t)(0x80u >> bit % 8);
 	}
 }
@@ -274,15 +287,18 @@ int filter_literal_ips(const struct token *token, struct view text, struct filte
 		if (rc == 0)
 			rc = ip_parse(view_sub(text, (size_t)dots + 2, text.len), &span.to, &why);
 		if (rc < 0)
-			return filter_fail(err, token->at, E_TYPE, "in the range of addresses: %s", why.text);
+			return filter_fail(err, token->at, E_TYPE, "in the range of addresses: %s",
+					   why.text);
 		if (memcmp(span.from.b, span.to.b, sizeof(span.to.b)) > 0)
-			return filter_fail(err, token->at, E_RANGE, "the range of addresses ends before it begins");
+			return filter_fail(err, token->at, E_RANGE,
+					   "the range of addresses ends before it begins");
 		*ret_span = span;
 		return 0;
 	}
 	rc = ip_net_parse(text, &net, &why);
 	if (rc < 0)
-		return filter_fail(err, token->at, E_TYPE, "an address or network is wanted here: %s", why.text);
+		return filter_fail(err, token->at, E_TYPE,
+				   "an address or network is wanted here: %s", why.text);
 	net_span(&net, ret_span);
 	return 0;
 }

@@ -30,7 +30,8 @@ int filter_node_new(struct parser *parser, enum filter_kind kind, struct filter_
 	struct filter_node *node;
 
 	if (++parser->nodes > FILTER_NODES_MAX)
-		return filter_fail(parser->err, parser->now->at, E_LIMIT, "more than %d conditions", FILTER_NODES_MAX);
+		return filter_fail(parser->err, parser->now->at, E_LIMIT, "more than %d conditions",
+				   FILTER_NODES_MAX);
 	node = arena_zalloc(parser->arena, sizeof(*node));
 	if (!node)
 		return filter_no_memory(parser);
@@ -44,7 +45,8 @@ int filter_node_add(struct parser *parser, struct filter_node *node, struct filt
 	/* Room doubles at powers of two. */
 	if ((node->kids_count & (node->kids_count - 1)) == 0) {
 		size_t cap = node->kids_count ? 2 * node->kids_count : 1;
-		struct filter_node **kids = arena_array(parser->arena, cap, sizeof(struct filter_node *));
+		struct filter_node **kids =
+			arena_array(parser->arena, cap, sizeof(struct filter_node *));
 
 		if (!kids)
 			return filter_no_memory(parser);
@@ -83,18 +85,20 @@ static int parse_prim(struct parser *parser, struct filter_node **ret_node)
 		if (rc < 0)
 			return rc;
 		if (parser->now->kind != TOKEN_CLOSE)
-			return filter_fail(parser->err, token->at, E_SYNTAX, "the ( that stands here is not closed");
+			return filter_fail(parser->err, token->at, E_SYNTAX,
+					   "the ( that stands here is not closed");
 		parser->now++;
 		return 0;
-	case TOKEN_WORD:
-		return filter_word(parser, ret_node);
+	case TOKEN_WORD: return filter_word(parser, ret_node);
 	case TOKEN_STRING:
-		return filter_fail(parser->err, token->at, E_SYNTAX, "a condition begins with the name of a field, not with a "
-				   "text: write field == \"%.*s\"", TEXT(token->text));
+		return filter_fail(parser->err, token->at, E_SYNTAX,
+				   "a condition begins with the name of a field, not with a "
+				   "text: write field == \"%.*s\"",
+				   TEXT(token->text));
 	case TOKEN_END:
-		return filter_fail(parser->err, token->at, E_SYNTAX, "a condition is missing at the end");
-	default:
-		return filter_fail(parser->err, token->at, E_SYNTAX, "a condition is wanted here");
+		return filter_fail(parser->err, token->at, E_SYNTAX,
+				   "a condition is missing at the end");
+	default: return filter_fail(parser->err, token->at, E_SYNTAX, "a condition is wanted here");
 	}
 }
 
@@ -104,8 +108,10 @@ static int parse_not(struct parser *parser, struct filter_node **ret_node)
 	int rc;
 
 	if (++parser->depth > FILTER_DEPTH_MAX)
-		return filter_fail(parser->err, parser->now->at, E_LIMIT, "more than %d parentheses or negations within "
-				   "each other", FILTER_DEPTH_MAX);
+		return filter_fail(parser->err, parser->now->at, E_LIMIT,
+				   "more than %d parentheses or negations within "
+				   "each other",
+				   FILTER_DEPTH_MAX);
 	if (negate) {
 		parser->now++;
 		rc = parse_not(parser, ret_node);
@@ -118,7 +124,8 @@ static int parse_not(struct parser *parser, struct filter_node **ret_node)
 	return rc;
 }
 
-static int parse_list(struct parser *parser, enum filter_kind kind, enum token_kind sign, const char *word,
+static int parse_list(struct parser *parser, enum filter_kind kind, enum token_kind sign,
+		      const char *word,
 		      int (*part)(struct parser *parser, struct filter_node **ret_node),
 		      struct filter_node **ret_node)
 {
@@ -165,8 +172,11 @@ static int cost_cmp(const void *a, const void *b)
 
 static void node_cost(struct filter_node *node)
 {
-	static const unsigned costs[] = { [FILTER_HAS] = 1, [FILTER_INTS] = 1, [FILTER_IPS] = 3,
-					  [FILTER_TEXT] = 4, [FILTER_COLS] = 6 };
+	static const unsigned costs[] = { [FILTER_HAS] = 1,
+					  [FILTER_INTS] = 1,
+					  [FILTER_IPS] = 3,
+					  [FILTER_TEXT] = 4,
+					  [FILTER_COLS] = 6 };
 
 	node->cost = node->kids_count ? 0 : costs[node->kind] * (unsigned)node->cols_count;
 	if (node->kind == FILTER_TEXT && node->op != OP_EQ)
@@ -206,13 +216,14 @@ static int parse_all(struct parser *parser, struct view text)
 	if (parser->now->kind == TOKEN_CLOSE)
 		return filter_fail(parser->err, parser->now->at, E_SYNTAX, "this ) closes nothing");
 	if (parser->now->kind != TOKEN_END)
-		return filter_fail(parser->err, parser->now->at, E_SYNTAX, "an operator (&&, ||, ==, in ...) is wanted here");
+		return filter_fail(parser->err, parser->now->at, E_SYNTAX,
+				   "an operator (&&, ||, ==, in ...) is wanted here");
 	node_cost(parser->filter->root);
 	return 0;
 }
 
-int filter_new(const struct table *table, struct view text, uint64_t now_ns, struct filter **ret_filter,
-	       struct err *err)
+int filter_new(const struct table *table, struct view text, uint64_t now_ns,
+	       struct filter **ret_filter, struct err *err)
 {
 	struct filter *filter = mem_zalloc(sizeof(*filter));
 	struct parser parser = { .filter = filter, .now_ns = now_ns, .err = err };

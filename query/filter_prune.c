@@ -5,8 +5,8 @@
  */
 #include "query/filter_node.h"
 
-#define LOOKUPS_MAX 256		/* beyond it, scanning costs less than gathering bitmaps */
-#define INDEX_VALUES_MAX 200000	/* walked to find those that a pattern or network fits */
+#define LOOKUPS_MAX	 256	/* beyond it, scanning costs less than gathering bitmaps */
+#define INDEX_VALUES_MAX 200000 /* walked to find those that a pattern or network fits */
 #define BLOOM_VALUES_MAX 64
 
 /* ---- bitmap indexes ---- */
@@ -19,10 +19,12 @@ struct prune {
 };
 
 /* *bitmap |= row groups with value. 1: the index cannot tell. */
-static int lookup_or(const struct prune *prune, const struct col *col, struct view value, struct bitmap **bitmap)
+static int lookup_or(const struct prune *prune, const struct col *col, struct view value,
+		     struct bitmap **bitmap)
 {
 	struct bitmap *found = NULL;
-	int rc = store_index_lookup(prune->view, prune->part, prune->table, col, value, &found, prune->err);
+	int rc = store_index_lookup(prune->view, prune->part, prune->table, col, value, &found,
+				    prune->err);
 
 	if (rc < 0)
 		return rc;
@@ -39,7 +41,7 @@ static int lookup_or(const struct prune *prune, const struct col *col, struct vi
 
 static struct view int_key(uint64_t value, uint8_t key[8])
 {
-	memcpy(key, &value, 8);	/* little-endian machines only: base/rd.h asserts it */
+	memcpy(key, &value, 8); /* little-endian machines only: base/rd.h asserts it */
 	return view_make(key, 8);
 }
 
@@ -65,8 +67,8 @@ static uint64_t point_count(const struct filter_node *node)
 	return count;
 }
 
-static int points_or(const struct prune *prune, const struct filter_node *node, const struct col *col,
-		     struct bitmap **bitmap)
+static int points_or(const struct prune *prune, const struct filter_node *node,
+		     const struct col *col, struct bitmap **bitmap)
 {
 	uint8_t key[8];
 	int rc = 0;
@@ -74,7 +76,8 @@ static int points_or(const struct prune *prune, const struct filter_node *node, 
 	for (size_t i = 0; rc == 0 && i < node->texts_count; i++)
 		rc = lookup_or(prune, col, node->texts[i], bitmap);
 	for (size_t i = 0; rc == 0 && i < node->ip_spans_count; i++)
-		rc = lookup_or(prune, col, view_make(node->ip_spans[i].from.b, sizeof(struct ip)), bitmap);
+		rc = lookup_or(prune, col, view_make(node->ip_spans[i].from.b, sizeof(struct ip)),
+			       bitmap);
 	for (size_t i = 0; rc == 0 && i < node->spans_count; i++)
 		for (uint64_t v = node->spans[i].from; rc == 0; v++) {
 			rc = lookup_or(prune, col, int_key(v, key), bitmap);
@@ -127,14 +130,16 @@ static int walk_or(const struct prune *prune, const struct filter_node *node, co
 {
 	struct walk walk = { .prune = prune, .node = node, .col = col, .bitmap = bitmap };
 	struct err why = { 0 };
-	int rc = store_index_values(prune->view, prune->part, prune->table, col, walk_value, &walk, &why);
+	int rc = store_index_values(prune->view, prune->part, prune->table, col, walk_value, &walk,
+				    &why);
 
 	if (walk.rc)
 		return walk.rc;
-	return rc < 0 ? 1 : 0;	/* no index of values here (hot): scan */
+	return rc < 0 ? 1 : 0; /* no index of values here (hot): scan */
 }
 
-static int leaf_groups(const struct prune *prune, const struct filter_node *node, struct bitmap **ret_bitmap)
+static int leaf_groups(const struct prune *prune, const struct filter_node *node,
+		       struct bitmap **ret_bitmap)
 {
 	struct bitmap *bitmap = NULL;
 	int rc = 0;
@@ -147,7 +152,7 @@ static int leaf_groups(const struct prune *prune, const struct filter_node *node
 		else
 			rc = walk_or(prune, node, node->cols[i], &bitmap);
 	}
-	if (rc == 0 && !bitmap) {	/* no value fits: no row group */
+	if (rc == 0 && !bitmap) { /* no value fits: no row group */
 		bitmap = bitmap_new();
 		rc = bitmap ? 0 : err_set(prune->err, E_NO_MEMORY, "filter: out of memory");
 	}
@@ -159,9 +164,11 @@ static int leaf_groups(const struct prune *prune, const struct filter_node *node
 	return 0;
 }
 
-static int node_groups(const struct prune *prune, const struct filter_node *node, struct bitmap **ret_bitmap);
+static int node_groups(const struct prune *prune, const struct filter_node *node,
+		       struct bitmap **ret_bitmap);
 
-static int list_groups(const struct prune *prune, const struct filter_node *node, struct bitmap **ret_bitmap)
+static int list_groups(const struct prune *prune, const struct filter_node *node,
+		       struct bitmap **ret_bitmap)
 {
 	struct bitmap *all = NULL;
 	int rc = 0;
@@ -174,7 +181,7 @@ static int list_groups(const struct prune *prune, const struct filter_node *node
 			break;
 		if (!one && node->kind == FILTER_AND)
 			continue;
-		if (!one) {	/* one branch of an OR may be anywhere */
+		if (!one) { /* one branch of an OR may be anywhere */
 			bitmap_free(all);
 			return 0;
 		}
@@ -196,24 +203,22 @@ static int list_groups(const struct prune *prune, const struct filter_node *node
 	return 0;
 }
 
-static int node_groups(const struct prune *prune, const struct filter_node *node, struct bitmap **ret_bitmap)
+static int node_groups(const struct prune *prune, const struct filter_node *node,
+		       struct bitmap **ret_bitmap)
 {
 	*ret_bitmap = NULL;
 	switch (node->kind) {
 	case FILTER_AND:
-	case FILTER_OR:
-		return list_groups(prune, node, ret_bitmap);
+	case FILTER_OR: return list_groups(prune, node, ret_bitmap);
 	case FILTER_INTS:
 	case FILTER_IPS:
-	case FILTER_TEXT:
-		return leaf_groups(prune, node, ret_bitmap);
-	default:
-		return 0;
+	case FILTER_TEXT: return leaf_groups(prune, node, ret_bitmap);
+	default: return 0;
 	}
 }
 
-int filter_row_groups(const struct filter *filter, struct store_view *view, size_t part, enum table_id table,
-		      struct bitmap **ret_bitmap, struct err *err)
+int filter_row_groups(const struct filter *filter, struct store_view *view, size_t part,
+		      enum table_id table, struct bitmap **ret_bitmap, struct err *err)
 {
 	struct prune prune = { view, part, table, err };
 
@@ -236,12 +241,12 @@ static int leaf_bloom(const struct prune *prune, const struct filter_node *node,
 		const struct col *col = node->cols[c];
 
 		for (size_t i = 0; rc == 0 && i < node->texts_count; i++)
-			rc = store_bloom_may_have(prune->view, prune->part, prune->table, rg, col, node->texts[i],
-						  prune->err);
+			rc = store_bloom_may_have(prune->view, prune->part, prune->table, rg, col,
+						  node->texts[i], prune->err);
 		for (size_t i = 0; rc == 0 && i < node->spans_count; i++)
 			for (uint64_t v = node->spans[i].from; rc == 0; v++) {
-				rc = store_bloom_may_have(prune->view, prune->part, prune->table, rg, col,
-							  int_key(v, key), prune->err);
+				rc = store_bloom_may_have(prune->view, prune->part, prune->table,
+							  rg, col, int_key(v, key), prune->err);
 				if (v == node->spans[i].to)
 					break;
 			}
@@ -262,15 +267,13 @@ static int node_bloom(const struct prune *prune, const struct filter_node *node,
 		}
 		return node->kind == FILTER_AND;
 	case FILTER_INTS:
-	case FILTER_TEXT:
-		return leaf_bloom(prune, node, rg);
-	default:
-		return 1;
+	case FILTER_TEXT: return leaf_bloom(prune, node, rg);
+	default: return 1;
 	}
 }
 
-int filter_bloom(const struct filter *filter, struct store_view *view, size_t part, enum table_id table,
-		 size_t rg, struct err *err)
+int filter_bloom(const struct filter *filter, struct store_view *view, size_t part,
+		 enum table_id table, size_t rg, struct err *err)
 {
 	struct prune prune = { view, part, table, err };
 

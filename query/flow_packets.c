@@ -1,18 +1,20 @@
 #include "query/flow_packets.h"
 
-static int part_walk(struct store_view *view, size_t part, struct flow_packets *walk, bool *more, struct err *err)
+static int part_walk(struct store_view *view, size_t part, struct flow_packets *walk, bool *more,
+		     struct err *err)
 {
 	struct store_packets *packets = NULL;
 	struct packet_rec rec;
 	uint64_t source;
-	int rc = store_packets_open(view, part, walk->from_ns, walk->to_ns, &walk->flow_id, 1, &packets, err);
+	int rc = store_packets_open(view, part, walk->from_ns, walk->to_ns, &walk->flow_id, 1,
+				    &packets, err);
 
 	while (rc >= 0 && *more) {
 		struct packet packet = { 0 };
 		struct err why = { 0 };
 
 		rc = store_packets_next(packets, &rec, &source, &why);
-		if (rc == E_CORRUPT) {	/* the next call goes on behind the block */
+		if (rc == E_CORRUPT) { /* the next call goes on behind the block */
 			walk->damaged = true;
 			rc = 0;
 			continue;

@@ -12,14 +12,16 @@
 
 #define LANES_MIN 2
 #define LANES_MAX 256
-#define LANES_BYTES_MAX (256ull << 20)	/* plain bytes of the open partitions, of which a window each is in memory */
+#define LANES_BYTES_MAX                                                                            \
+	(256ull << 20) /* plain bytes of the open partitions, of which a window each is in memory */
 #define LANE_BYTES_MAX (64ull << 20)
-#define RENEW_FRAMES 4096	/* frames between looks at the clock */
-#define RENEW_NS (2 * NS_PER_SEC)	/* hot partitions cannot reuse pages while a reader holds an old state */
+#define RENEW_FRAMES   4096 /* frames between looks at the clock */
+#define RENEW_NS                                                                                   \
+	(2 * NS_PER_SEC) /* hot partitions cannot reuse pages while a reader holds an old state */
 
 struct lane {
 	struct store_packets *packets;
-	struct packet_rec rec;	/* the next frame */
+	struct packet_rec rec; /* the next frame */
 	uint64_t source, bytes;
 };
 
@@ -31,13 +33,13 @@ struct frames {
 	size_t next_part;
 	struct lane lanes[LANES_MAX];
 	size_t count;
-	uint64_t bytes;		/* of the lanes */
-	struct lane *spent;	/* gave the last frame: goes on at the next call */
+	uint64_t bytes;	    /* of the lanes */
+	struct lane *spent; /* gave the last frame: goes on at the next call */
 	uint64_t damaged, given, renewed_ns;
 };
 
-int frames_open(struct store *store, uint64_t from_ns, uint64_t to_ns, const uint64_t *flow_ids, size_t flow_count,
-		struct frames **ret_frames, struct err *err)
+int frames_open(struct store *store, uint64_t from_ns, uint64_t to_ns, const uint64_t *flow_ids,
+		size_t flow_count, struct frames **ret_frames, struct err *err)
 {
 	struct frames *frames = mem_zalloc(sizeof(*frames));
 	int rc;
@@ -104,14 +106,18 @@ static int lane_next(struct frames *frames, struct lane *lane, struct err *err)
 
 static bool room(const struct frames *frames, uint64_t bytes)
 {
-	return frames->count < LANES_MIN || (frames->count < LANES_MAX && frames->bytes + bytes <= LANES_BYTES_MAX);
+	return frames->count < LANES_MIN ||
+	       (frames->count < LANES_MAX && frames->bytes + bytes <= LANES_BYTES_MAX);
 }
 
 static int lanes_open(struct frames *frames, struct err *err)
 {
 	while (frames->next_part < store_view_parts(frames->view)) {
-		const struct store_part_info *info = store_view_part(frames->view, frames->next_part);
-		uint64_t bytes = info->packet_plain_bytes < LANE_BYTES_MAX ? info->packet_plain_bytes : LANE_BYTES_MAX;
+		const struct store_part_info *info =
+			store_view_part(frames->view, frames->next_part);
+		uint64_t bytes = info->packet_plain_bytes < LANE_BYTES_MAX
+					 ? info->packet_plain_bytes
+					 : LANE_BYTES_MAX;
 		struct lane *lane = &frames->lanes[frames->count];
 		struct err why = { 0 };
 		int rc;
@@ -123,9 +129,10 @@ static int lanes_open(struct frames *frames, struct err *err)
 		if (!room(frames, bytes))
 			break;
 		*lane = (struct lane){ .bytes = bytes };
-		rc = store_packets_open(frames->view, frames->next_part++, frames->from_ns, frames->to_ns, frames->flow_ids,
-					frames->flow_count, &lane->packets, &why);
-		if (rc == E_EXPIRED)	/* retention was faster */
+		rc = store_packets_open(frames->view, frames->next_part++, frames->from_ns,
+					frames->to_ns, frames->flow_ids, frames->flow_count,
+					&lane->packets, &why);
+		if (rc == E_EXPIRED) /* retention was faster */
 			continue;
 		if (rc < 0)
 			return err_set(err, rc, "%s", why.text);
@@ -138,12 +145,14 @@ static int lanes_open(struct frames *frames, struct err *err)
 	return 0;
 }
 
-int frames_next(struct frames *frames, struct packet_rec *ret_rec, uint64_t *ret_source, struct err *err)
+int frames_next(struct frames *frames, struct packet_rec *ret_rec, uint64_t *ret_source,
+		struct err *err)
 {
 	struct lane *best;
 	int rc = 0;
 
-	if (++frames->given % RENEW_FRAMES == 0 && clock_mono_ns() - frames->renewed_ns > RENEW_NS) {
+	if (++frames->given % RENEW_FRAMES == 0 &&
+	    clock_mono_ns() - frames->renewed_ns > RENEW_NS) {
 		rc = store_view_renew(frames->view, err);
 		if (rc < 0)
 			return rc;
@@ -164,8 +173,8 @@ int frames_next(struct frames *frames, struct packet_rec *ret_rec, uint64_t *ret
 	for (size_t i = 1; i < frames->count; i++) {
 		struct lane *lane = &frames->lanes[i];
 
-		if (lane->source == best->source ? lane->rec.number < best->rec.number :
-						   lane->rec.time_ns < best->rec.time_ns)
+		if (lane->source == best->source ? lane->rec.number < best->rec.number
+						 : lane->rec.time_ns < best->rec.time_ns)
 			best = lane;
 	}
 	frames->spent = best;

@@ -60,7 +60,8 @@ uint32_t intern_add(struct intern *intern, struct view text)
 	slot = text_slot(intern, text);
 	if (*slot)
 		return *slot;
-	if (mem_grow((void **)&intern->texts, &intern->cap, intern->count, sizeof(*intern->texts)) < 0)
+	if (mem_grow((void **)&intern->texts, &intern->cap, intern->count, sizeof(*intern->texts)) <
+	    0)
 		return 0;
 	copy = arena_copy(intern->arena, text);
 	if (!copy.at)
@@ -97,8 +98,8 @@ static uint32_t *key_slot(const struct groups *groups, const uint64_t *key)
 {
 	size_t mask = groups->slots_count - 1, at = key_hash(groups, key) & mask;
 
-	while (groups->slots[at] && memcmp(groups->keys + (groups->slots[at] - 1) * groups->words, key,
-					   groups->words * sizeof(*key)) != 0)
+	while (groups->slots[at] && memcmp(groups->keys + (groups->slots[at] - 1) * groups->words,
+					   key, groups->words * sizeof(*key)) != 0)
 		at = (at + 1) & mask;
 	return &groups->slots[at];
 }
@@ -127,8 +128,9 @@ uint32_t groups_add(struct groups *groups, const uint64_t *key)
 	slot = key_slot(groups, key);
 	if (*slot)
 		return *slot - 1;
-	if (groups->count == groups->limit || mem_grow((void **)&groups->keys, &groups->cap, groups->count,
-						       groups->words * sizeof(*key)) < 0)
+	if (groups->count == groups->limit ||
+	    mem_grow((void **)&groups->keys, &groups->cap, groups->count,
+		     groups->words * sizeof(*key)) < 0)
 		return GROUP_NONE;
 	memcpy(groups->keys + groups->count * groups->words, key, groups->words * sizeof(*key));
 	*slot = (uint32_t)++groups->count;

@@ -6,8 +6,8 @@
 #include "query/flow_packets.h"
 #include "query/rows.h"
 
-#define ID_SPAN_NS (1ull << SCHEMA_ID_TIME_BITS)	/* an id tells its instant to within this */
-#define SLACK_NS NS_PER_SEC		/* frames of several threads and sources are not in one exact order */
+#define ID_SPAN_NS (1ull << SCHEMA_ID_TIME_BITS) /* an id tells its instant to within this */
+#define SLACK_NS   NS_PER_SEC /* frames of several threads and sources are not in one exact order */
 
 /* ---- rows by id ---- */
 
@@ -19,7 +19,8 @@ static int row_keep(const struct table *table, void *row, struct arena *arena)
 		struct view text = { 0 };
 		uint64_t value;
 
-		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP || !row_get(col, row, &value, &text))
+		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP ||
+		    !row_get(col, row, &value, &text))
 			continue;
 		text = arena_copy(arena, text);
 		if (!text.at)
@@ -31,7 +32,7 @@ static int row_keep(const struct table *table, void *row, struct arena *arena)
 
 struct find {
 	struct arena *arena;
-	void *row;		/* the result */
+	void *row; /* the result */
 	uint64_t found;
 	bool (*take)(struct find *find, const void *row);
 	int rc;
@@ -48,8 +49,8 @@ static bool find_row(void *arg, const struct table *table, const void *row)
 }
 
 /* Rows of the table with that id and start_ns in the range, oldest first. */
-static int find_id(struct store *store, enum table_id table, uint64_t id, uint64_t from_ns, uint64_t to_ns,
-		   struct find *find, struct err *err)
+static int find_id(struct store *store, enum table_id table, uint64_t id, uint64_t from_ns,
+		   uint64_t to_ns, struct find *find, struct err *err)
 {
 	struct query_opts opts = { .from_ns = from_ns, .to_ns = to_ns };
 	struct rows_want want = { .ascending = true, .limit = UINT64_MAX };
@@ -71,7 +72,8 @@ static int find_id(struct store *store, enum table_id table, uint64_t id, uint64
 	return rc;
 }
 
-static int not_found(struct store *store, enum table_id table, const char *what, uint64_t id, struct err *err)
+static int not_found(struct store *store, enum table_id table, const char *what, uint64_t id,
+		     struct err *err)
 {
 	uint64_t time_ns = schema_id_time(id);
 	struct store_horizon horizon;
@@ -81,9 +83,12 @@ static int not_found(struct store *store, enum table_id table, const char *what,
 	if (rc < 0)
 		return rc;
 	clock_format(time_ns, text);
-	if (horizon.oldest_ns[table] != UINT64_MAX && time_ns + ID_SPAN_NS <= horizon.oldest_ns[table])
-		return err_set(err, E_EXPIRED, "%s %016llx of %s is no longer held", what, (unsigned long long)id, text);
-	return err_set(err, E_NOT_FOUND, "there is no %s %016llx (its id says %s)", what, (unsigned long long)id, text);
+	if (horizon.oldest_ns[table] != UINT64_MAX &&
+	    time_ns + ID_SPAN_NS <= horizon.oldest_ns[table])
+		return err_set(err, E_EXPIRED, "%s %016llx of %s is no longer held", what,
+			       (unsigned long long)id, text);
+	return err_set(err, E_NOT_FOUND, "there is no %s %016llx (its id says %s)", what,
+		       (unsigned long long)id, text);
 }
 
 /*
@@ -101,16 +106,11 @@ static void flow_merge_col(const struct col *col, const struct flow_row *from, s
 	switch (col->ordinal) {
 	case FLOW_id:
 	case FLOW_start_ns:
-	case FLOW_first_ns:
-		return;
+	case FLOW_first_ns: return;
 	case FLOW_report:
 	case FLOW_tx_mss:
-	case FLOW_rx_mss:
-		sum = false;
-		break;
-	case FLOW_rtt_sum_ns:
-		sum = true;
-		break;
+	case FLOW_rx_mss: sum = false; break;
+	case FLOW_rtt_sum_ns: sum = true; break;
 	case FLOW_rtt_min_ns:
 		if (row_get(col, to, &a, &old) && a < b)
 			return;
@@ -119,8 +119,7 @@ static void flow_merge_col(const struct col *col, const struct flow_row *from, s
 		if (row_get(col, to, &a, &old) && a > b)
 			return;
 		break;
-	default:
-		break;
+	default: break;
 	}
 	if (sum && row_get(col, to, &a, &old))
 		b += a;
@@ -147,7 +146,8 @@ static bool take_flow(struct find *find, const void *row)
 	return report.state != STATE_closed;
 }
 
-int query_flow(struct store *store, uint64_t id, struct arena *arena, struct flow_row *ret_row, struct err *err)
+int query_flow(struct store *store, uint64_t id, struct arena *arena, struct flow_row *ret_row,
+	       struct err *err)
 {
 	struct flow_row flow = { 0 };
 	struct find find = { .arena = arena, .row = &flow, .take = take_flow };
@@ -170,7 +170,8 @@ static bool take_call(struct find *find, const void *row)
 	return false;
 }
 
-int query_call(struct store *store, uint64_t id, struct arena *arena, struct call_row *ret_row, struct err *err)
+int query_call(struct store *store, uint64_t id, struct arena *arena, struct call_row *ret_row,
+	       struct err *err)
 {
 	struct call_row call = { 0 };
 	struct find find = { .arena = arena, .row = &call, .take = take_call };
@@ -219,7 +220,10 @@ int query_payload_state(struct store *store, uint64_t flow_id, uint64_t from_ns,
 			uint8_t *ret_state, struct err *err)
 {
 	uint64_t count = 0;
-	struct flow_packets walk = { .flow_id = flow_id, .from_ns = from_ns, .to_ns = to_ns, .fn = count_packet,
+	struct flow_packets walk = { .flow_id = flow_id,
+				     .from_ns = from_ns,
+				     .to_ns = to_ns,
+				     .fn = count_packet,
 				     .arg = &count };
 	int rc = flow_packets_walk(store, &walk, err);
 
@@ -231,30 +235,32 @@ int query_payload_state(struct store *store, uint64_t flow_id, uint64_t from_ns,
 /* Bytes of one half of a call while they are put together. */
 struct half {
 	bool wanted;
-	uint64_t bytes;		/* on the wire */
+	uint64_t bytes; /* on the wire */
 	uint64_t from_ns, to_ns;
 	struct assembly assembly;
-	size_t filled;		/* datagrams: so far */
+	size_t filled; /* datagrams: so far */
 };
 
 struct call_walk {
 	const struct call_row *call;
 	bool tcp, sides_known;
 	unsigned request_dir;
-	struct half halves[2];	/* request, response */
+	struct half halves[2]; /* request, response */
 };
 
 /*
  * The source of a call is who asked, the source of its flow who opened the
  * conversation: the packets tell whether these are the same.
  */
-static void learn_sides(struct call_walk *walk, const struct packet_rec *rec, const struct packet *packet)
+static void learn_sides(struct call_walk *walk, const struct packet_rec *rec,
+			const struct packet *packet)
 {
 	const struct call_row *call = walk->call;
 
 	if (walk->sides_known || !packet->has_ports)
 		return;
-	if (packet->sport == call->src_port && packet->dport == call->dst_port && ip_eq(&packet->src, &call->src_ip)) {
+	if (packet->sport == call->src_port && packet->dport == call->dst_port &&
+	    ip_eq(&packet->src, &call->src_ip)) {
 		walk->request_dir = rec->dir;
 		walk->sides_known = true;
 	} else if (packet->sport == call->dst_port && packet->dport == call->src_port &&
@@ -264,13 +270,15 @@ static void learn_sides(struct call_walk *walk, const struct packet_rec *rec, co
 	}
 }
 
-static void add_datagram(struct half *half, const struct packet_rec *rec, const struct packet *packet)
+static void add_datagram(struct half *half, const struct packet_rec *rec,
+			 const struct packet *packet)
 {
 	size_t room = half->assembly.len - half->filled, len = packet->payload.len;
 
 	if (rec->time_ns < half->from_ns || rec->time_ns > half->to_ns || room == 0)
 		return;
-	assembly_add(&half->assembly, (uint32_t)half->filled, view_sub(packet->payload, 0, len < room ? len : room));
+	assembly_add(&half->assembly, (uint32_t)half->filled,
+		     view_sub(packet->payload, 0, len < room ? len : room));
 	half->filled += packet->payload_len < room ? packet->payload_len : room;
 }
 
@@ -283,15 +291,16 @@ static bool add_call_packet(void *arg, const struct packet_rec *rec, const struc
 	half = &walk->halves[rec->dir != walk->request_dir];
 	if (!half->wanted)
 		return true;
-	if (walk->tcp && packet->has_tcp)	/* a SYN takes a sequence number of its own */
-		assembly_add(&half->assembly, packet->seq + !!(packet->flags & TCP_SYN), packet->payload);
+	if (walk->tcp && packet->has_tcp) /* a SYN takes a sequence number of its own */
+		assembly_add(&half->assembly, packet->seq + !!(packet->flags & TCP_SYN),
+			     packet->payload);
 	else if (!walk->tcp)
 		add_datagram(half, rec, packet);
 	return true;
 }
 
-static int half_init(struct half *half, bool wanted, uint64_t bytes, uint32_t seq, uint64_t from_ns, uint64_t to_ns,
-		     size_t bytes_max, struct arena *arena)
+static int half_init(struct half *half, bool wanted, uint64_t bytes, uint32_t seq, uint64_t from_ns,
+		     uint64_t to_ns, size_t bytes_max, struct arena *arena)
 {
 	half->wanted = wanted && bytes;
 	half->bytes = bytes;
@@ -305,7 +314,8 @@ static int half_init(struct half *half, bool wanted, uint64_t bytes, uint32_t se
 }
 
 /* Both halves of a call: what the row says of them. */
-static int call_walk_init(struct call_walk *walk, const struct call_row *call, size_t bytes_max, struct arena *arena)
+static int call_walk_init(struct call_walk *walk, const struct call_row *call, size_t bytes_max,
+			  struct arena *arena)
 {
 	bool tcp = !ROW_HAS(CALL, call, proto) || call->proto == PROTO_tcp;
 	uint64_t req_last = ROW_HAS(CALL, call, req_last_ns) ? call->req_last_ns : call->start_ns;
@@ -313,12 +323,16 @@ static int call_walk_init(struct call_walk *walk, const struct call_row *call, s
 	int rc;
 
 	*walk = (struct call_walk){ .call = call, .tcp = tcp };
-	rc = half_init(&walk->halves[0], ROW_HAS(CALL, call, req_bytes) && (!tcp || ROW_HAS(CALL, call, req_seq)),
-		       call->req_bytes, tcp ? call->req_seq : 0, call->start_ns, req_last, bytes_max, arena);
+	rc = half_init(&walk->halves[0],
+		       ROW_HAS(CALL, call, req_bytes) && (!tcp || ROW_HAS(CALL, call, req_seq)),
+		       call->req_bytes, tcp ? call->req_seq : 0, call->start_ns, req_last,
+		       bytes_max, arena);
 	if (rc < 0)
 		return rc;
-	return half_init(&walk->halves[1], ROW_HAS(CALL, call, rsp_bytes) && (!tcp || ROW_HAS(CALL, call, rsp_seq)),
-			 call->rsp_bytes, tcp ? call->rsp_seq : 0, rsp_first, call->end_ns, bytes_max, arena);
+	return half_init(&walk->halves[1],
+			 ROW_HAS(CALL, call, rsp_bytes) && (!tcp || ROW_HAS(CALL, call, rsp_seq)),
+			 call->rsp_bytes, tcp ? call->rsp_seq : 0, rsp_first, call->end_ns,
+			 bytes_max, arena);
 }
 
 /* Translation may hide the caller's address from its packets: then the flow's row knows the sides. */
@@ -327,8 +341,9 @@ static void sides_of_flow(struct store *store, struct call_walk *walk, struct ar
 	struct flow_row flow;
 
 	if (!walk->sides_known && query_flow(store, walk->call->flow_id, arena, &flow, NULL) == 0)
-		walk->request_dir = ROW_HAS(FLOW, &flow, src_ip) && !(ip_eq(&flow.src_ip, &walk->call->src_ip) &&
-								      flow.src_port == walk->call->src_port);
+		walk->request_dir = ROW_HAS(FLOW, &flow, src_ip) &&
+				    !(ip_eq(&flow.src_ip, &walk->call->src_ip) &&
+				      flow.src_port == walk->call->src_port);
 }
 
 static bool learn_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
@@ -339,17 +354,21 @@ static bool learn_packet(void *arg, const struct packet_rec *rec, const struct p
 	return !walk->sides_known;
 }
 
-int query_call_bytes(struct store *store, const struct call_row *call, size_t bytes_max, struct arena *arena,
-		     struct query_bytes *ret_bytes, struct err *err)
+int query_call_bytes(struct store *store, const struct call_row *call, size_t bytes_max,
+		     struct arena *arena, struct query_bytes *ret_bytes, struct err *err)
 {
 	struct call_walk walk;
-	struct flow_packets packets = { .flow_id = call->flow_id, .from_ns = before(call->start_ns),
-					.to_ns = behind(call->end_ns), .fn = learn_packet, .arg = &walk };
+	struct flow_packets packets = { .flow_id = call->flow_id,
+					.from_ns = before(call->start_ns),
+					.to_ns = behind(call->end_ns),
+					.fn = learn_packet,
+					.arg = &walk };
 	struct half *request = &walk.halves[0], *response = &walk.halves[1];
 	int rc = call_walk_init(&walk, call, bytes_max, arena);
 
 	if (rc < 0)
-		return err_set(err, rc, "call %016llx: no memory for %zu bytes", (unsigned long long)call->id, bytes_max);
+		return err_set(err, rc, "call %016llx: no memory for %zu bytes",
+			       (unsigned long long)call->id, bytes_max);
 	rc = flow_packets_walk(store, &packets, err);
 	if (rc < 0)
 		return rc;
@@ -365,7 +384,8 @@ int query_call_bytes(struct store *store, const struct call_row *call, size_t by
 		.request_missing = request->assembly.len - request->assembly.have,
 		.response_missing = response->assembly.len - response->assembly.have,
 	};
-	ret_bytes->payload = payload_state(&packets, !ret_bytes->request_missing && !ret_bytes->response_missing);
+	ret_bytes->payload = payload_state(&packets, !ret_bytes->request_missing &&
+							     !ret_bytes->response_missing);
 	/* Frames of other calls on the same flow may be cut: ours are whole. */
 	if (!ret_bytes->request_missing && !ret_bytes->response_missing && packets.count)
 		ret_bytes->payload = PAYLOAD_present;
@@ -377,10 +397,10 @@ int query_call_bytes(struct store *store, const struct call_row *call, size_t by
 struct stream_walk {
 	unsigned dir;
 	bool tcp, begun;
-	uint32_t base;		/* sequence number of stream offset 0 */
-	uint64_t next;		/* offset behind the last segment */
-	uint64_t highest;	/* offset behind the furthest byte */
-	uint64_t off;		/* of the window */
+	uint32_t base;	  /* sequence number of stream offset 0 */
+	uint64_t next;	  /* offset behind the last segment */
+	uint64_t highest; /* offset behind the furthest byte */
+	uint64_t off;	  /* of the window */
 	struct assembly window;
 };
 
@@ -413,8 +433,9 @@ static bool add_stream_packet(void *arg, const struct packet_rec *rec, const str
 			walk->base = seq;
 		walk->begun = true;
 		/* 32 bits wrap: the offset nearest to where the stream is. */
-		off = walk->next + (uint64_t)(int64_t)(int32_t)(seq - (walk->base + (uint32_t)walk->next));
-		if (off > UINT64_MAX / 2)	/* before the first segment seen */
+		off = walk->next +
+		      (uint64_t)(int64_t)(int32_t)(seq - (walk->base + (uint32_t)walk->next));
+		if (off > UINT64_MAX / 2) /* before the first segment seen */
 			return true;
 	}
 	walk->next = off + packet->payload_len;
@@ -425,20 +446,27 @@ static bool add_stream_packet(void *arg, const struct packet_rec *rec, const str
 }
 
 int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned dir, uint64_t off,
-		      size_t bytes_max, struct arena *arena, struct view *ret_bytes, uint64_t *ret_missing,
-		      struct err *err)
+		      size_t bytes_max, struct arena *arena, struct view *ret_bytes,
+		      uint64_t *ret_missing, struct err *err)
 {
-	struct stream_walk walk = { .dir = dir, .tcp = ROW_HAS(FLOW, flow, proto) && flow->proto == PROTO_tcp, .off = off };
+	struct stream_walk walk = { .dir = dir,
+				    .tcp = ROW_HAS(FLOW, flow, proto) && flow->proto == PROTO_tcp,
+				    .off = off };
 	struct flow_packets packets = {
-		.flow_id = flow->id, .from_ns = before(flow->first_ns), .fn = add_stream_packet, .arg = &walk,
+		.flow_id = flow->id,
+		.from_ns = before(flow->first_ns),
+		.fn = add_stream_packet,
+		.arg = &walk,
 		.to_ns = flow->state == STATE_closed ? behind(flow->end_ns) : UINT64_MAX,
 	};
 	uint64_t len;
 	int rc;
 
 	if (dir > 1 || bytes_max > UINT32_MAX / 2)
-		return err_set(err, E_RANGE, "a stream has directions 0 and 1, and at most %u bytes come at a time",
-			       UINT32_MAX / 2);
+		return err_set(
+			err, E_RANGE,
+			"a stream has directions 0 and 1, and at most %u bytes come at a time",
+			UINT32_MAX / 2);
 	walk.window.len = bytes_max;
 	walk.window.at = arena_array(arena, bytes_max + 1, 1);
 	walk.window.mask = arena_array(arena, bytes_max / 8 + 1, 1);

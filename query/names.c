@@ -2,16 +2,23 @@
 
 #include <stdio.h>
 
-#define NAME_LEN_MAX 96		/* longer ones have no neighbours */
-#define NEAREST_MAX 3
+#define NAME_LEN_MAX 96 /* longer ones have no neighbours */
+#define NEAREST_MAX  3
 
 /* Either side, under the names other tools give it. */
 static const struct {
 	const char *name, *ours;
 } either_aliases[] = {
-	{ "ip.addr", "ip" },	{ "ipv6.addr", "ip" },	  { "tcp.port", "port" }, { "udp.port", "port" },
-	{ "host.ip", "ip" },	{ "pod.name", "pod" },	  { "pod.namespace", "namespace" },
-	{ "process.name", "comm" }, { "container.id", "container" }, { "node.name", "node" },
+	{ "ip.addr", "ip" },
+	{ "ipv6.addr", "ip" },
+	{ "tcp.port", "port" },
+	{ "udp.port", "port" },
+	{ "host.ip", "ip" },
+	{ "pod.name", "pod" },
+	{ "pod.namespace", "namespace" },
+	{ "process.name", "comm" },
+	{ "container.id", "container" },
+	{ "node.name", "node" },
 	{ "service.name", "service" },
 };
 
@@ -25,7 +32,8 @@ static const struct col *col_joined(const struct table *table, const char *befor
 
 	if (name.len == 0 || name.len > NAME_LEN_MAX)
 		return NULL;
-	len = snprintf(text, sizeof(text), "%s%.*s%s", before, (int)name.len, (const char *)name.at, behind);
+	len = snprintf(text, sizeof(text), "%s%.*s%s", before, (int)name.len, (const char *)name.at,
+		       behind);
 	return table_col(table, view_make(text, (size_t)len));
 }
 
@@ -144,7 +152,9 @@ static void nearest_offer(struct nearest *nearest, struct view name)
 
 	if (name.len == 0 || name.len > NAME_LEN_MAX)
 		return;
-	most = (unsigned)(nearest->name.len <= 3 ? 1 : nearest->name.len / 3 > 4 ? 4 : 1 + nearest->name.len / 4);
+	most = (unsigned)(nearest->name.len <= 3      ? 1
+			  : nearest->name.len / 3 > 4 ? 4
+						      : 1 + nearest->name.len / 4);
 	distance = edit_distance(nearest->name, name);
 	/* A word that is part of a name is near it, however long the rest: `stat` of `status_text`. */
 	if (distance > most && nearest->name.len >= 3 && view_find(name, nearest->name) >= 0)
@@ -173,7 +183,8 @@ static void nearest_text(const struct nearest *nearest, char *text, size_t cap)
 	text[0] = '\0';
 	for (size_t i = 0; i < nearest->count && len < cap; i++)
 		len += (size_t)snprintf(text + len, cap - len, "%s%.*s", i ? ", " : "",
-					(int)nearest->best[i].name.len, (const char *)nearest->best[i].name.at);
+					(int)nearest->best[i].name.len,
+					(const char *)nearest->best[i].name.at);
 }
 
 static struct view without_unit(struct view key)

@@ -13,7 +13,7 @@
 #include "query/rows.h"
 #include "wire/decode.h"
 
-#define WINDOW_NS NS_PER_SEC
+#define WINDOW_NS    NS_PER_SEC
 #define FLOW_IDS_MAX 1000
 
 struct packet_rows {
@@ -23,7 +23,7 @@ struct packet_rows {
 	uint64_t flow_ids[FLOW_IDS_MAX];
 	size_t flow_count;
 	bool by_flow;
-	struct packet_row *rows;	/* of the window, the first heap_max in order once full */
+	struct packet_row *rows; /* of the window, the first heap_max in order once full */
 	size_t count, cap, max;
 	uint64_t left;
 	struct cursor last;
@@ -34,8 +34,11 @@ struct packet_rows {
 
 static void row_of(const struct packet_rec *rec, uint64_t source, struct packet_row *row)
 {
-	struct packet packet = { .time_ns = rec->time_ns, .frame = rec->frame, .orig_len = rec->orig_len,
-				 .link = rec->link, .segments = rec->segments };
+	struct packet packet = { .time_ns = rec->time_ns,
+				 .frame = rec->frame,
+				 .orig_len = rec->orig_len,
+				 .link = rec->link,
+				 .segments = rec->segments };
 	enum decode_status status = decode_frame(&packet);
 
 	memset(row, 0, sizeof(*row));
@@ -94,7 +97,8 @@ static int row_cmp_down(const void *a, const void *b)
 static void rows_sort(struct packet_rows *rows)
 {
 	if (rows->count > 1)
-		qsort(rows->rows, rows->count, sizeof(*rows->rows), rows->want->ascending ? row_cmp : row_cmp_down);
+		qsort(rows->rows, rows->count, sizeof(*rows->rows),
+		      rows->want->ascending ? row_cmp : row_cmp_down);
 	if (rows->count > rows->max)
 		rows->count = rows->max;
 }
@@ -105,11 +109,13 @@ static bool behind_cursor(const struct packet_rows *rows, const struct packet_ro
 
 	if (!rows->want->resume)
 		return true;
-	order = place_cmp(row->start_ns, row->number, rows->want->cursor.start_ns, rows->want->cursor.id);
+	order = place_cmp(row->start_ns, row->number, rows->want->cursor.start_ns,
+			  rows->want->cursor.id);
 	return rows->want->ascending ? order >= 0 : order <= 0;
 }
 
-static int rec_add(struct packet_rows *rows, const struct packet_rec *rec, uint64_t source, struct err *err)
+static int rec_add(struct packet_rows *rows, const struct packet_rec *rec, uint64_t source,
+		   struct err *err)
 {
 	struct packet_row row;
 	int rc = 1;
@@ -131,13 +137,15 @@ static int rec_add(struct packet_rows *rows, const struct packet_rec *rec, uint6
 	return 0;
 }
 
-static int part_window(struct packet_rows *rows, size_t part, uint64_t from_ns, uint64_t to_ns, struct err *err)
+static int part_window(struct packet_rows *rows, size_t part, uint64_t from_ns, uint64_t to_ns,
+		       struct err *err)
 {
 	struct store_packets *packets = NULL;
 	struct packet_rec rec;
 	uint64_t source;
-	int rc = store_packets_open(rows->view, part, from_ns, to_ns, rows->by_flow ? rows->flow_ids : NULL,
-				    rows->flow_count, &packets, err);
+	int rc = store_packets_open(rows->view, part, from_ns, to_ns,
+				    rows->by_flow ? rows->flow_ids : NULL, rows->flow_count,
+				    &packets, err);
 
 	for (unsigned n = 0; rc >= 0; n++) {
 		struct err why = { 0 };
@@ -170,7 +178,8 @@ static void window_hand(struct packet_rows *rows)
 		const struct packet_row *row = &rows->rows[i];
 
 		/* Only the first window has rows of the cursor's own place. */
-		if (skip && place_cmp(row->start_ns, row->number, rows->want->cursor.start_ns, rows->want->cursor.id) == 0) {
+		if (skip && place_cmp(row->start_ns, row->number, rows->want->cursor.start_ns,
+				      rows->want->cursor.id) == 0) {
 			skip--;
 			continue;
 		}
@@ -178,7 +187,8 @@ static void window_hand(struct packet_rows *rows)
 			rows->stopped = rows->plan->stats->truncated = true;
 			return;
 		}
-		if (rows->last.same && rows->last.start_ns == row->start_ns && rows->last.id == row->number)
+		if (rows->last.same && rows->last.start_ns == row->start_ns &&
+		    rows->last.id == row->number)
 			rows->last.same++;
 		else
 			rows->last = (struct cursor){ row->start_ns, row->number, 1 };
@@ -194,7 +204,8 @@ static void window_hand(struct packet_rows *rows)
 static int hour_windows(struct packet_rows *rows, size_t from, size_t to, struct err *err)
 {
 	const struct plan *plan = rows->plan;
-	uint64_t low = store_view_part(rows->view, from)->hour * NS_PER_HOUR, high = low + NS_PER_HOUR;
+	uint64_t low = store_view_part(rows->view, from)->hour * NS_PER_HOUR,
+		 high = low + NS_PER_HOUR;
 	uint64_t window_ns = WINDOW_NS;
 	int rc = 0;
 
@@ -214,8 +225,10 @@ static int hour_windows(struct packet_rows *rows, size_t from, size_t to, struct
 		if (rc < 0)
 			return rc;
 		if (rows->count > (1u << 20) && rows->left > (1u << 20))
-			return err_set(err, E_BUDGET, "more than %u packets in %llu ms: narrow the range or the limit",
-				       1u << 20, (unsigned long long)(width / NS_PER_MS));
+			return err_set(
+				err, E_BUDGET,
+				"more than %u packets in %llu ms: narrow the range or the limit",
+				1u << 20, (unsigned long long)(width / NS_PER_MS));
 		window_hand(rows);
 		if (rows->want->ascending)
 			low += width;
@@ -233,14 +246,18 @@ static int rows_walk(struct packet_rows *rows, struct err *err)
 
 	while (rc == 0 && from < to && !rows->stopped) {
 		size_t first = from, end = to;
-		uint64_t hour = store_view_part(rows->view, rows->want->ascending ? from : to - 1)->hour;
+		uint64_t hour =
+			store_view_part(rows->view, rows->want->ascending ? from : to - 1)->hour;
 
 		if (rows->want->ascending) {
-			for (end = from; end < to && store_view_part(rows->view, end)->hour == hour; end++)
+			for (end = from; end < to && store_view_part(rows->view, end)->hour == hour;
+			     end++)
 				;
 			from = end;
 		} else {
-			for (first = to; first > from && store_view_part(rows->view, first - 1)->hour == hour; first--)
+			for (first = to;
+			     first > from && store_view_part(rows->view, first - 1)->hour == hour;
+			     first--)
 				;
 			to = first;
 		}
@@ -253,8 +270,8 @@ static int rows_walk(struct packet_rows *rows, struct err *err)
 }
 
 int rows_packets(struct plan *plan, const struct rows_want *want,
-		 bool (*row)(void *arg, const struct table *table, const void *row), void *arg, bool *ret_more,
-		 struct cursor *ret_next, struct err *err)
+		 bool (*row)(void *arg, const struct table *table, const void *row), void *arg,
+		 bool *ret_more, struct cursor *ret_next, struct err *err)
 {
 	struct packet_rows *rows = mem_zalloc(sizeof(*rows));
 	const struct col *flow_id = &plan->table->cols[PACKET_flow_id];
@@ -269,8 +286,8 @@ int rows_packets(struct plan *plan, const struct rows_want *want,
 	rows->left = want->limit;
 	if (want->resume)
 		rows->last = want->cursor;
-	rows->by_flow = plan->filters_count &&
-			filter_ids(plan->filters[0], flow_id, rows->flow_ids, FLOW_IDS_MAX, &rows->flow_count);
+	rows->by_flow = plan->filters_count && filter_ids(plan->filters[0], flow_id, rows->flow_ids,
+							  FLOW_IDS_MAX, &rows->flow_count);
 	if (want->resume && want->ascending)
 		plan_narrow(plan, want->cursor.start_ns, UINT64_MAX);
 	else if (want->resume && want->cursor.start_ns < UINT64_MAX)

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 
 #define LINKS_MAX 16
-#define SNAPLEN 262144
+#define SNAPLEN	  262144
 
 struct link_program {
 	uint16_t link;
@@ -22,15 +22,11 @@ struct pcap_filter {
 static int dlt_of(uint16_t link)
 {
 	switch (link) {
-	case 100:
-		return DLT_ATM_RFC1483;
-	case 101:
-		return DLT_RAW;
-	case 12:	/* some systems' own number for raw IP, met in files */
-	case 14:
-		return DLT_RAW;
-	default:
-		return link;
+	case 100: return DLT_ATM_RFC1483;
+	case 101: return DLT_RAW;
+	case 12: /* some systems' own number for raw IP, met in files */
+	case 14: return DLT_RAW;
+	default: return link;
 	}
 }
 
@@ -44,7 +40,8 @@ static int compile(struct pcap_filter *filter, uint16_t link, int code, struct e
 		return err_set(err, E_NO_MEMORY, "packet filter: out of memory");
 	/* libpcap up to 1.8 had a parser with global state; from 1.9 on this is safe in any thread. */
 	if (pcap_compile(pcap, &to->program, filter->text, 1, PCAP_NETMASK_UNKNOWN) < 0) {
-		rc = err_set(err, code, "packet filter, for link type %u: %s", link, pcap_geterr(pcap));
+		rc = err_set(err, code, "packet filter, for link type %u: %s", link,
+			     pcap_geterr(pcap));
 	} else {
 		to->link = link;
 		filter->count++;
@@ -59,8 +56,8 @@ int pcap_filter_new(struct view expression, struct pcap_filter **ret_filter, str
 	int rc;
 
 	if (expression.len > PCAP_FILTER_BYTES_MAX)
-		return err_set(err, E_LIMIT, "packet filter of %zu bytes, the limit is %d", expression.len,
-			       PCAP_FILTER_BYTES_MAX);
+		return err_set(err, E_LIMIT, "packet filter of %zu bytes, the limit is %d",
+			       expression.len, PCAP_FILTER_BYTES_MAX);
 	if (memchr(expression.at, '\0', expression.len))
 		return err_set(err, E_SYNTAX, "packet filter: a NUL byte");
 	filter = mem_zalloc(sizeof(*filter));
@@ -91,8 +88,8 @@ void pcap_filter_free(struct pcap_filter *filter)
 	mem_free(filter);
 }
 
-int pcap_filter_match(struct pcap_filter *filter, uint16_t link, struct view frame, uint32_t orig_len,
-		      struct err *err)
+int pcap_filter_match(struct pcap_filter *filter, uint16_t link, struct view frame,
+		      uint32_t orig_len, struct err *err)
 {
 	struct pcap_pkthdr header = { .caplen = (uint32_t)frame.len, .len = orig_len };
 	size_t i;
@@ -103,7 +100,8 @@ int pcap_filter_match(struct pcap_filter *filter, uint16_t link, struct view fra
 		int rc;
 
 		if (i == LINKS_MAX)
-			return err_set(err, E_LIMIT, "packet filter: more than %d link types", LINKS_MAX);
+			return err_set(err, E_LIMIT, "packet filter: more than %d link types",
+				       LINKS_MAX);
 		rc = compile(filter, link, E_UNSUPPORTED, err);
 		if (rc < 0)
 			return rc;

@@ -2,18 +2,25 @@
 
 #include "base/clock.h"
 
-#define BUDGET_ROWS 200000000ull
-#define BUDGET_BYTES (16ull << 30)
+#define BUDGET_ROWS    200000000ull
+#define BUDGET_BYTES   (16ull << 30)
 #define BUDGET_TIME_NS (30 * NS_PER_SEC)
-#define BUDGET_MEMORY ((size_t)512 << 20)
+#define BUDGET_MEMORY  ((size_t)512 << 20)
 
-int plan_init(struct plan *plan, struct store *store, const struct query_opts *opts, enum table_id table,
-	      bool starts_within, struct query_stats *stats, struct err *err)
+int plan_init(struct plan *plan, struct store *store, const struct query_opts *opts,
+	      enum table_id table, bool starts_within, struct query_stats *stats, struct err *err)
 {
 	*plan = (struct plan){
-		.store = store, .opts = opts, .table = table_get(table), .from_ns = opts->from_ns,
-		.to_ns = opts->to_ns ? opts->to_ns : UINT64_MAX, .starts_within = starts_within,
-		.start_to_ns = UINT64_MAX, .budget = opts->budget, .began_ns = clock_mono_ns(), .stats = stats,
+		.store = store,
+		.opts = opts,
+		.table = table_get(table),
+		.from_ns = opts->from_ns,
+		.to_ns = opts->to_ns ? opts->to_ns : UINT64_MAX,
+		.starts_within = starts_within,
+		.start_to_ns = UINT64_MAX,
+		.budget = opts->budget,
+		.began_ns = clock_mono_ns(),
+		.stats = stats,
 	};
 	*stats = (struct query_stats){ .oldest_ns = UINT64_MAX };
 	if (!plan->budget.rows)
@@ -27,7 +34,8 @@ int plan_init(struct plan *plan, struct store *store, const struct query_opts *o
 	arena_init(&plan->scratch, plan->budget.memory);
 	if (plan->from_ns > plan->to_ns)
 		return err_set(err, E_RANGE, "the range ends before it begins");
-	plan_narrow(plan, starts_within || plan->table->end_ord < 0 ? plan->from_ns : 0, plan->to_ns);
+	plan_narrow(plan, starts_within || plan->table->end_ord < 0 ? plan->from_ns : 0,
+		    plan->to_ns);
 	return plan_add_filter(plan, opts->filter, err);
 }
 
@@ -54,7 +62,8 @@ int plan_add_filter(struct plan *plan, struct view text, struct err *err)
 	int rc;
 
 	if (plan->filters_count == PLAN_FILTERS_MAX)
-		return err_set(err, E_INTERNAL, "more than %d filters in one query", PLAN_FILTERS_MAX);
+		return err_set(err, E_INTERNAL, "more than %d filters in one query",
+			       PLAN_FILTERS_MAX);
 	rc = filter_new(plan->table, text, clock_now_ns(), &filter, err);
 	if (rc < 0)
 		return rc;
@@ -72,21 +81,30 @@ int plan_check(const struct plan *plan, struct err *err)
 	if (plan->opts->cancel && atomic_load_explicit(plan->opts->cancel, memory_order_relaxed))
 		return err_set(err, E_CANCELLED, "the query was cancelled");
 	if (stats->rows_scanned > budget->rows)
-		return err_set(err, E_BUDGET, "scanned %llu rows, the budget is %llu: narrow the range or the filter",
-			       (unsigned long long)stats->rows_scanned, (unsigned long long)budget->rows);
+		return err_set(
+			err, E_BUDGET,
+			"scanned %llu rows, the budget is %llu: narrow the range or the filter",
+			(unsigned long long)stats->rows_scanned, (unsigned long long)budget->rows);
 	if (stats->bytes_read > budget->bytes)
-		return err_set(err, E_BUDGET, "decoded %llu bytes, the budget is %llu: narrow the range or the filter",
-			       (unsigned long long)stats->bytes_read, (unsigned long long)budget->bytes);
+		return err_set(
+			err, E_BUDGET,
+			"decoded %llu bytes, the budget is %llu: narrow the range or the filter",
+			(unsigned long long)stats->bytes_read, (unsigned long long)budget->bytes);
 	if (clock_mono_ns() - plan->began_ns > budget->time_ns)
-		return err_set(err, E_TIMEOUT, "took longer than %llu ms after %llu rows: narrow the range or the filter",
-			       (unsigned long long)(budget->time_ns / NS_PER_MS), (unsigned long long)stats->rows_scanned);
+		return err_set(
+			err, E_TIMEOUT,
+			"took longer than %llu ms after %llu rows: narrow the range or the filter",
+			(unsigned long long)(budget->time_ns / NS_PER_MS),
+			(unsigned long long)stats->rows_scanned);
 	return 0;
 }
 
 int plan_no_memory(const struct plan *plan, struct err *err)
 {
-	return err_set(err, E_BUDGET, "needs more than the %zu MiB of memory a query may have: narrow the range, "
-		       "ask for fewer rows or groups", plan->budget.memory >> 20);
+	return err_set(err, E_BUDGET,
+		       "needs more than the %zu MiB of memory a query may have: narrow the range, "
+		       "ask for fewer rows or groups",
+		       plan->budget.memory >> 20);
 }
 
 int plan_finish(struct plan *plan, struct arena *arena, struct err *err)
@@ -99,7 +117,8 @@ int plan_finish(struct plan *plan, struct arena *arena, struct err *err)
 		return rc;
 	stats->oldest_ns = horizon.oldest_ns[plan->table->id];
 	stats->newest_ns = horizon.newest_ns;
-	rc = store_gaps(plan->store, plan->from_ns, plan->to_ns, arena, &stats->gaps, &stats->gaps_count, err);
+	rc = store_gaps(plan->store, plan->from_ns, plan->to_ns, arena, &stats->gaps,
+			&stats->gaps_count, err);
 	stats->took_ns = clock_mono_ns() - plan->began_ns;
 	return rc;
 }

@@ -5,10 +5,10 @@
 
 #include "base/mem.h"
 
-#define MATCH_STEPS_MAX 200000
-#define MATCH_DEPTH_MAX 2000
+#define MATCH_STEPS_MAX	   200000
+#define MATCH_DEPTH_MAX	   2000
 #define MATCH_HEAP_KIB_MAX 4096
-#define PARENS_MAX 64
+#define PARENS_MAX	   64
 
 struct regex {
 	pcre2_general_context *general;
@@ -66,8 +66,8 @@ static int compile(struct regex *regex, struct view pattern, struct err *err)
 	PCRE2_SIZE position = 0;
 	int code = 0, rc;
 
-	regex->code = pcre2_compile((PCRE2_SPTR)(pattern.at ? (const void *)pattern.at : ""), pattern.len,
-				    options, &code, &position, regex->compiling);
+	regex->code = pcre2_compile((PCRE2_SPTR)(pattern.at ? (const void *)pattern.at : ""),
+				    pattern.len, options, &code, &position, regex->compiling);
 	if (regex->code)
 		return 0;
 	if (code == PCRE2_ERROR_HEAP_FAILED)
@@ -86,8 +86,8 @@ int regex_new(struct view pattern, struct regex **ret_regex, struct err *err)
 	int rc;
 
 	if (pattern.len > REGEX_BYTES_MAX)
-		return err_set(err, E_LIMIT, "regular expression of %zu bytes, the limit is %d", pattern.len,
-			       REGEX_BYTES_MAX);
+		return err_set(err, E_LIMIT, "regular expression of %zu bytes, the limit is %d",
+			       pattern.len, REGEX_BYTES_MAX);
 	regex = mem_zalloc(sizeof(*regex));
 	if (!regex)
 		return err_set(err, E_NO_MEMORY, "regular expression: out of memory");
@@ -115,25 +115,27 @@ out:
 
 int regex_match(struct regex *regex, struct view text, struct err *err)
 {
-	int rc = pcre2_match(regex->code, (PCRE2_SPTR)(text.at ? (const void *)text.at : ""), text.len, 0, 0,
-			     regex->data, regex->matching);
+	int rc = pcre2_match(regex->code, (PCRE2_SPTR)(text.at ? (const void *)text.at : ""),
+			     text.len, 0, 0, regex->data, regex->matching);
 
-	if (rc >= 0)	/* 0: matched, with more groups than we keep */
+	if (rc >= 0) /* 0: matched, with more groups than we keep */
 		return 1;
 	switch (rc) {
 	case PCRE2_ERROR_NOMATCH:
-	case PCRE2_ERROR_PARTIAL:
-		return 0;
+	case PCRE2_ERROR_PARTIAL: return 0;
 	case PCRE2_ERROR_NOMEMORY:
 		return err_set(err, E_NO_MEMORY, "regular expression: out of memory");
 	case PCRE2_ERROR_MATCHLIMIT:
 	case PCRE2_ERROR_DEPTHLIMIT:
 	case PCRE2_ERROR_HEAPLIMIT:
 	case PCRE2_ERROR_JIT_STACKLIMIT:
-		return err_set(err, E_BUDGET, "regular expression needs more than %d steps on a text of %zu "
-			       "bytes: make it simpler", MATCH_STEPS_MAX, text.len);
+		return err_set(err, E_BUDGET,
+			       "regular expression needs more than %d steps on a text of %zu "
+			       "bytes: make it simpler",
+			       MATCH_STEPS_MAX, text.len);
 	default:
-		return err_set(err, E_INTERNAL, "regular expression: PCRE2 says %d on a text of %zu bytes", rc,
+		return err_set(err, E_INTERNAL,
+			       "regular expression: PCRE2 says %d on a text of %zu bytes", rc,
 			       text.len);
 	}
 }

@@ -9,10 +9,10 @@
 
 #define PAGE_ROWS 500
 
-struct lane {			/* one table */
+struct lane { /* one table */
 	enum table_id table;
 	struct arena texts;
-	uint8_t *rows;		/* PAGE_ROWS row structs */
+	uint8_t *rows; /* PAGE_ROWS row structs */
 	size_t count, at;
 	struct cursor cursor;
 	bool begun, drained;
@@ -46,7 +46,8 @@ static bool page_row(void *arg, const struct table *table, const void *row)
 		struct view text = { 0 };
 		uint64_t value;
 
-		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP || !row_get(col, to, &value, &text))
+		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP ||
+		    !row_get(col, to, &value, &text))
 			continue;
 		text = arena_copy(&lane->texts, text);
 		if (!text.at) {
@@ -61,7 +62,9 @@ static bool page_row(void *arg, const struct table *table, const void *row)
 
 static int lane_page(struct replay *replay, struct lane *lane, struct err *err)
 {
-	struct rows_want want = { .ascending = true, .limit = PAGE_ROWS, .resume = lane->begun, .cursor = lane->cursor };
+	struct rows_want want = {
+		.ascending = true, .limit = PAGE_ROWS, .resume = lane->begun, .cursor = lane->cursor
+	};
 	struct page page = { replay, lane };
 	struct query_stats stats;
 	struct plan plan;
@@ -92,7 +95,8 @@ static uint64_t lane_time(const struct lane *lane)
 	uint64_t ns = 0;
 	struct view none;
 
-	(void)row_get(&table->cols[table->start_ord], lane->rows + lane->at * table->row_bytes, &ns, &none);
+	(void)row_get(&table->cols[table->start_ord], lane->rows + lane->at * table->row_bytes, &ns,
+		      &none);
 	return ns;
 }
 
@@ -131,7 +135,8 @@ static int replay_begin(struct replay *replay, struct err *err)
 
 		lane->table = lane_tables[i];
 		arena_init(&lane->texts, 0);
-		if (filter_new(table_get(lane->table), replay->opts->filter, clock_now_ns(), &filter, &why) < 0)
+		if (filter_new(table_get(lane->table), replay->opts->filter, clock_now_ns(),
+			       &filter, &why) < 0)
 			continue;
 		filter_free(filter);
 		lane->rows = mem_array(PAGE_ROWS, table_get(lane->table)->row_bytes);
@@ -156,10 +161,12 @@ static bool wait_for(uint64_t row_ns, uint64_t first_ns, uint64_t began_ns, doub
 
 	if (speed <= 0 || due <= (double)passed)
 		return true;
-	return sleep(arg, due - (double)passed > 1e18 ? UINT64_MAX : (uint64_t)(due - (double)passed));
+	return sleep(arg,
+		     due - (double)passed > 1e18 ? UINT64_MAX : (uint64_t)(due - (double)passed));
 }
 
-static int replay_run(struct replay *replay, double speed, bool (*row)(void *arg, const struct table *table, const void *row),
+static int replay_run(struct replay *replay, double speed,
+		      bool (*row)(void *arg, const struct table *table, const void *row),
 		      bool (*sleep)(void *arg, uint64_t ns), void *arg, struct err *err)
 {
 	uint64_t began_ns = clock_mono_ns(), first_ns = replay->opts->from_ns;
@@ -170,9 +177,10 @@ static int replay_run(struct replay *replay, double speed, bool (*row)(void *arg
 		const struct table *table = table_get(lane->table);
 		uint64_t row_ns = lane_time(lane);
 
-		if (first_ns == 0)	/* nobody waits from 1970 on */
+		if (first_ns == 0) /* nobody waits from 1970 on */
 			first_ns = row_ns;
-		if (replay->opts->cancel && atomic_load_explicit(replay->opts->cancel, memory_order_relaxed))
+		if (replay->opts->cancel &&
+		    atomic_load_explicit(replay->opts->cancel, memory_order_relaxed))
 			return err_set(err, E_CANCELLED, "the replay was cancelled");
 		if (!wait_for(row_ns, first_ns, began_ns, speed, sleep, arg))
 			return 0;
@@ -185,7 +193,8 @@ static int replay_run(struct replay *replay, double speed, bool (*row)(void *arg
 
 int query_replay(struct store *store, const struct query_opts *opts, double speed,
 		 bool (*row)(void *arg, const struct table *table, const void *row),
-		 bool (*sleep)(void *arg, uint64_t ns), void *arg, struct query_stats *ret_stats, struct err *err)
+		 bool (*sleep)(void *arg, uint64_t ns), void *arg, struct query_stats *ret_stats,
+		 struct err *err)
 {
 	struct query_stats stats = { .oldest_ns = UINT64_MAX };
 	struct replay *replay = mem_zalloc(sizeof(*replay));

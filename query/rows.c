@@ -14,12 +14,12 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define KEYS_MAX (1u << 20)		/* of one pass over an hour; more rows take more passes */
-#define BATCH_BYTES_MAX (16u << 20)	/* row structs made at a time */
+#define KEYS_MAX	(1u << 20)  /* of one pass over an hour; more rows take more passes */
+#define BATCH_BYTES_MAX (16u << 20) /* row structs made at a time */
 
 struct key {
 	uint64_t start_ns, id;
-	uint32_t group, row;	/* group: index into scan->groups */
+	uint32_t group, row; /* group: index into scan->groups */
 };
 
 struct rows {
@@ -29,24 +29,25 @@ struct rows {
 	void *arg;
 	struct scan scan;
 
-	struct key *heap;	/* the last wanted one on top */
+	struct key *heap; /* the last wanted one on top */
 	size_t heap_count, heap_cap, heap_max;
 
-	bool bounded;		/* only keys at or behind bound */
+	bool bounded; /* only keys at or behind bound */
 	struct cursor bound;
-	uint32_t skip;		/* of those that equal bound */
+	uint32_t skip; /* of those that equal bound */
 
-	uint64_t left;		/* rows still wanted */
-	struct cursor last;	/* handed out */
+	uint64_t left;	    /* rows still wanted */
+	struct cursor last; /* handed out */
 	bool handed_any, stopped;
-	struct arena texts;	/* of a batch */
+	struct arena texts; /* of a batch */
 };
 
 /* ---- order ---- */
 
 static int place_cmp(const struct rows *rows, const struct key *a, const struct key *b)
 {
-	const struct scan_group *x = &rows->scan.groups[a->group], *y = &rows->scan.groups[b->group];
+	const struct scan_group *x = &rows->scan.groups[a->group],
+				*y = &rows->scan.groups[b->group];
 
 	if (x->part != y->part)
 		return x->part < y->part ? -1 : 1;
@@ -107,7 +108,8 @@ static int heap_offer(struct rows *rows, const struct key *key, struct err *err)
 		heap_down(rows, 0, rows->heap_count);
 		return 0;
 	}
-	if (mem_grow((void **)&rows->heap, &rows->heap_cap, rows->heap_count, sizeof(*rows->heap)) < 0)
+	if (mem_grow((void **)&rows->heap, &rows->heap_cap, rows->heap_count, sizeof(*rows->heap)) <
+	    0)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	rows->heap[rows->heap_count++] = *key;
 	while (at && key_cmp(rows, &rows->heap[at], &rows->heap[(at - 1) / 2]) > 0) {
@@ -136,16 +138,16 @@ static bool group_too_late(const struct rows *rows, const struct scan_group *gro
 {
 	if (rows->heap_count < rows->heap_max)
 		return false;
-	return rows->want->ascending ? group->zone.start_min > rows->heap[0].start_ns :
-				       group->zone.start_max < rows->heap[0].start_ns;
+	return rows->want->ascending ? group->zone.start_min > rows->heap[0].start_ns
+				     : group->zone.start_max < rows->heap[0].start_ns;
 }
 
 static bool group_before_bound(const struct rows *rows, const struct scan_group *group)
 {
 	if (!rows->bounded)
 		return false;
-	return rows->want->ascending ? group->zone.start_max < rows->bound.start_ns :
-				       group->zone.start_min > rows->bound.start_ns;
+	return rows->want->ascending ? group->zone.start_max < rows->bound.start_ns
+				     : group->zone.start_min > rows->bound.start_ns;
 }
 
 /* ---- keys of one row group ---- */
@@ -154,7 +156,8 @@ static bool group_before_bound(const struct rows *rows, const struct scan_group 
 static int row_hashes(struct scan *scan, uint64_t **ret_hashes, struct err *err)
 {
 	const struct table *table = scan->plan->table;
-	uint64_t *hashes = arena_array(scan->columns.arena, scan->columns.rows + 1ul, sizeof(*hashes));
+	uint64_t *hashes =
+		arena_array(scan->columns.arena, scan->columns.rows + 1ul, sizeof(*hashes));
 	int rc = hashes ? 0 : E_NO_MEMORY;
 
 	for (size_t c = 0; rc == 0 && c < table->cols_count; c++) {
@@ -167,18 +170,19 @@ static int row_hashes(struct scan *scan, uint64_t **ret_hashes, struct err *err)
 			rc = columns_ints(&scan->columns, col, &ints, err);
 			if (rc < 0)
 				break;
-			SCAN_EACH_BIT(scan->bits, columns_words(&scan->columns), row)
+			SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row)
 				if (rg_valid(ints.valid, row))
 					hashes[row] = hash_mix(hashes[row] + c, ints.values[row]);
 		} else {
 			rc = columns_bytes(&scan->columns, col, &bytes, err);
 			if (rc < 0)
 				break;
-			SCAN_EACH_BIT(scan->bits, columns_words(&scan->columns), row)
+			SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row)
 				if (rg_valid(bytes.valid, row)) {
 					struct view text = columns_text(&bytes, row);
 
-					hashes[row] = hash_bytes(text.at, text.len, hashes[row] + c);
+					hashes[row] =
+						hash_bytes(text.at, text.len, hashes[row] + c);
 				}
 		}
 	}
@@ -201,8 +205,9 @@ static int group_keys(struct rows *rows, uint32_t group, struct err *err)
 		rc = row_hashes(scan, &hashes, err);
 	if (rc < 0)
 		return rc;
-	SCAN_EACH_BIT(scan->bits, columns_words(&scan->columns), row) {
-		struct key key = { starts.values[row], hashes ? hashes[row] : ids.values[row], group, row };
+	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
+		struct key key = { starts.values[row], hashes ? hashes[row] : ids.values[row],
+				   group, row };
 
 		if (rows->bounded && bound_cmp(rows, &key) < 0)
 			continue;
@@ -234,11 +239,12 @@ static int hour_keys(struct rows *rows, struct err *err)
 		if (rc == 0)
 			continue;
 		rc = group_keys(rows, g, &why);
-		if (rc == E_CORRUPT) {	/* before any of its keys was offered */
+		if (rc == E_CORRUPT) { /* before any of its keys was offered */
 			assert(rows->heap_count == before);
 			rows->plan->stats->damaged_row_groups++;
 		} else if (rc < 0) {
-			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err) : err_set(err, rc, "%s", why.text);
+			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err)
+						 : err_set(err, rc, "%s", why.text);
 		}
 	}
 	return 0;
@@ -246,20 +252,21 @@ static int hour_keys(struct rows *rows, struct err *err)
 
 /* ---- rows out of keys ---- */
 
-static int fill_ints(struct scan *scan, const struct col *col, const struct rows_pick *picks, size_t count,
-		     struct err *err)
+static int fill_ints(struct scan *scan, const struct col *col, const struct rows_pick *picks,
+		     size_t count, struct err *err)
 {
 	struct rg_ints ints;
 	int rc = columns_ints(&scan->columns, col, &ints, err);
 
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		if (rg_valid(ints.valid, picks[i].row))
-			(void)row_put(col, picks[i].to, ints.values[picks[i].row], view_make(NULL, 0));
+			(void)row_put(col, picks[i].to, ints.values[picks[i].row],
+				      view_make(NULL, 0));
 	return rc;
 }
 
-static int fill_bytes(struct scan *scan, const struct col *col, const struct rows_pick *picks, size_t count,
-		      struct arena *texts, struct err *err)
+static int fill_bytes(struct scan *scan, const struct col *col, const struct rows_pick *picks,
+		      size_t count, struct arena *texts, struct err *err)
 {
 	uint32_t code_before = UINT32_MAX;
 	struct view copy = { 0 };
@@ -275,10 +282,11 @@ static int fill_bytes(struct scan *scan, const struct col *col, const struct row
 		if (col->type == TYPE_IP) {
 			rc = row_put(col, picks[i].to, 0, bytes.dict[code]);
 			if (rc < 0)
-				(void)err_set(err, rc, "column %s: an address of %zu bytes", col->key, bytes.dict[code].len);
+				(void)err_set(err, rc, "column %s: an address of %zu bytes",
+					      col->key, bytes.dict[code].len);
 			continue;
 		}
-		if (code != code_before) {	/* neighbours often share their text */
+		if (code != code_before) { /* neighbours often share their text */
 			copy = arena_copy(texts, bytes.dict[code]);
 			if (!copy.at)
 				return plan_no_memory(scan->plan, err);
@@ -289,15 +297,16 @@ static int fill_bytes(struct scan *scan, const struct col *col, const struct row
 	return rc;
 }
 
-static int fill_col(struct scan *scan, const struct col *col, const struct rows_pick *picks, size_t count,
-		    struct arena *texts, struct err *err)
+static int fill_col(struct scan *scan, const struct col *col, const struct rows_pick *picks,
+		    size_t count, struct arena *texts, struct err *err)
 {
-	return types[col->type].phys == PHYS_INT ? fill_ints(scan, col, picks, count, err) :
-						   fill_bytes(scan, col, picks, count, texts, err);
+	return types[col->type].phys == PHYS_INT ? fill_ints(scan, col, picks, count, err)
+						 : fill_bytes(scan, col, picks, count, texts, err);
 }
 
-int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t *fields, size_t fields_count,
-	      const struct rows_pick *picks, size_t count, struct arena *texts, struct err *err)
+int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t *fields,
+	      size_t fields_count, const struct rows_pick *picks, size_t count, struct arena *texts,
+	      struct err *err)
 {
 	const struct table *table = scan->plan->table;
 	int rc = scan_reopen(scan, group, err);
@@ -305,7 +314,7 @@ int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t 
 	for (size_t c = 0; rc == 0 && c < (fields ? fields_count : table->cols_count); c++) {
 		rc = fill_col(scan, &table->cols[fields ? fields[c] : c], picks, count, texts, err);
 		scan->plan->stats->bytes_read += scan->columns.bytes_read;
-		arena_reset(&scan->plan->scratch);	/* one decoded column at a time is enough */
+		arena_reset(&scan->plan->scratch); /* one decoded column at a time is enough */
 		columns_init(&scan->columns, &scan->rg, &scan->plan->scratch);
 	}
 	/* What makes the row's place in the answer is always there. */
@@ -317,7 +326,7 @@ int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t 
 	return rc;
 }
 
-struct slot {		/* a key of the batch, to be visited by row group */
+struct slot { /* a key of the batch, to be visited by row group */
 	uint32_t group, row, at;
 };
 
@@ -331,8 +340,8 @@ static int slot_cmp(const void *a, const void *b)
 }
 
 /* Fill the row structs of keys[0..count); dead[i] when its row group turned out damaged. */
-static int batch_fill(struct rows *rows, const struct key *keys, size_t count, uint8_t *structs, bool *dead,
-		      struct slot *slots, struct rows_pick *picks, struct err *err)
+static int batch_fill(struct rows *rows, const struct key *keys, size_t count, uint8_t *structs,
+		      bool *dead, struct slot *slots, struct rows_pick *picks, struct err *err)
 {
 	size_t row_bytes = rows->plan->table->row_bytes;
 
@@ -346,7 +355,8 @@ static int batch_fill(struct rows *rows, const struct key *keys, size_t count, u
 		if (rc < 0)
 			return rc;
 		for (n = 0; i + n < count && slots[i + n].group == slots[i].group; n++)
-			picks[n] = (struct rows_pick){ slots[i + n].row, structs + slots[i + n].at * row_bytes };
+			picks[n] = (struct rows_pick){ slots[i + n].row,
+						       structs + slots[i + n].at * row_bytes };
 		rc = rows_fill(&rows->scan, &rows->scan.groups[slots[i].group], rows->want->fields,
 			       rows->want->fields_count, picks, n, &rows->texts, &why);
 		if (rc == E_CORRUPT) {
@@ -354,21 +364,23 @@ static int batch_fill(struct rows *rows, const struct key *keys, size_t count, u
 			for (size_t k = 0; k < n; k++)
 				dead[slots[i + k].at] = true;
 		} else if (rc < 0) {
-			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err) : err_set(err, rc, "%s", why.text);
+			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err)
+						 : err_set(err, rc, "%s", why.text);
 		}
 	}
 	return 0;
 }
 
-static void batch_hand(struct rows *rows, const struct key *keys, size_t count, const uint8_t *structs,
-		       const bool *dead)
+static void batch_hand(struct rows *rows, const struct key *keys, size_t count,
+		       const uint8_t *structs, const bool *dead)
 {
 	const struct table *table = rows->plan->table;
 
 	for (size_t i = 0; i < count && !rows->stopped; i++) {
 		const struct key *key = &keys[i];
 
-		if (rows->handed_any && rows->last.start_ns == key->start_ns && rows->last.id == key->id)
+		if (rows->handed_any && rows->last.start_ns == key->start_ns &&
+		    rows->last.id == key->id)
 			rows->last.same++;
 		else
 			rows->last = (struct cursor){ key->start_ns, key->id, 1 };
@@ -458,8 +470,8 @@ static int hour_pass(struct rows *rows, bool *ret_again, struct err *err)
 }
 
 int rows_run(struct plan *plan, const struct rows_want *want,
-	     bool (*row)(void *arg, const struct table *table, const void *row), void *arg, bool *ret_more,
-	     struct cursor *ret_next, struct err *err)
+	     bool (*row)(void *arg, const struct table *table, const void *row), void *arg,
+	     bool *ret_more, struct cursor *ret_next, struct err *err)
 {
 	struct rows *rows = mem_zalloc(sizeof(*rows));
 	struct err why = { 0 };
@@ -481,7 +493,10 @@ int rows_run(struct plan *plan, const struct rows_want *want,
 		if (want->ascending)
 			plan_narrow(plan, want->cursor.start_ns, UINT64_MAX);
 		else
-			plan_narrow(plan, 0, want->cursor.start_ns == UINT64_MAX ? UINT64_MAX : want->cursor.start_ns + 1);
+			plan_narrow(plan, 0,
+				    want->cursor.start_ns == UINT64_MAX
+					    ? UINT64_MAX
+					    : want->cursor.start_ns + 1);
 	}
 	rc = scan_open(&rows->scan, plan, !want->ascending, &why);
 	while (rc >= 0 && !rows->stopped && (rc = scan_hour(&rows->scan, &why)) == 1) {
@@ -526,11 +541,13 @@ static int check_expired(const struct plan *plan, const struct cursor *cursor, s
 
 int query_rows(struct store *store, const struct query_opts *opts, const struct query_rows *rows,
 	       bool (*row)(void *arg, const struct table *table, const void *row), void *arg,
-	       struct arena *arena, struct query_stats *ret_stats, struct view *ret_cursor, struct err *err)
+	       struct arena *arena, struct query_stats *ret_stats, struct view *ret_cursor,
+	       struct err *err)
 {
 	struct cursor_of of = { rows->table, rows->ascending, rows->starts_within, opts->filter };
-	struct rows_want want = { rows->fields, rows->fields_count, rows->ascending,
-				  rows->limit ? rows->limit : 100, rows->cursor.len > 0, { 0 } };
+	struct rows_want want = { rows->fields,		rows->fields_count,
+				  rows->ascending,	rows->limit ? rows->limit : 100,
+				  rows->cursor.len > 0, { 0 } };
 	struct view text = { 0 };
 	struct query_stats stats;
 	struct cursor next;

@@ -5,7 +5,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define RENEW_NS (2 * NS_PER_SEC)	/* hot partitions cannot reuse pages while a reader holds an old state */
+#define RENEW_NS                                                                                   \
+	(2 * NS_PER_SEC) /* hot partitions cannot reuse pages while a reader holds an old state */
 
 /* ---- which rows the range wants ---- */
 
@@ -22,20 +23,19 @@ static bool ends_count(const struct plan *plan)
 static bool end_fits(const struct plan *plan, uint64_t start_ns, uint64_t end_ns)
 {
 	switch (plan->table->id) {
-	case TABLE_ROLLUPS:
-		return end_ns > plan->from_ns;
-	case TABLE_ENTITIES:
-		return end_ns >= plan->from_ns || end_ns == start_ns;
-	default:
-		return end_ns >= plan->from_ns;
+	case TABLE_ROLLUPS: return end_ns > plan->from_ns;
+	case TABLE_ENTITIES: return end_ns >= plan->from_ns || end_ns == start_ns;
+	default: return end_ns >= plan->from_ns;
 	}
 }
 
 static bool zone_fits(const struct plan *plan, const struct rg_zone *zone)
 {
-	if (zone->rows == 0 || zone->start_min >= plan->start_to_ns || zone->start_max < plan->start_from_ns)
+	if (zone->rows == 0 || zone->start_min >= plan->start_to_ns ||
+	    zone->start_max < plan->start_from_ns)
 		return false;
-	return !ends_count(plan) || plan->table->id == TABLE_ENTITIES || zone->end_max >= plan->from_ns;
+	return !ends_count(plan) || plan->table->id == TABLE_ENTITIES ||
+	       zone->end_max >= plan->from_ns;
 }
 
 static int time_bits(struct scan *scan, struct err *err)
@@ -51,7 +51,8 @@ static int time_bits(struct scan *scan, struct err *err)
 		return 0;
 	rc = columns_ints(&scan->columns, &plan->table->cols[plan->table->start_ord], &starts, err);
 	if (rc == 0 && ends)
-		rc = columns_ints(&scan->columns, &plan->table->cols[plan->table->end_ord], &end_times, err);
+		rc = columns_ints(&scan->columns, &plan->table->cols[plan->table->end_ord],
+				  &end_times, err);
 	if (rc < 0)
 		return rc;
 	for (uint32_t row = 0; row < scan->columns.rows; row++) {
@@ -120,7 +121,8 @@ static int part_groups(struct scan *scan, size_t part, struct bitmap **ret_bitma
 
 	for (size_t i = 0; i < plan->filters_count; i++) {
 		struct bitmap *one = NULL;
-		int rc = filter_row_groups(plan->filters[i], scan->view, part, plan->table->id, &one, err);
+		int rc = filter_row_groups(plan->filters[i], scan->view, part, plan->table->id,
+					   &one, err);
 
 		if (rc < 0) {
 			bitmap_free(all);
@@ -168,7 +170,8 @@ static int part_add(struct scan *scan, size_t part, struct err *err)
 			stats->row_groups_skipped_zone++;
 			continue;
 		}
-		if (mem_grow((void **)&scan->groups, &scan->groups_cap, scan->groups_count, sizeof(*scan->groups)) < 0) {
+		if (mem_grow((void **)&scan->groups, &scan->groups_cap, scan->groups_count,
+			     sizeof(*scan->groups)) < 0) {
 			rc = err_set(err, E_NO_MEMORY, "out of memory");
 			break;
 		}
@@ -188,7 +191,8 @@ static int part_visit(struct scan *scan, size_t part, struct err *err)
 	int rc;
 
 	plan->stats->partitions++;
-	if (start_ns >= plan->start_to_ns || last_ns < plan->start_from_ns || info->rows[plan->table->id] == 0) {
+	if (start_ns >= plan->start_to_ns || last_ns < plan->start_from_ns ||
+	    info->rows[plan->table->id] == 0) {
 		plan->stats->partitions_skipped++;
 		return 0;
 	}
@@ -216,7 +220,9 @@ int scan_hour(struct scan *scan, struct err *err)
 		rc = plan_check(scan->plan, err);
 		if (rc < 0)
 			break;
-		hour = store_view_part(scan->view, scan->descending ? scan->part_to - 1 : scan->part_from)->hour;
+		hour = store_view_part(scan->view,
+				       scan->descending ? scan->part_to - 1 : scan->part_from)
+			       ->hour;
 		while (rc == 0 && scan->part_from < scan->part_to) {
 			size_t part = scan->descending ? scan->part_to - 1 : scan->part_from;
 
@@ -241,7 +247,8 @@ int scan_hour(struct scan *scan, struct err *err)
 
 int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *err)
 {
-	int rc = store_rg_open(scan->view, group->part, scan->plan->table->id, group->rg, &scan->rg, err);
+	int rc = store_rg_open(scan->view, group->part, scan->plan->table->id, group->rg, &scan->rg,
+			       err);
 
 	if (rc < 0)
 		return rc;
@@ -292,7 +299,8 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < plan->filters_count; i++) {
-		rc = filter_bloom(plan->filters[i], scan->view, group->part, plan->table->id, group->rg, &why);
+		rc = filter_bloom(plan->filters[i], scan->view, group->part, plan->table->id,
+				  group->rg, &why);
 		if (rc == 0) {
 			stats->row_groups_skipped_bloom++;
 			return 0;
@@ -300,7 +308,7 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 		if (rc < 0)
 			break;
 	}
-	if (rc >= 0 || rc == E_CORRUPT) {	/* a damaged bloom filter costs a look, no more */
+	if (rc >= 0 || rc == E_CORRUPT) { /* a damaged bloom filter costs a look, no more */
 		err_clear(&why);
 		scan->columns.bytes_read = 0;
 		rc = group_eval(scan, group, &why);
@@ -318,8 +326,8 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 	return scan->matched > 0;
 }
 
-int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct err *err), void *arg,
-	      struct err *err)
+int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct err *err),
+	      void *arg, struct err *err)
 {
 	struct scan *scan = mem_alloc(sizeof(*scan));
 	int rc;

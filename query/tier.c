@@ -2,13 +2,14 @@
 
 #include "base/clock.h"
 
-#define COARSE_NS NS_PER_MIN
+#define COARSE_NS      NS_PER_MIN
 #define COARSE_SECONDS 60
 /* A minute's row is written when the minute and two seconds have passed, then committed within one more. */
 #define COARSE_LAG_NS (COARSE_NS + 5 * NS_PER_SEC)
-#define HOLES_MAX 8
+#define HOLES_MAX     8
 
-static void write_span(struct wr *wr, const char *fmt_from, uint64_t from_ns, const char *fmt_to, uint64_t to_ns)
+static void write_span(struct wr *wr, const char *fmt_from, uint64_t from_ns, const char *fmt_to,
+		       uint64_t to_ns)
 {
 	char text[CLOCK_TEXT_LEN];
 
@@ -24,8 +25,8 @@ static void write_span(struct wr *wr, const char *fmt_from, uint64_t from_ns, co
  * Around a crash the open minute was lost with the process, while its seconds
  * had been written: there, the fine tier is the one that is complete.
  */
-static int holes_write(struct plan *plan, struct arena *arena, uint64_t from, uint64_t to, struct wr *fine,
-		       struct wr *coarse, struct err *err)
+static int holes_write(struct plan *plan, struct arena *arena, uint64_t from, uint64_t to,
+		       struct wr *fine, struct wr *coarse, struct err *err)
 {
 	struct store_gap *gaps;
 	size_t count, holes = 0;
@@ -42,7 +43,8 @@ static int holes_write(struct plan *plan, struct arena *arena, uint64_t from, ui
 			return 1;
 		hole_from = gaps[i].from_ns < COARSE_LAG_NS ? 0 : gaps[i].from_ns - COARSE_LAG_NS;
 		hole_from -= hole_from % COARSE_NS;
-		hole_to = gaps[i].to_ns > UINT64_MAX - COARSE_NS ? UINT64_MAX : gaps[i].to_ns + COARSE_NS - 1;
+		hole_to = gaps[i].to_ns > UINT64_MAX - COARSE_NS ? UINT64_MAX
+								 : gaps[i].to_ns + COARSE_NS - 1;
 		hole_to -= hole_to % COARSE_NS;
 		write_span(fine, " || (start_ns >= ", hole_from, " && start_ns < ", hole_to);
 		wr_str(fine, ")");
@@ -88,7 +90,8 @@ static int mixed(struct plan *plan, struct arena *arena, struct wr *text, struct
 	return rc;
 }
 
-int tier_choose(struct plan *plan, uint64_t step_ns, struct arena *arena, uint32_t *ret_tier, struct err *err)
+int tier_choose(struct plan *plan, uint64_t step_ns, struct arena *arena, uint32_t *ret_tier,
+		struct err *err)
 {
 	uint32_t tier = 1;
 	struct wr text;
@@ -99,7 +102,8 @@ int tier_choose(struct plan *plan, uint64_t step_ns, struct arena *arena, uint32
 		return 0;
 	}
 	if (step_ns % NS_PER_SEC != 0)
-		return err_set(err, E_RANGE, "rollups hold seconds: the step must be a whole number of them");
+		return err_set(err, E_RANGE,
+			       "rollups hold seconds: the step must be a whole number of them");
 	wr_init(&text, 0);
 	if (step_ns % COARSE_NS == 0)
 		rc = mixed(plan, arena, &text, err);

@@ -10,7 +10,7 @@
 #include "query/plan.h"
 #include "query/scan.h"
 
-#define VALUES_MAX 100000	/* distinct ones looked at */
+#define VALUES_MAX 100000 /* distinct ones looked at */
 
 static bool starts(struct view text, struct view prefix)
 {
@@ -20,10 +20,14 @@ static bool starts(struct view text, struct view prefix)
 /* ---- by counting rows: the most frequent first ---- */
 
 static int values_counted(struct store *store, const struct query_opts *opts, enum table_id table,
-			  const struct col *col, struct view prefix, size_t limit, struct arena *arena,
-			  struct view *values, size_t *ret_count, struct err *err)
+			  const struct col *col, struct view prefix, size_t limit,
+			  struct arena *arena, struct view *values, size_t *ret_count,
+			  struct err *err)
 {
-	struct query_aggregate what = { .table = table, .by = view_str(col->key), .agg = VIEW_LIT("count"), .top = VALUES_MAX };
+	struct query_aggregate what = { .table = table,
+					.by = view_str(col->key),
+					.agg = VIEW_LIT("count"),
+					.top = VALUES_MAX };
 	struct query_groups groups;
 	struct query_stats stats;
 	size_t count = 0;
@@ -45,7 +49,7 @@ struct walk {
 	struct plan *plan;
 	struct scan *scan;
 	const struct col *col;
-	struct intern values;	/* as stored; INT: 8 bytes */
+	struct intern values; /* as stored; INT: 8 bytes */
 	struct arena memory;
 	bool failed;
 };
@@ -71,10 +75,12 @@ static int group_values(struct walk *walk, const struct scan_group *group, struc
 	if (types[walk->col->type].phys == PHYS_BYTES) {
 		rc = columns_bytes(&scan->columns, walk->col, &bytes, err);
 		/* Only used entries count: a dictionary may have one that stands for null. */
-		for (uint32_t row = 0, code_before = UINT32_MAX; rc == 0 && row < scan->columns.rows; row++) {
+		for (uint32_t row = 0, code_before = UINT32_MAX;
+		     rc == 0 && row < scan->columns.rows; row++) {
 			uint32_t code = bytes.codes ? bytes.codes[row] : row;
 
-			if (code != code_before && rg_valid(bytes.valid, row) && !walk_add(bytes.dict[code], walk))
+			if (code != code_before && rg_valid(bytes.valid, row) &&
+			    !walk_add(bytes.dict[code], walk))
 				break;
 			code_before = rg_valid(bytes.valid, row) ? code : UINT32_MAX;
 		}
@@ -96,7 +102,8 @@ static int group_values(struct walk *walk, const struct scan_group *group, struc
 static int part_values(struct walk *walk, size_t part, bool *ret_indexed, struct err *err)
 {
 	struct err why = { 0 };
-	int rc = store_index_values(walk->scan->view, part, walk->plan->table->id, walk->col, walk_add, walk, &why);
+	int rc = store_index_values(walk->scan->view, part, walk->plan->table->id, walk->col,
+				    walk_add, walk, &why);
 
 	*ret_indexed = rc == 0;
 	if (rc < 0 && rc != E_UNSUPPORTED && rc != E_EXPIRED && rc != E_CORRUPT)
@@ -111,7 +118,9 @@ static int hour_values(struct walk *walk, struct err *err)
 	bool indexed = false;
 	int rc = 0;
 
-	for (size_t i = 0; rc == 0 && i < scan->groups_count && walk->values.count < VALUES_MAX && !walk->failed; i++) {
+	for (size_t i = 0;
+	     rc == 0 && i < scan->groups_count && walk->values.count < VALUES_MAX && !walk->failed;
+	     i++) {
 		struct err why = { 0 };
 
 		rc = plan_check(walk->plan, err);
@@ -141,8 +150,9 @@ static int text_cmp(const void *a, const void *b)
 }
 
 /* The values as text, those with the prefix, in order. */
-static int values_write(const struct walk *walk, struct view prefix, size_t limit, struct arena *arena,
-			struct view *values, size_t *ret_count, struct err *err)
+static int values_write(const struct walk *walk, struct view prefix, size_t limit,
+			struct arena *arena, struct view *values, size_t *ret_count,
+			struct err *err)
 {
 	void *row = arena_zalloc(arena, walk->plan->table->row_bytes);
 	struct view *all = arena_array(arena, walk->values.count + 1, sizeof(*all));
@@ -177,7 +187,8 @@ static int values_write(const struct walk *walk, struct view prefix, size_t limi
 }
 
 static int values_walked(struct plan *plan, const struct col *col, struct view prefix, size_t limit,
-			 struct arena *arena, struct view *values, size_t *ret_count, struct err *err)
+			 struct arena *arena, struct view *values, size_t *ret_count,
+			 struct err *err)
 {
 	struct walk walk = { .plan = plan, .scan = mem_zalloc(sizeof(struct scan)), .col = col };
 	int rc;
@@ -187,7 +198,8 @@ static int values_walked(struct plan *plan, const struct col *col, struct view p
 	arena_init(&walk.memory, plan->budget.memory);
 	intern_init(&walk.values, &walk.memory);
 	rc = scan_open(walk.scan, plan, true, err);
-	while (rc == 0 && walk.values.count < VALUES_MAX && !walk.failed && (rc = scan_hour(walk.scan, err)) == 1)
+	while (rc == 0 && walk.values.count < VALUES_MAX && !walk.failed &&
+	       (rc = scan_hour(walk.scan, err)) == 1)
 		rc = hour_values(&walk, err);
 	if (rc == 0 && walk.failed)
 		rc = plan_no_memory(plan, err);
@@ -200,9 +212,9 @@ static int values_walked(struct plan *plan, const struct col *col, struct view p
 	return rc;
 }
 
-int query_values(struct store *store, const struct query_opts *opts, enum table_id table, const struct col *col,
-		 struct view prefix, size_t limit, struct arena *arena, struct view **ret_values,
-		 size_t *ret_count, struct err *err)
+int query_values(struct store *store, const struct query_opts *opts, enum table_id table,
+		 const struct col *col, struct view prefix, size_t limit, struct arena *arena,
+		 struct view **ret_values, size_t *ret_count, struct err *err)
 {
 	struct view *values = arena_array(arena, limit + 1, sizeof(*values));
 	struct query_stats stats;
@@ -218,7 +230,8 @@ int query_values(struct store *store, const struct query_opts *opts, enum table_
 	if (rc == 0 && col->index == INDEX_BITMAP && filter_is_all(plan.filters[0]))
 		rc = values_walked(&plan, col, prefix, limit, arena, values, &count, err);
 	else if (rc == 0)
-		rc = values_counted(store, opts, table, col, prefix, limit, arena, values, &count, err);
+		rc = values_counted(store, opts, table, col, prefix, limit, arena, values, &count,
+				    err);
 	plan_release(&plan);
 	if (rc == 0) {
 		*ret_values = values;

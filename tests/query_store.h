@@ -6,7 +6,7 @@
 #include "query/query.h"
 #include "tests/check.h"
 
-#define T0 (1767322800ull * NS_PER_SEC)	/* 2026-01-02T03:00:00Z: an hour begins */
+#define T0 (1767322800ull * NS_PER_SEC) /* 2026-01-02T03:00:00Z: an hour begins */
 
 static uint64_t random_state __attribute__((unused));
 
@@ -28,7 +28,9 @@ struct fixture {
 
 static inline void fixture_open(struct fixture *fixture)
 {
-	struct store_writer_opts opts = { .name = "test", .seal_inline = true, .map_bytes = 64u << 20, .group_gid = -1 };
+	struct store_writer_opts opts = {
+		.name = "test", .seal_inline = true, .map_bytes = 64u << 20, .group_gid = -1
+	};
 	struct err err = { 0 };
 
 	memset(fixture, 0, sizeof(*fixture));
@@ -51,14 +53,17 @@ static inline void fixture_close(struct fixture *fixture)
 /* Seal what is there and go on writing. */
 static inline void fixture_seal(struct fixture *fixture)
 {
-	struct store_writer_opts opts = { .name = "test", .seal_inline = true, .map_bytes = 64u << 20, .group_gid = -1 };
+	struct store_writer_opts opts = {
+		.name = "test", .seal_inline = true, .map_bytes = 64u << 20, .group_gid = -1
+	};
 	struct err err = { 0 };
 
 	CHECK_OK(store_writer_close(fixture->writer, true, &err), err);
 	CHECK_OK(store_writer_open(fixture->dir, &opts, &fixture->writer, &err), err);
 }
 
-static inline void fixture_write(struct fixture *fixture, enum table_id table, const void *rows, size_t count)
+static inline void fixture_write(struct fixture *fixture, enum table_id table, const void *rows,
+				 size_t count)
 {
 	struct err err = { 0 };
 

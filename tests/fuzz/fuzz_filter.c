@@ -22,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len)
 
 	if (len == 0)
 		return 0;
-	rc = filter_new(table_get(1 + at[0] % TABLE_MAX), view_make(at + 1, len - 1), 1767322985 * NS_PER_SEC, &filter,
-			&err);
+	rc = filter_new(table_get(1 + at[0] % TABLE_MAX), view_make(at + 1, len - 1),
+			1767322985 * NS_PER_SEC, &filter, &err);
 	if (rc < 0) {
 		assert(err.code == rc && err.text[0] && err.position < len);
 		return 0;

@@ -3,7 +3,7 @@
 #include "query/filter.h"
 #include "tests/query_store.h"
 
-#define ROWS 3000
+#define ROWS	3000
 #define STEP_NS (10 * NS_PER_SEC)
 
 static struct call_row calls[ROWS];
@@ -19,7 +19,9 @@ static void make_calls(struct fixture *fixture)
 		row->start_ns = T0 + NS_PER_HOUR - 60 * NS_PER_SEC + random_below(120 * NS_PER_SEC);
 		row->end_ns = row->start_ns + random_below(NS_PER_SEC);
 		row->id = schema_id(row->start_ns, i);
-		row->end_reason = random_below(10) ? CALL_END_complete : random_below(2) ? CALL_END_unanswered : CALL_END_gap;
+		row->end_reason = random_below(10)  ? CALL_END_complete
+				  : random_below(2) ? CALL_END_unanswered
+						    : CALL_END_gap;
 		row->status_class = random_below(8) ? CLASS_ok : CLASS_server_error;
 		row->l7 = random_below(3) ? L7_http : L7_dns;
 		if (random_below(5))
@@ -65,11 +67,13 @@ static void check_group(const struct query_group *group, uint64_t from_ns, uint6
 
 		if (row->start_ns < from_ns || row->start_ns >= to_ns || row->l7 != L7_http ||
 		    row->start_ns / STEP_NS != group->bucket_ns / STEP_NS ||
-		    !same_key(row, group->keys[0], (uint16_t)strtoul((const char *)group->keys[1].at, NULL, 10)))
+		    !same_key(row, group->keys[0],
+			      (uint16_t)strtoul((const char *)group->keys[1].at, NULL, 10)))
 			continue;
 		count++;
 		ids++;
-		failed += row->status_class == CLASS_server_error || row->end_reason == CALL_END_unanswered;
+		failed += row->status_class == CLASS_server_error ||
+			  row->end_reason == CALL_END_unanswered;
 		if (!ROW_HAS(CALL, row, latency_ns))
 			continue;
 		latencies[with_latency++] = row->latency_ns;
@@ -91,17 +95,22 @@ static void check_group(const struct query_group *group, uint64_t from_ns, uint6
 	/* a histogram's bucket is known to 1.09 %; around the rank, any neighbour will do */
 	double low = (double)latencies[(size_t)(0.9 * (double)(with_latency - 1))];
 	double high = (double)latencies[(size_t)ceil(0.9 * (double)(with_latency - 1))];
-	CHECK(group->values[6] >= low * 0.98 && group->values[6] <= high * 1.02, "p90 %g of [%g, %g]", group->values[6],
-	      low, high);
+	CHECK(group->values[6] >= low * 0.98 && group->values[6] <= high * 1.02,
+	      "p90 %g of [%g, %g]", group->values[6], low, high);
 }
 
 static void check_aggregate(struct fixture *fixture)
 {
-	struct query_opts opts = { .from_ns = T0 + NS_PER_HOUR - 33 * NS_PER_SEC, .to_ns = T0 + NS_PER_HOUR + 41 * NS_PER_SEC,
+	struct query_opts opts = { .from_ns = T0 + NS_PER_HOUR - 33 * NS_PER_SEC,
+				   .to_ns = T0 + NS_PER_HOUR + 41 * NS_PER_SEC,
 				   .filter = VIEW_LIT("http") };
 	struct query_aggregate what = {
-		.table = TABLE_CALLS, .by = VIEW_LIT("dst.service, dst.port"), .step_ns = STEP_NS, .starts_within = true,
-		.agg = VIEW_LIT("count,sum(latency),max(latency_ns), error_ratio,distinct(id),avg(latency),p90(latency)"),
+		.table = TABLE_CALLS,
+		.by = VIEW_LIT("dst.service, dst.port"),
+		.step_ns = STEP_NS,
+		.starts_within = true,
+		.agg = VIEW_LIT(
+			"count,sum(latency),max(latency_ns), error_ratio,distinct(id),avg(latency),p90(latency)"),
 	};
 	struct query_groups groups;
 	struct query_stats stats;
@@ -109,7 +118,9 @@ static void check_aggregate(struct fixture *fixture)
 	double total = 0;
 	size_t want = 0;
 
-	CHECK_OK(query_aggregate(fixture->store, &opts, &what, &fixture->arena, &groups, &stats, &err), err);
+	CHECK_OK(query_aggregate(fixture->store, &opts, &what, &fixture->arena, &groups, &stats,
+				 &err),
+		 err);
 	CHECK_EQ(groups.keys_count, 2);
 	CHECK_EQ(groups.values_count, 7);
 	CHECK_STR(groups.key_names[0], "dst.service");
@@ -124,7 +135,8 @@ static void check_aggregate(struct fixture *fixture)
 			CHECK_GT(groups.groups[i].bucket_ns, groups.groups[i - 1].bucket_ns);
 	}
 	for (size_t i = 0; i < ROWS; i++)
-		want += calls[i].l7 == L7_http && calls[i].start_ns >= opts.from_ns && calls[i].start_ns < opts.to_ns;
+		want += calls[i].l7 == L7_http && calls[i].start_ns >= opts.from_ns &&
+			calls[i].start_ns < opts.to_ns;
 	CHECK(total == (double)want, "%g of %zu rows are in a group", total, want);
 	CHECK_NOT(stats.truncated);
 }
@@ -146,7 +158,7 @@ TEST(aggregate, equals_plain_loops)
 
 /* ---- what indexes, zones and bloom filters rule out ---- */
 
-#define MANY 150000	/* more than two row groups of a sealed partition */
+#define MANY 150000 /* more than two row groups of a sealed partition */
 
 static struct call_row *many_calls(void)
 {
@@ -158,9 +170,14 @@ static struct call_row *many_calls(void)
 		(void)snprintf(texts[i], sizeof(texts[i]), "w-%zu", i);
 	for (size_t i = 0; i < MANY; i++) {
 		struct call_row *row = &rows[i];
-		struct ip ip = { { [10] = 0xff, [11] = 0xff, 10, (uint8_t)(i / 30000), 0, (uint8_t)random_below(200) } };
+		struct ip ip = { { [10] = 0xff,
+				   [11] = 0xff,
+				   10,
+				   (uint8_t)(i / 30000),
+				   0,
+				   (uint8_t)random_below(200) } };
 
-		row->start_ns = T0 + i * 20 * NS_PER_MS;	/* fifty minutes */
+		row->start_ns = T0 + i * 20 * NS_PER_MS; /* fifty minutes */
 		row->end_ns = row->start_ns + random_below(NS_PER_SEC);
 		row->id = schema_id(row->start_ns, i);
 		row->flow_id = i / 3;
@@ -169,7 +186,8 @@ static struct call_row *many_calls(void)
 		row->end_reason = CALL_END_complete;
 		ROW_SET(CALL, row, src_ip, ip);
 		if (random_below(3))
-			ROW_SET(CALL, row, dst_port, (uint16_t)(random_below(1000) ? 80 : 8000 + random_below(20)));
+			ROW_SET(CALL, row, dst_port,
+				(uint16_t)(random_below(1000) ? 80 : 8000 + random_below(20)));
 		ROW_SET(CALL, row, dst_workload, view_str(texts[i / 300 % 500]));
 		if (random_below(2))
 			ROW_SET(CALL, row, status, (uint16_t)(200 + random_below(3) * (i / 50000)));
@@ -178,12 +196,32 @@ static struct call_row *many_calls(void)
 }
 
 static const char *const prune_conditions[] = {
-	"dst.port == 8003", "dst.port in {8001 8002}", "dst.port > 8000", "port == 8004", "port != 80", "dst.port == null",
-	"src.ip == 10.1.0.7", "ip in 10.2.0.0/16", "ip != 10.0.0.0/8", "src.ip in {10.0.0.1 10.4.0.1}",
-	"dst.workload == w-7", "dst.workload startsWith \"w-49\"", "dst.workload matches \"^w-[12]$\"", "dst.workload > w-48",
-	"workload contains \"33\"", "dst.workload in {w-1 w-450 nobody}", "dns", "l7 != http", "status == 204",
-	"status in 201..204", "status != 200", "flow.id == 10000", "flow.id in {5 c350 100000}", "dst.workload == nobody",
-	"start_ns >= \"2026-01-02T03:30:00Z\"", "time < \"2026-01-02T03:10:00Z\"",
+	"dst.port == 8003",
+	"dst.port in {8001 8002}",
+	"dst.port > 8000",
+	"port == 8004",
+	"port != 80",
+	"dst.port == null",
+	"src.ip == 10.1.0.7",
+	"ip in 10.2.0.0/16",
+	"ip != 10.0.0.0/8",
+	"src.ip in {10.0.0.1 10.4.0.1}",
+	"dst.workload == w-7",
+	"dst.workload startsWith \"w-49\"",
+	"dst.workload matches \"^w-[12]$\"",
+	"dst.workload > w-48",
+	"workload contains \"33\"",
+	"dst.workload in {w-1 w-450 nobody}",
+	"dns",
+	"l7 != http",
+	"status == 204",
+	"status in 201..204",
+	"status != 200",
+	"flow.id == 10000",
+	"flow.id in {5 c350 100000}",
+	"dst.workload == nobody",
+	"start_ns >= \"2026-01-02T03:30:00Z\"",
+	"time < \"2026-01-02T03:10:00Z\"",
 };
 
 static void random_condition(struct wr *wr, unsigned depth)
@@ -191,7 +229,8 @@ static void random_condition(struct wr *wr, unsigned depth)
 	unsigned shape = depth ? (unsigned)random_below(5) : 0;
 
 	if (shape == 0) {
-		wr_str(wr, prune_conditions[random_below(sizeof(prune_conditions) / sizeof(prune_conditions[0]))]);
+		wr_str(wr, prune_conditions[random_below(sizeof(prune_conditions) /
+							 sizeof(prune_conditions[0]))]);
 		return;
 	}
 	wr_str(wr, shape == 1 ? "!(" : "(");
@@ -218,7 +257,9 @@ static uint64_t count_plainly(const struct call_row *rows, struct view text)
 
 TEST(aggregate, rules_out_nothing_that_matches, .timeout = 120)
 {
-	struct query_aggregate what = { .table = TABLE_CALLS, .agg = VIEW_LIT("count"), .starts_within = true };
+	struct query_aggregate what = { .table = TABLE_CALLS,
+					.agg = VIEW_LIT("count"),
+					.starts_within = true };
 	uint64_t seed = clock_mono_ns() | 1, skipped = 0;
 	struct call_row *rows;
 	struct fixture fixture;
@@ -242,13 +283,17 @@ TEST(aggregate, rules_out_nothing_that_matches, .timeout = 120)
 		wr_reset(&text);
 		random_condition(&text, (unsigned)random_below(4));
 		opts.filter = wr_view(&text);
-		CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+		CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups,
+					 &stats, &err),
+			 err);
 		want = count_plainly(rows, opts.filter);
-		CHECK((groups.count ? groups.groups[0].values[0] : 0) == (double)want, "seed %" PRIu64 ": %.*s: not %" PRIu64, seed,
-		      (int)text.len, (const char *)text.at, want);
-		skipped += stats.row_groups_skipped_index + stats.row_groups_skipped_bloom + stats.row_groups_skipped_zone;
+		CHECK((groups.count ? groups.groups[0].values[0] : 0) == (double)want,
+		      "seed %" PRIu64 ": %.*s: not %" PRIu64, seed, (int)text.len,
+		      (const char *)text.at, want);
+		skipped += stats.row_groups_skipped_index + stats.row_groups_skipped_bloom +
+			   stats.row_groups_skipped_zone;
 	}
-	CHECK_GT(skipped, 50);	/* and it did rule out some */
+	CHECK_GT(skipped, 50); /* and it did rule out some */
 	mem_free(rows);
 	wr_release(&text);
 	fixture_close(&fixture);
@@ -257,8 +302,12 @@ TEST(aggregate, rules_out_nothing_that_matches, .timeout = 120)
 TEST(aggregate, orders_and_cuts)
 {
 	struct query_opts opts = { .from_ns = T0, .to_ns = T0 + 2 * NS_PER_HOUR };
-	struct query_aggregate what = { .table = TABLE_CALLS, .by = VIEW_LIT("dst.port"), .agg = VIEW_LIT("count, rate"),
-					.order = VIEW_LIT("count"), .top = 2, .starts_within = true };
+	struct query_aggregate what = { .table = TABLE_CALLS,
+					.by = VIEW_LIT("dst.port"),
+					.agg = VIEW_LIT("count, rate"),
+					.order = VIEW_LIT("count"),
+					.top = 2,
+					.starts_within = true };
 	struct query_groups groups;
 	struct query_stats stats;
 	struct fixture fixture;
@@ -267,7 +316,9 @@ TEST(aggregate, orders_and_cuts)
 	random_state = 99;
 	fixture_open(&fixture);
 	make_calls(&fixture);
-	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_OK(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		err);
 	CHECK_EQ(groups.count, 2);
 	CHECK(stats.truncated);
 	CHECK_LE(groups.groups[0].values[0], groups.groups[1].values[0]);
@@ -275,13 +326,17 @@ TEST(aggregate, orders_and_cuts)
 	CHECK_U64(groups.groups[0].bucket_ns, opts.from_ns);
 	what.order = VIEW_LIT("-dst.port");
 	what.top = 0;
-	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_OK(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		err);
 	CHECK_EQ(groups.count, 4);
 	CHECK_VIEW(groups.groups[0].keys[0], "83");
 	CHECK_VIEW(groups.groups[3].keys[0], "80");
 	what.by = VIEW_LIT("");
 	what.order = VIEW_LIT("");
-	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_OK(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		err);
 	CHECK_EQ(groups.count, 1);
 	CHECK(groups.groups[0].values[0] == ROWS);
 	fixture_close(&fixture);
@@ -290,7 +345,8 @@ TEST(aggregate, orders_and_cuts)
 TEST(aggregate, counts_a_conversation_once)
 {
 	struct query_opts opts = { .from_ns = T0 };
-	struct query_aggregate what = { .table = TABLE_FLOWS, .agg = VIEW_LIT("count, sum(tx_bytes)") };
+	struct query_aggregate what = { .table = TABLE_FLOWS,
+					.agg = VIEW_LIT("count, sum(tx_bytes)") };
 	struct query_groups groups;
 	struct query_stats stats;
 	struct fixture fixture;
@@ -298,15 +354,23 @@ TEST(aggregate, counts_a_conversation_once)
 
 	fixture_open(&fixture);
 	for (unsigned i = 0; i < 10; i++) {
-		struct flow_row row = { .id = i, .start_ns = T0 + i, .end_ns = T0 + i, .tx_bytes = 100,
-					.view = i % 2 ? VIEW_first : VIEW_second, .vantage = VANTAGE_client };
+		struct flow_row row = { .id = i,
+					.start_ns = T0 + i,
+					.end_ns = T0 + i,
+					.tx_bytes = 100,
+					.view = i % 2 ? VIEW_first : VIEW_second,
+					.vantage = VANTAGE_client };
 
 		fixture_write(&fixture, TABLE_FLOWS, &row, 1);
 	}
-	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_OK(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		err);
 	CHECK(groups.groups[0].values[0] == 5 && groups.groups[0].values[1] == 500);
 	opts.filter = VIEW_LIT("vantage == client");
-	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_OK(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		err);
 	CHECK(groups.groups[0].values[0] == 10);
 	fixture_close(&fixture);
 }
@@ -321,15 +385,23 @@ static void write_rollups(struct fixture *fixture)
 	CHECK_EQ(hist_add(hist, 1000, 1), 0);
 	hist_write(hist, &bytes);
 	for (unsigned second = 0; second < 300; second++) {
-		struct rollup_row row = { .start_ns = T0 + second * NS_PER_SEC, .end_ns = T0 + (second + 1) * NS_PER_SEC, .tier = 1,
-					  .calls = 2, .server_errors = second % 2, .tx_bytes = second };
+		struct rollup_row row = { .start_ns = T0 + second * NS_PER_SEC,
+					  .end_ns = T0 + (second + 1) * NS_PER_SEC,
+					  .tier = 1,
+					  .calls = 2,
+					  .server_errors = second % 2,
+					  .tx_bytes = second };
 
 		ROW_SET(ROLLUP, &row, latency, wr_view(&bytes));
 		fixture_write(fixture, TABLE_ROLLUPS, &row, 1);
 	}
 	for (unsigned minute = 0; minute < 4; minute++) {
-		struct rollup_row row = { .start_ns = T0 + minute * NS_PER_MIN, .end_ns = T0 + (minute + 1) * NS_PER_MIN, .tier = 60,
-					  .calls = 120, .server_errors = 30, .tx_bytes = 60 * 60 * minute + 59 * 30 };
+		struct rollup_row row = { .start_ns = T0 + minute * NS_PER_MIN,
+					  .end_ns = T0 + (minute + 1) * NS_PER_MIN,
+					  .tier = 60,
+					  .calls = 120,
+					  .server_errors = 30,
+					  .tx_bytes = 60 * 60 * minute + 59 * 30 };
 
 		ROW_SET(ROLLUP, &row, latency, wr_view(&bytes));
 		fixture_write(fixture, TABLE_ROLLUPS, &row, 1);
@@ -340,8 +412,12 @@ static void write_rollups(struct fixture *fixture)
 
 TEST(aggregate, takes_each_instant_from_one_tier)
 {
-	struct query_opts opts = { .from_ns = T0 + 30 * NS_PER_SEC, .to_ns = T0 + 300 * NS_PER_SEC };
-	struct query_aggregate what = { .table = TABLE_ROLLUPS, .agg = VIEW_LIT("count,error_ratio,sum(tx_bytes),p50(latency),rate") };
+	struct query_opts opts = { .from_ns = T0 + 30 * NS_PER_SEC,
+				   .to_ns = T0 + 300 * NS_PER_SEC };
+	struct query_aggregate what = {
+		.table = TABLE_ROLLUPS,
+		.agg = VIEW_LIT("count,error_ratio,sum(tx_bytes),p50(latency),rate")
+	};
 	struct query_groups groups;
 	struct query_stats stats;
 	struct fixture fixture;
@@ -357,11 +433,16 @@ TEST(aggregate, takes_each_instant_from_one_tier)
 			uint64_t step_ns;
 			uint32_t tier;
 			size_t groups;
-		} cases[] = { { 0, 60, 1 }, { NS_PER_MIN, 60, 5 }, { 10 * NS_PER_SEC, 1, 27 }, { NS_PER_SEC, 1, 270 } };
+		} cases[] = { { 0, 60, 1 },
+			      { NS_PER_MIN, 60, 5 },
+			      { 10 * NS_PER_SEC, 1, 27 },
+			      { NS_PER_SEC, 1, 270 } };
 		double sum = 0, count = 0;
 
 		what.step_ns = cases[i].step_ns;
-		CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+		CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups,
+					 &stats, &err),
+			 err);
 		CHECK_EQ(groups.tier, cases[i].tier);
 		CHECK_U64(groups.count, cases[i].groups);
 		for (size_t g = 0; g < groups.count; g++) {
@@ -371,10 +452,13 @@ TEST(aggregate, takes_each_instant_from_one_tier)
 			near(groups.groups[g].values[4], 2, 1e-9, "rate");
 		}
 		CHECK(count == 540, "step %" PRIu64 ": %g calls", cases[i].step_ns, count);
-		CHECK(sum == bytes, "step %" PRIu64 ": %g bytes, not %g", cases[i].step_ns, sum, bytes);
+		CHECK(sum == bytes, "step %" PRIu64 ": %g bytes, not %g", cases[i].step_ns, sum,
+		      bytes);
 	}
 	what.step_ns = NS_PER_SEC / 2;
-	CHECK_EQ(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), E_RANGE);
+	CHECK_EQ(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		E_RANGE);
 	fixture_close(&fixture);
 }
 
@@ -404,15 +488,20 @@ TEST(aggregate, refuses_with_the_place)
 	fixture_open(&fixture);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct query_opts opts = { .from_ns = T0 };
-		struct query_aggregate what = { .table = TABLE_CALLS, .by = view_str(cases[i].by), .agg = view_str(cases[i].agg),
+		struct query_aggregate what = { .table = TABLE_CALLS,
+						.by = view_str(cases[i].by),
+						.agg = view_str(cases[i].agg),
 						.order = view_str(cases[i].order) };
 		struct query_groups groups;
 		struct query_stats stats;
 		struct err err = { 0 };
-		int rc = query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err);
+		int rc = query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups,
+					 &stats, &err);
 
-		CHECK(rc == cases[i].code, "%s %s: %s %s", cases[i].by, cases[i].agg, err_name(rc), err.text);
-		CHECK(err.position == cases[i].at, "%s %s: at %zu", cases[i].by, cases[i].agg, err.position);
+		CHECK(rc == cases[i].code, "%s %s: %s %s", cases[i].by, cases[i].agg, err_name(rc),
+		      err.text);
+		CHECK(err.position == cases[i].at, "%s %s: at %zu", cases[i].by, cases[i].agg,
+		      err.position);
 		CHECK(strstr(err.text, cases[i].says), "%s", err.text);
 	}
 	fixture_close(&fixture);
@@ -421,7 +510,9 @@ TEST(aggregate, refuses_with_the_place)
 TEST(aggregate, keeps_to_its_budget)
 {
 	struct query_opts opts = { .from_ns = T0, .budget = { .memory = 20000 } };
-	struct query_aggregate what = { .table = TABLE_CALLS, .by = VIEW_LIT("id"), .agg = VIEW_LIT("count") };
+	struct query_aggregate what = { .table = TABLE_CALLS,
+					.by = VIEW_LIT("id"),
+					.agg = VIEW_LIT("count") };
 	struct query_groups groups;
 	struct query_stats stats;
 	struct fixture fixture;
@@ -430,6 +521,8 @@ TEST(aggregate, keeps_to_its_budget)
 	random_state = 7;
 	fixture_open(&fixture);
 	make_calls(&fixture);
-	CHECK_EQ(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), E_BUDGET);
+	CHECK_EQ(
+		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
+		E_BUDGET);
 	fixture_close(&fixture);
 }

@@ -38,7 +38,8 @@ static uint32_t u32_at(const struct wr *wr, size_t at, bool swap)
  * Record headers and bytes of two pcap files, whatever their byte order. The
  * input may be cut short, or damaged from some record on: count says how many were read.
  */
-static void same_records(const char *name, const struct wr *in, const struct wr *out, uint64_t count)
+static void same_records(const char *name, const struct wr *in, const struct wr *out,
+			 uint64_t count)
 {
 	uint32_t magic = u32_at(in, 0, false);
 	bool swap = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
@@ -52,27 +53,32 @@ static void same_records(const char *name, const struct wr *in, const struct wr 
 	for (uint64_t n = 1; n <= count; n++) {
 		uint32_t len = u32_at(in, a + (swapped ? 12 : 8), swap);
 
-		CHECK(b + 16 + len <= out->len, "%s: the output ends before record %" PRIu64, name, n);
+		CHECK(b + 16 + len <= out->len, "%s: the output ends before record %" PRIu64, name,
+		      n);
 		for (size_t word = 0; word < 4; word++) {
-			uint32_t want = u32_at(in, a + 4 * (word < 2 ? word : word ^ swapped), swap);
-			uint32_t fraction = u32_at(in, a + 4, swap), unit = nanos ? 1000000000 : 1000000;
+			uint32_t want =
+				u32_at(in, a + 4 * (word < 2 ? word : word ^ swapped), swap);
+			uint32_t fraction = u32_at(in, a + 4, swap),
+				 unit = nanos ? 1000000000 : 1000000;
 
 			/* A damaged file's fraction may be more than a second: the same instant is written. */
 			if (word == 0)
 				want += fraction / unit;
 			else if (word == 1)
 				want %= unit;
-			CHECK(want == u32_at(out, b + 4 * word, false), "%s: record %" PRIu64 ", word %zu", name, n, word);
+			CHECK(want == u32_at(out, b + 4 * word, false),
+			      "%s: record %" PRIu64 ", word %zu", name, n, word);
 		}
-		CHECK(memcmp(in->at + a + 16, out->at + b + 16, len) == 0, "%s: bytes of record %" PRIu64, name, n);
+		CHECK(memcmp(in->at + a + 16, out->at + b + 16, len) == 0,
+		      "%s: bytes of record %" PRIu64, name, n);
 		a += 16 + len;
 		b += 16 + len;
 	}
 	CHECK(b == out->len, "%s: %zu bytes more", name, out->len - b);
 }
 
-static void export_all(const char *dir, enum export_format format, struct view filter, struct wr *out,
-		       struct query_export_totals *totals, int want)
+static void export_all(const char *dir, enum export_format format, struct view filter,
+		       struct wr *out, struct query_export_totals *totals, int want)
 {
 	struct query_opts opts = { .filter = filter };
 	struct query_export what = { .format = format };
@@ -94,7 +100,9 @@ static void export_all(const char *dir, enum export_format format, struct view f
 static bool round_trip(const char *path, const char *name, bool seal)
 {
 	const char *paths[] = { path };
-	struct import_opts import = { .paths = paths, .paths_count = 1, .data_dir = check_tmpdir(), .no_seal = !seal };
+	struct import_opts import = {
+		.paths = paths, .paths_count = 1, .data_dir = check_tmpdir(), .no_seal = !seal
+	};
 	struct query_export_totals totals = { 0 };
 	struct import_totals imported;
 	struct wr in, out;
@@ -107,17 +115,20 @@ static bool round_trip(const char *path, const char *name, bool seal)
 	read_file(path, &in);
 	if (in.len >= 24 && import_run(&import, &imported, &err) >= 0) {
 		magic = u32_at(&in, 0, false);
-		pcap = magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 || magic == 0xa1b23c4d || magic == 0x4d3cb2a1;
+		pcap = magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 || magic == 0xa1b23c4d ||
+		       magic == 0x4d3cb2a1;
 		export_all(import.data_dir, EXPORT_PCAP, (struct view){ 0 }, &out, &totals, 0);
 		if (pcap && out.len) {
-			CHECK(totals.packets == imported.packets, "%s: %" PRIu64 " of %" PRIu64 " packets", name, totals.packets,
+			CHECK(totals.packets == imported.packets,
+			      "%s: %" PRIu64 " of %" PRIu64 " packets", name, totals.packets,
 			      imported.packets);
 			same_records(name, &in, &out, imported.packets);
 		}
 		pcap = pcap && out.len;
 		export_all(import.data_dir, EXPORT_PCAPNG, (struct view){ 0 }, &out, &totals, 0);
-		CHECK(totals.packets == imported.packets, "%s: pcapng: %" PRIu64 " of %" PRIu64 " packets", name,
-		      totals.packets, imported.packets);
+		CHECK(totals.packets == imported.packets,
+		      "%s: pcapng: %" PRIu64 " of %" PRIu64 " packets", name, totals.packets,
+		      imported.packets);
 	}
 	wr_release(&in);
 	wr_release(&out);
@@ -137,7 +148,8 @@ TEST(export, gives_every_capture_back, .timeout = 300)
 		char path[1024], name[2048];
 		DIR *in;
 
-		if (folder->d_type != DT_DIR || folder->d_name[0] == '.' || strcmp(folder->d_name, "truth") == 0)
+		if (folder->d_type != DT_DIR || folder->d_name[0] == '.' ||
+		    strcmp(folder->d_name, "truth") == 0)
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", captures, folder->d_name);
 		in = opendir(path);
@@ -169,8 +181,12 @@ static void write_frames(struct fixture *fixture, const struct frame_spec *specs
 
 	for (size_t i = 0; i < count; i++) {
 		uint8_t bytes[100];
-		struct packet_rec rec = { .time_ns = specs[i].time_ns, .number = i + 1, .flow_id = specs[i].flow_id,
-					  .orig_len = 120, .link = specs[i].link, .segments = 1,
+		struct packet_rec rec = { .time_ns = specs[i].time_ns,
+					  .number = i + 1,
+					  .flow_id = specs[i].flow_id,
+					  .orig_len = 120,
+					  .link = specs[i].link,
+					  .segments = 1,
 					  .frame = view_make(bytes, 60 + i % 40) };
 
 		memset(bytes, specs[i].byte, sizeof(bytes));
@@ -182,7 +198,8 @@ static void write_frames(struct fixture *fixture, const struct frame_spec *specs
 	CHECK_OK(store_commit(fixture->writer, &err), err);
 }
 
-static int export_some(struct fixture *fixture, const struct query_opts *opts, const struct query_export *what, struct wr *out,
+static int export_some(struct fixture *fixture, const struct query_opts *opts,
+		       const struct query_export *what, struct wr *out,
 		       struct query_export_totals *totals, struct err *err)
 {
 	struct query_stats stats;
@@ -205,7 +222,8 @@ TEST(export, keeps_the_order_of_capture_where_time_jumps)
 	static const struct frame_spec specs[] = {
 		{ T0 + NS_PER_HOUR - 1, 1, 5, 1, 'a' }, { T0 + NS_PER_HOUR + 1, 1, 5, 1, 'b' },
 		{ T0 + NS_PER_HOUR - 5, 1, 5, 1, 'c' }, { T0 - 365 * NS_PER_DAY, 2, 5, 1, 'd' },
-		{ T0 + 5 * NS_PER_HOUR, 2, 5, 1, 'e' }, { T0, 0, 5, 1, 'f' }, { T0 + 2 * NS_PER_HOUR, 1, 5, 1, 'g' },
+		{ T0 + 5 * NS_PER_HOUR, 2, 5, 1, 'e' }, { T0, 0, 5, 1, 'f' },
+		{ T0 + 2 * NS_PER_HOUR, 1, 5, 1, 'g' },
 	};
 	struct query_opts opts = { 0 };
 	struct query_export what = { .format = EXPORT_PCAP };
@@ -244,8 +262,10 @@ static void write_two_flows(struct fixture *fixture)
 	};
 	struct call_row call = { .id = 7, .start_ns = T0 + 300, .end_ns = T0 + 400, .flow_id = 22 };
 	static const struct frame_spec specs[] = {
-		{ T0 + 100, 11, 1, 1, 'a' }, { T0 + 200, 22, 1, 1, 'b' }, { T0 + 300, 22, 1, 1, 'c' }, { T0 + 400, 22, 1, 1, 'd' },
-		{ T0 + 500, 22, 1, 1, 'e' }, { T0 + 600, 0, 1, 1, 'f' }, { T0 + 700, 11, 1, 1, 'g' },
+		{ T0 + 100, 11, 1, 1, 'a' }, { T0 + 200, 22, 1, 1, 'b' },
+		{ T0 + 300, 22, 1, 1, 'c' }, { T0 + 400, 22, 1, 1, 'd' },
+		{ T0 + 500, 22, 1, 1, 'e' }, { T0 + 600, 0, 1, 1, 'f' },
+		{ T0 + 700, 11, 1, 1, 'g' },
 	};
 
 	ROW_SET(FLOW, &flows[0], dst_port, 80);
@@ -311,7 +331,8 @@ TEST(export, names_the_process_once_a_flow)
 	CHECK_OK(export_some(&fixture, &opts, &what, &out, &totals, &err), err);
 	at = view_find(wr_view(&out), VIEW_LIT("flow 0000000000000016; src: curl pid 4711"));
 	CHECK(at > 0);
-	CHECK(view_find(view_sub(wr_view(&out), (size_t)at + 1, out.len), VIEW_LIT("flow 0000000000000016")) < 0);
+	CHECK(view_find(view_sub(wr_view(&out), (size_t)at + 1, out.len),
+			VIEW_LIT("flow 0000000000000016")) < 0);
 	CHECK(view_find(wr_view(&out), VIEW_LIT("flow 000000000000000b")) > 0);
 	/* Every block's length stands at both of its ends, and they lead to the end. */
 	for (size_t pos = 0; pos < out.len;) {
@@ -327,7 +348,8 @@ TEST(export, names_the_process_once_a_flow)
 
 TEST(export, refuses_two_link_types_in_one_pcap)
 {
-	static const struct frame_spec specs[] = { { T0, 1, 1, 1, 'a' }, { T0 + 1000, 1, 2, 101, 'b' } };
+	static const struct frame_spec specs[] = { { T0, 1, 1, 1, 'a' },
+						   { T0 + 1000, 1, 2, 101, 'b' } };
 	struct query_export what = { .format = EXPORT_PCAP };
 	struct query_export_totals totals;
 	struct query_opts opts = { 0 };
@@ -375,7 +397,9 @@ TEST(export, stops_with_its_reader)
 
 	fixture_open(&fixture);
 	write_frames(&fixture, specs, 1);
-	CHECK_EQ(query_export(fixture.store, &opts, &what, stop_writing, NULL, &totals, &stats, &err), E_CANCELLED);
+	CHECK_EQ(query_export(fixture.store, &opts, &what, stop_writing, NULL, &totals, &stats,
+			      &err),
+		 E_CANCELLED);
 	CHECK_STR(err.text, "the client went away");
 	fixture_close(&fixture);
 }

@@ -2,7 +2,7 @@
 #include "query/filter.h"
 #include "tests/check.h"
 
-#define NOW_NS (1767322985ull * NS_PER_SEC)	/* 2026-01-02T03:03:05Z */
+#define NOW_NS (1767322985ull * NS_PER_SEC) /* 2026-01-02T03:03:05Z */
 
 /* ---- what one call answers to ---- */
 
@@ -46,7 +46,7 @@ static struct call_row sample_call(void)
 	ROW_SET(CALL, &row, encrypted, 1);
 	ROW_SET(CALL, &row, latency_ns, 250 * NS_PER_MS);
 	ROW_SET(CALL, &row, rsp_bytes, 4096);
-	return row;	/* no host, no ttfb, no pod, no dst.pid */
+	return row; /* no host, no ttfb, no pod, no dst.pid */
 }
 
 struct good {
@@ -189,7 +189,7 @@ static const struct good goods[] = {
 	{ "src.node == dst.node", false },
 	{ "src.node != dst.node", true },
 	{ "src.comm < dst.comm", true },
-	{ "src.pod == dst.pod", false },	/* both null */
+	{ "src.pod == dst.pod", false }, /* both null */
 	{ "latency_ns > rsp_bytes", true },
 	{ "end_ns > start_ns", true },
 	/* named values and flags */
@@ -230,7 +230,8 @@ TEST(filter, answers_as_documented)
 	for (size_t i = 0; i < sizeof(goods) / sizeof(goods[0]); i++) {
 		struct filter *filter = NULL;
 		struct err err = { 0 };
-		int rc = filter_new(table_get(TABLE_CALLS), view_str(goods[i].text), NOW_NS, &filter, &err);
+		int rc = filter_new(table_get(TABLE_CALLS), view_str(goods[i].text), NOW_NS,
+				    &filter, &err);
 
 		CHECK(rc == 0, "%s: %s", goods[i].text, err.text);
 		rc = filter_row(filter, &row, &err);
@@ -319,11 +320,14 @@ TEST(filter, refuses_with_the_place)
 		const struct refused *refused = &refuseds[i];
 		struct filter *filter = NULL;
 		struct err err = { 0 };
-		int rc = filter_new(table_get(TABLE_CALLS), view_str(refused->text), NOW_NS, &filter, &err);
+		int rc = filter_new(table_get(TABLE_CALLS), view_str(refused->text), NOW_NS,
+				    &filter, &err);
 
 		CHECK(rc == refused->code, "%s: %s %s", refused->text, err_name(rc), err.text);
-		CHECK(err.code == rc && strstr(err.text, refused->says), "%s: %s", refused->text, err.text);
-		CHECK(err.position == refused->at, "%s: at %zu: %s", refused->text, err.position, err.text);
+		CHECK(err.code == rc && strstr(err.text, refused->says), "%s: %s", refused->text,
+		      err.text);
+		CHECK(err.position == refused->at, "%s: at %zu: %s", refused->text, err.position,
+		      err.text);
 		CHECK_NULL(filter);
 	}
 }
@@ -366,7 +370,8 @@ TEST(filter, has_limits)
 
 TEST(filter, survives_lack_of_memory)
 {
-	static const char text[] = "http && (path matches \"^/a\" || ip in {10.0.0.0/8 ::1}) && status in {1 2 3} && !dns";
+	static const char text[] =
+		"http && (path matches \"^/a\" || ip in {10.0.0.0/8 ::1}) && status in {1 2 3} && !dns";
 	int rc = E_NO_MEMORY;
 
 	for (uint64_t n = 1; rc != 0 && n < 100; n++) {
@@ -392,7 +397,9 @@ TEST(filter, stops_a_costly_pattern)
 	memset(text, 'a', sizeof(text));
 	text[sizeof(text) - 1] = '!';
 	ROW_SET(CALL, &row, target, view_make(text, sizeof(text)));
-	CHECK_OK(filter_new(table_get(TABLE_CALLS), VIEW_LIT("path matches '^(a+)+$'"), NOW_NS, &filter, &err), err);
+	CHECK_OK(filter_new(table_get(TABLE_CALLS), VIEW_LIT("path matches '^(a+)+$'"), NOW_NS,
+			    &filter, &err),
+		 err);
 	CHECK_EQ(filter_row(filter, &row, &err), E_BUDGET);
 	CHECK(strstr(err.text, "steps"), "%s", err.text);
 	filter_free(filter);
@@ -420,14 +427,15 @@ TEST(filter, knows_the_range_it_allows)
 
 		CHECK_OK(filter_new(table_get(TABLE_CALLS), text, NOW_NS, &filter, &err), err);
 		filter_start_range(filter, &from, &to);
-		CHECK(from == cases[i].from && to == cases[i].to, "%s: %" PRIu64 " %" PRIu64, cases[i].text, from, to);
+		CHECK(from == cases[i].from && to == cases[i].to, "%s: %" PRIu64 " %" PRIu64,
+		      cases[i].text, from, to);
 		filter_free(filter);
 	}
 }
 
 /* ---- vectors against a naive evaluator ---- */
 
-#define ROWS 1000
+#define ROWS	 1000
 #define COND_MAX 40
 
 static uint64_t random_state;
@@ -441,29 +449,61 @@ static uint64_t random_below(uint64_t n)
 }
 
 /* Conditions whose truth a few lines of C can tell, beside their text. */
-enum cond { STATUS_EQ, STATUS_NE, STATUS_LT, LATENCY_GT, METHOD_EQ, METHOD_NE, PATH_STARTS, PATH_RE, IP_ANY, IP_NONE,
-	    PORT_IN, COMM_ANY, HTTP, STATUS_NULL, NODE_SAME, CONDS };
+enum cond {
+	STATUS_EQ,
+	STATUS_NE,
+	STATUS_LT,
+	LATENCY_GT,
+	METHOD_EQ,
+	METHOD_NE,
+	PATH_STARTS,
+	PATH_RE,
+	IP_ANY,
+	IP_NONE,
+	PORT_IN,
+	COMM_ANY,
+	HTTP,
+	STATUS_NULL,
+	NODE_SAME,
+	CONDS
+};
 
 static const char *const cond_texts[CONDS] = {
-	"status == 200", "status != 200", "status < 404", "latency > 5ms", "method == \"M1\"", "method != M1",
-	"path startsWith \"/a\"", "path matches \"7$\"", "ip in 10.0.0.0/30", "ip != 10.0.0.1",
-	"port in {1..3 7 9 11 13 15}", "comm == c2", "http", "status == null", "src.node == dst.node",
+	"status == 200",
+	"status != 200",
+	"status < 404",
+	"latency > 5ms",
+	"method == \"M1\"",
+	"method != M1",
+	"path startsWith \"/a\"",
+	"path matches \"7$\"",
+	"ip in 10.0.0.0/30",
+	"ip != 10.0.0.1",
+	"port in {1..3 7 9 11 13 15}",
+	"comm == c2",
+	"http",
+	"status == null",
+	"src.node == dst.node",
 };
 
 static bool either_ip(const struct call_row *row, unsigned low, unsigned high)
 {
-	return (ROW_HAS(CALL, row, src_ip) && row->src_ip.b[15] >= low && row->src_ip.b[15] <= high) ||
-	       (ROW_HAS(CALL, row, dst_ip) && row->dst_ip.b[15] >= low && row->dst_ip.b[15] <= high);
+	return (ROW_HAS(CALL, row, src_ip) && row->src_ip.b[15] >= low &&
+		row->src_ip.b[15] <= high) ||
+	       (ROW_HAS(CALL, row, dst_ip) && row->dst_ip.b[15] >= low &&
+		row->dst_ip.b[15] <= high);
 }
 
 static bool port_fits(uint16_t port)
 {
-	return (port >= 1 && port <= 3) || port == 7 || port == 9 || port == 11 || port == 13 || port == 15;
+	return (port >= 1 && port <= 3) || port == 7 || port == 9 || port == 11 || port == 13 ||
+	       port == 15;
 }
 
 static bool naive(const struct call_row *row, enum cond cond)
 {
-	bool status = ROW_HAS(CALL, row, status), method = ROW_HAS(CALL, row, method), target = ROW_HAS(CALL, row, target);
+	bool status = ROW_HAS(CALL, row, status), method = ROW_HAS(CALL, row, method),
+	     target = ROW_HAS(CALL, row, target);
 
 	switch (cond) {
 	case STATUS_EQ: return status && row->status == 200;
@@ -473,17 +513,21 @@ static bool naive(const struct call_row *row, enum cond cond)
 	case METHOD_EQ: return method && view_is(row->method, "M1");
 	case METHOD_NE: return !(method && view_is(row->method, "M1"));
 	case PATH_STARTS: return target && view_starts(row->target, "/a");
-	case PATH_RE: return target && row->target.len && row->target.at[row->target.len - 1] == '7';
+	case PATH_RE:
+		return target && row->target.len && row->target.at[row->target.len - 1] == '7';
 	case IP_ANY: return either_ip(row, 0, 3);
 	case IP_NONE: return !either_ip(row, 1, 1);
-	case PORT_IN: return (ROW_HAS(CALL, row, src_port) && port_fits(row->src_port)) ||
-			     (ROW_HAS(CALL, row, dst_port) && port_fits(row->dst_port));
-	case COMM_ANY: return (ROW_HAS(CALL, row, src_comm) && view_is(row->src_comm, "c2")) ||
-			      (ROW_HAS(CALL, row, dst_comm) && view_is(row->dst_comm, "c2"));
+	case PORT_IN:
+		return (ROW_HAS(CALL, row, src_port) && port_fits(row->src_port)) ||
+		       (ROW_HAS(CALL, row, dst_port) && port_fits(row->dst_port));
+	case COMM_ANY:
+		return (ROW_HAS(CALL, row, src_comm) && view_is(row->src_comm, "c2")) ||
+		       (ROW_HAS(CALL, row, dst_comm) && view_is(row->dst_comm, "c2"));
 	case HTTP: return row->l7 == L7_http;
 	case STATUS_NULL: return !status;
-	case NODE_SAME: return ROW_HAS(CALL, row, src_node) && ROW_HAS(CALL, row, dst_node) &&
-			       view_eq(row->src_node, row->dst_node);
+	case NODE_SAME:
+		return ROW_HAS(CALL, row, src_node) && ROW_HAS(CALL, row, dst_node) &&
+		       view_eq(row->src_node, row->dst_node);
 	default: return false;
 	}
 }
@@ -500,7 +544,8 @@ static void random_call(struct arena *arena, struct call_row *row)
 	memset(row, 0, sizeof(*row));
 	ROW_SET(CALL, row, l7, (uint8_t)random_below(3));
 	if (random_below(4))
-		ROW_SET(CALL, row, status, (uint16_t)(random_below(2) ? 200 : 400 + random_below(10)));
+		ROW_SET(CALL, row, status,
+			(uint16_t)(random_below(2) ? 200 : 400 + random_below(10)));
 	if (random_below(4))
 		ROW_SET(CALL, row, latency_ns, random_below(10000000));
 	if (random_below(4))
@@ -549,7 +594,9 @@ static void random_expr(struct wr *wr, unsigned depth, const struct call_row *ro
 	}
 	wr_str(wr, ")");
 	for (size_t i = 0; i < ROWS; i++)
-		truth[i] = shape == 1 ? !truth[i] : shape == 2 ? truth[i] && right[i] : truth[i] || right[i];
+		truth[i] = shape == 1	? !truth[i]
+			   : shape == 2 ? truth[i] && right[i]
+					: truth[i] || right[i];
 }
 
 TEST(filter, vectors_answer_as_rows_do)
@@ -581,7 +628,8 @@ TEST(filter, vectors_answer_as_rows_do)
 
 		wr_reset(&text);
 		random_expr(&text, (unsigned)random_below(5), rows, truth);
-		CHECK_OK(filter_new(table_get(TABLE_CALLS), wr_view(&text), NOW_NS, &filter, &err), err);
+		CHECK_OK(filter_new(table_get(TABLE_CALLS), wr_view(&text), NOW_NS, &filter, &err),
+			 err);
 		arena_reset(&scratch);
 		columns_init(&columns, &rg, &scratch);
 		memset(bits, 0, sizeof(bits));
@@ -591,10 +639,11 @@ TEST(filter, vectors_answer_as_rows_do)
 		for (size_t i = 0; i < ROWS; i++) {
 			bool got = bits[i / 64] >> i % 64 & 1;
 
-			CHECK(got == truth[i], "seed %" PRIu64 ": %.*s: row %zu: %d", seed, (int)text.len,
-			      (const char *)text.at, i, got);
-			CHECK(filter_row(filter, &rows[i], &err) == truth[i], "seed %" PRIu64 ": %.*s: row struct %zu",
-			      seed, (int)text.len, (const char *)text.at, i);
+			CHECK(got == truth[i], "seed %" PRIu64 ": %.*s: row %zu: %d", seed,
+			      (int)text.len, (const char *)text.at, i, got);
+			CHECK(filter_row(filter, &rows[i], &err) == truth[i],
+			      "seed %" PRIu64 ": %.*s: row struct %zu", seed, (int)text.len,
+			      (const char *)text.at, i);
 		}
 		filter_free(filter);
 	}

@@ -3,7 +3,7 @@
 
 /* ---- real captures, imported ---- */
 
-struct kept {		/* rows of calls, kept behind the callback */
+struct kept { /* rows of calls, kept behind the callback */
 	struct call_row rows[600];
 	size_t count;
 	struct arena *arena;
@@ -25,7 +25,9 @@ static const char *import_one(const char *captures, const char *name, bool seal)
 {
 	char path[1024];
 	const char *paths[] = { path };
-	struct import_opts opts = { .paths = paths, .paths_count = 1, .data_dir = check_tmpdir(), .no_seal = !seal };
+	struct import_opts opts = {
+		.paths = paths, .paths_count = 1, .data_dir = check_tmpdir(), .no_seal = !seal
+	};
 	struct import_totals totals;
 	struct err err = { 0 };
 
@@ -43,7 +45,9 @@ static void find_calls(struct store *store, const char *filter, struct kept *kep
 	struct view cursor;
 
 	kept->count = 0;
-	CHECK_OK(query_rows(store, &opts, &rows, keep_call, kept, kept->arena, &stats, &cursor, &err), err);
+	CHECK_OK(query_rows(store, &opts, &rows, keep_call, kept, kept->arena, &stats, &cursor,
+			    &err),
+		 err);
 }
 
 /* The same row by its id, from the index of ids. */
@@ -73,21 +77,27 @@ static void check_http_bytes(struct store *store, const struct call_row *call, s
 	if (ROW_HAS(CALL, call, missing_bytes) && call->missing_bytes)
 		return;
 	if (ROW_HAS(CALL, call, req_bytes)) {
-		(void)snprintf(start, sizeof(start), "%.*s ", (int)call->method.len, (const char *)call->method.at);
+		(void)snprintf(start, sizeof(start), "%.*s ", (int)call->method.len,
+			       (const char *)call->method.at);
 		CHECK_U64(bytes.request.len, call->req_bytes);
 		CHECK_U64(bytes.request_missing, 0);
-		CHECK(view_starts(bytes.request, start), "call %u: '%.20s'", call->number, (const char *)bytes.request.at);
+		CHECK(view_starts(bytes.request, start), "call %u: '%.20s'", call->number,
+		      (const char *)bytes.request.at);
 	}
 	if (ROW_HAS(CALL, call, rsp_bytes) && call->rsp_bytes) {
 		CHECK_U64(bytes.response.len, call->rsp_bytes);
 		CHECK_U64(bytes.response_missing, 0);
-		CHECK(view_starts(bytes.response, "HTTP/1."), "call %u: '%.20s'", call->number, (const char *)bytes.response.at);
+		CHECK(view_starts(bytes.response, "HTTP/1."), "call %u: '%.20s'", call->number,
+		      (const char *)bytes.response.at);
 	}
 	CHECK_EQ(bytes.payload, PAYLOAD_present);
 	CHECK_OK(query_flow(store, call->flow_id, arena, &flow, &err), err);
-	CHECK_OK(query_flow_stream(store, &flow, 0, 0, 8u << 20, arena, &stream, &missing, &err), err);
-	if (bytes.request.len && ip_eq(&flow.src_ip, &call->src_ip) && flow.src_port == call->src_port)
-		CHECK(view_find(stream, bytes.request) >= 0, "call %u is not in its stream of %zu bytes", call->number, stream.len);
+	CHECK_OK(query_flow_stream(store, &flow, 0, 0, 8u << 20, arena, &stream, &missing, &err),
+		 err);
+	if (bytes.request.len && ip_eq(&flow.src_ip, &call->src_ip) &&
+	    flow.src_port == call->src_port)
+		CHECK(view_find(stream, bytes.request) >= 0,
+		      "call %u is not in its stream of %zu bytes", call->number, stream.len);
 }
 
 static void http_capture(const char *captures, const char *name, bool seal, size_t least)
@@ -135,7 +145,8 @@ TEST(lookup, finds_the_datagrams_of_dns_calls, .timeout = 60)
 		return;
 	arena_init(&arena, 0);
 	kept.arena = &arena;
-	CHECK_OK(store_open(import_one(captures, "dns/dns-wiresharkrepo.pcap", true), &store, &err), err);
+	CHECK_OK(store_open(import_one(captures, "dns/dns-wiresharkrepo.pcap", true), &store, &err),
+		 err);
 	find_calls(store, "dns && udp && end_reason == complete", &kept);
 	CHECK_GT(kept.count, 5);
 	for (size_t i = 0; i < kept.count; i++) {
@@ -147,7 +158,8 @@ TEST(lookup, finds_the_datagrams_of_dns_calls, .timeout = 60)
 		CHECK_U64(bytes.request_missing + bytes.response_missing, 0);
 		/* one transaction: the same id; a query, and a response */
 		CHECK(memcmp(bytes.request.at, bytes.response.at, 2) == 0, "call %zu", i);
-		CHECK((bytes.request.at[2] & 0x80) == 0 && (bytes.response.at[2] & 0x80) != 0, "call %zu", i);
+		CHECK((bytes.request.at[2] & 0x80) == 0 && (bytes.response.at[2] & 0x80) != 0,
+		      "call %zu", i);
 		whole++;
 	}
 	CHECK_GT(whole, 5);
@@ -165,10 +177,16 @@ TEST(lookup, merges_the_reports_of_a_flow)
 	uint64_t id = schema_id(T0, 77);
 
 	fixture_open(&fixture);
-	for (uint32_t i = 0; i < 90; i++) {	/* an hour and a half of minutes */
-		struct flow_row row = { .id = id, .start_ns = T0 + i * NS_PER_MIN, .end_ns = T0 + (i + 1) * NS_PER_MIN - 1,
-					.first_ns = T0, .report = i, .state = i == 89 ? STATE_closed : STATE_open,
-					.tx_bytes = 100 + i, .tx_packets = 2, .view = VIEW_first };
+	for (uint32_t i = 0; i < 90; i++) { /* an hour and a half of minutes */
+		struct flow_row row = { .id = id,
+					.start_ns = T0 + i * NS_PER_MIN,
+					.end_ns = T0 + (i + 1) * NS_PER_MIN - 1,
+					.first_ns = T0,
+					.report = i,
+					.state = i == 89 ? STATE_closed : STATE_open,
+					.tx_bytes = 100 + i,
+					.tx_packets = 2,
+					.view = VIEW_first };
 
 		ROW_SET(FLOW, &row, tx_mss, 1460);
 		ROW_SET(FLOW, &row, rtt_min_ns, 1000 + (i * 7) % 90);
@@ -180,7 +198,7 @@ TEST(lookup, merges_the_reports_of_a_flow)
 		if (i >= 3)
 			ROW_SET(FLOW, &row, src_comm, VIEW_LIT("psql"));
 		fixture_write(&fixture, TABLE_FLOWS, &row, 1);
-		if (i == 5)	/* once more, as a file imported twice would */
+		if (i == 5) /* once more, as a file imported twice would */
 			fixture_write(&fixture, TABLE_FLOWS, &row, 1);
 		if (i == 40)
 			fixture_seal(&fixture);
@@ -201,7 +219,9 @@ TEST(lookup, merges_the_reports_of_a_flow)
 	CHECK_VIEW(flow.src_comm, "psql");
 	CHECK_EQ(query_flow(fixture.store, id + 1, &fixture.arena, &flow, &err), E_NOT_FOUND);
 	err_clear(&err);
-	CHECK_EQ(query_flow(fixture.store, schema_id(T0 - NS_PER_DAY, 1), &fixture.arena, &flow, &err), E_EXPIRED);
+	CHECK_EQ(query_flow(fixture.store, schema_id(T0 - NS_PER_DAY, 1), &fixture.arena, &flow,
+			    &err),
+		 E_EXPIRED);
 	fixture_close(&fixture);
 }
 
@@ -228,23 +248,26 @@ static bool moment_row(void *arg, const struct table *table, const void *row)
 	return true;
 }
 
-static bool ids_are(const uint64_t *ids, size_t count, uint64_t want)	/* want: a bit an id */
+static bool ids_are(const uint64_t *ids, size_t count, uint64_t want) /* want: a bit an id */
 {
 	uint64_t got = 0;
 
 	for (size_t i = 0; i < count; i++) {
 		if (got >> ids[i] & 1)
-			return false;	/* twice */
+			return false; /* twice */
 		got |= 1ull << ids[i];
 	}
 	return got == want;
 }
 
-static void add_flow(struct fixture *fixture, uint64_t id, uint32_t report, uint64_t first_s, uint64_t from_s, uint64_t to_s,
-		     bool open)
+static void add_flow(struct fixture *fixture, uint64_t id, uint32_t report, uint64_t first_s,
+		     uint64_t from_s, uint64_t to_s, bool open)
 {
-	struct flow_row row = { .id = id, .report = report, .first_ns = T0 + first_s * NS_PER_SEC,
-				.start_ns = T0 + from_s * NS_PER_SEC, .end_ns = T0 + to_s * NS_PER_SEC,
+	struct flow_row row = { .id = id,
+				.report = report,
+				.first_ns = T0 + first_s * NS_PER_SEC,
+				.start_ns = T0 + from_s * NS_PER_SEC,
+				.end_ns = T0 + to_s * NS_PER_SEC,
 				.state = open ? STATE_open : STATE_closed };
 
 	ROW_SET(FLOW, &row, dst_port, (uint16_t)(80 + id));
@@ -253,8 +276,11 @@ static void add_flow(struct fixture *fixture, uint64_t id, uint32_t report, uint
 
 static void add_entity(struct fixture *fixture, uint64_t id, uint64_t from_s, uint64_t to_s)
 {
-	struct entity_row row = { .id = id, .start_ns = T0 + from_s * NS_PER_SEC, .end_ns = T0 + to_s * NS_PER_SEC,
-				  .kind = ENTITY_process, .name = VIEW_LIT("x") };
+	struct entity_row row = { .id = id,
+				  .start_ns = T0 + from_s * NS_PER_SEC,
+				  .end_ns = T0 + to_s * NS_PER_SEC,
+				  .kind = ENTITY_process,
+				  .name = VIEW_LIT("x") };
 
 	fixture_write(fixture, TABLE_ENTITIES, &row, 1);
 }
@@ -267,35 +293,45 @@ TEST(lookup, shows_a_moment)
 	struct fixture fixture;
 	struct err err = { 0 };
 	struct call_row calls[3] = {
-		{ .id = 1, .start_ns = T0 + 90 * NS_PER_SEC, .end_ns = T0 + 110 * NS_PER_SEC, .l7 = L7_http },
-		{ .id = 2, .start_ns = T0 + 90 * NS_PER_SEC, .end_ns = T0 + 99 * NS_PER_SEC, .l7 = L7_http },
-		{ .id = 3, .start_ns = T0 + 101 * NS_PER_SEC, .end_ns = T0 + 110 * NS_PER_SEC, .l7 = L7_http },
+		{ .id = 1,
+		  .start_ns = T0 + 90 * NS_PER_SEC,
+		  .end_ns = T0 + 110 * NS_PER_SEC,
+		  .l7 = L7_http },
+		{ .id = 2,
+		  .start_ns = T0 + 90 * NS_PER_SEC,
+		  .end_ns = T0 + 99 * NS_PER_SEC,
+		  .l7 = L7_http },
+		{ .id = 3,
+		  .start_ns = T0 + 101 * NS_PER_SEC,
+		  .end_ns = T0 + 110 * NS_PER_SEC,
+		  .l7 = L7_http },
 	};
 
 	fixture_open(&fixture);
 	/* the moment: 100 s */
-	add_flow(&fixture, 1, 0, 50, 50, 120, false);		/* around it */
-	add_flow(&fixture, 2, 0, 50, 50, 90, false);		/* closed before */
-	add_flow(&fixture, 3, 0, 101, 101, 120, true);		/* began after */
-	add_flow(&fixture, 4, 0, 10, 10, 70, true);		/* silent: a report before ... */
-	add_flow(&fixture, 4, 1, 10, 900, 960, false);		/* ... and one long after */
-	add_flow(&fixture, 5, 0, 10, 10, 70, true);		/* silent, and nothing since */
-	add_flow(&fixture, 6, 0, 10, 10, 70, true);		/* two reports, closed before */
+	add_flow(&fixture, 1, 0, 50, 50, 120, false);  /* around it */
+	add_flow(&fixture, 2, 0, 50, 50, 90, false);   /* closed before */
+	add_flow(&fixture, 3, 0, 101, 101, 120, true); /* began after */
+	add_flow(&fixture, 4, 0, 10, 10, 70, true);    /* silent: a report before ... */
+	add_flow(&fixture, 4, 1, 10, 900, 960, false); /* ... and one long after */
+	add_flow(&fixture, 5, 0, 10, 10, 70, true);    /* silent, and nothing since */
+	add_flow(&fixture, 6, 0, 10, 10, 70, true);    /* two reports, closed before */
 	add_flow(&fixture, 6, 1, 10, 71, 95, false);
-	add_flow(&fixture, 7, 0, 10, 10, 70, true);		/* three reports, the middle one around it */
+	add_flow(&fixture, 7, 0, 10, 10, 70, true); /* three reports, the middle one around it */
 	add_flow(&fixture, 7, 1, 10, 71, 130, true);
 	add_flow(&fixture, 7, 2, 10, 131, 140, false);
 	fixture_write(&fixture, TABLE_CALLS, calls, 3);
-	add_entity(&fixture, 1, 10, 10);			/* began; nothing more is known */
-	add_entity(&fixture, 2, 10, 10);			/* began, last seen before */
+	add_entity(&fixture, 1, 10, 10); /* began; nothing more is known */
+	add_entity(&fixture, 2, 10, 10); /* began, last seen before */
 	add_entity(&fixture, 2, 10, 60);
-	add_entity(&fixture, 3, 10, 10);			/* began, seen before and after */
+	add_entity(&fixture, 3, 10, 10); /* began, seen before and after */
 	add_entity(&fixture, 3, 10, 60);
 	add_entity(&fixture, 3, 10, 160);
-	add_entity(&fixture, 4, 101, 101);			/* began after */
+	add_entity(&fixture, 4, 101, 101); /* began after */
 	for (unsigned sealed = 0; sealed < 2; sealed++) {
 		memset(&moment, 0, sizeof(moment));
-		CHECK_OK(query_at(fixture.store, &opts, T0 + 100 * NS_PER_SEC, 0, moment_row, &moment, &fixture.arena, &stats, &err),
+		CHECK_OK(query_at(fixture.store, &opts, T0 + 100 * NS_PER_SEC, 0, moment_row,
+				  &moment, &fixture.arena, &stats, &err),
 			 err);
 		CHECK(ids_are(moment.flows, moment.flows_count, 1 << 1 | 1 << 4 | 1 << 5 | 1 << 7));
 		CHECK(ids_are(moment.calls, moment.calls_count, 1 << 1));
@@ -305,11 +341,15 @@ TEST(lookup, shows_a_moment)
 	/* A filter leaves out the tables that it does not fit. */
 	memset(&moment, 0, sizeof(moment));
 	opts.filter = VIEW_LIT("dst.port == 84 || dst.port == 85");
-	CHECK_OK(query_at(fixture.store, &opts, T0 + 100 * NS_PER_SEC, 0, moment_row, &moment, &fixture.arena, &stats, &err), err);
+	CHECK_OK(query_at(fixture.store, &opts, T0 + 100 * NS_PER_SEC, 0, moment_row, &moment,
+			  &fixture.arena, &stats, &err),
+		 err);
 	CHECK(ids_are(moment.flows, moment.flows_count, 1 << 4 | 1 << 5));
 	CHECK_EQ(moment.calls_count, 0);
 	opts.filter = VIEW_LIT("nonsense == 1");
-	CHECK_EQ(query_at(fixture.store, &opts, T0, 0, moment_row, &moment, &fixture.arena, &stats, &err), E_UNKNOWN_NAME);
+	CHECK_EQ(query_at(fixture.store, &opts, T0, 0, moment_row, &moment, &fixture.arena, &stats,
+			  &err),
+		 E_UNKNOWN_NAME);
 	fixture_close(&fixture);
 }
 
@@ -338,7 +378,8 @@ static bool replay_sleep(void *arg, uint64_t ns)
 {
 	struct replayed *replayed = arg;
 
-	replayed->slept_ns = ns;	/* from now to the row's moment: grows, since no time really passes */
+	replayed->slept_ns =
+		ns; /* from now to the row's moment: grows, since no time really passes */
 	return true;
 }
 
@@ -352,22 +393,28 @@ TEST(lookup, replays_in_order_of_time)
 
 	random_state = 5;
 	fixture_open(&fixture);
-	for (unsigned i = 0; i < 1200; i++) {	/* more than a page of each */
+	for (unsigned i = 0; i < 1200; i++) { /* more than a page of each */
 		uint64_t ns = T0 + random_below(2 * NS_PER_HOUR);
 		struct call_row call = { .id = i, .start_ns = ns, .end_ns = ns };
-		struct event_row event = { .id = i, .start_ns = ns / 2 + T0 / 2, .end_ns = ns, .kind = EVENT_connect };
+		struct event_row event = {
+			.id = i, .start_ns = ns / 2 + T0 / 2, .end_ns = ns, .kind = EVENT_connect
+		};
 
 		CHECK_OK(store_write_rows(fixture.writer, TABLE_CALLS, &call, 1, &err), err);
 		CHECK_OK(store_write_rows(fixture.writer, TABLE_EVENTS, &event, 1, &err), err);
 	}
 	add_flow(&fixture, 1, 0, 7199, 7199, 7300, false);
-	CHECK_OK(query_replay(fixture.store, &opts, 0, replay_row, replay_sleep, &replayed, &stats, &err), err);
+	CHECK_OK(query_replay(fixture.store, &opts, 0, replay_row, replay_sleep, &replayed, &stats,
+			      &err),
+		 err);
 	CHECK_EQ(replayed.count, 2401);
 	CHECK_EQ(replayed.rows_of[TABLE_CALLS], 1200);
 	CHECK_EQ(replayed.rows_of[TABLE_FLOWS], 1);
 	CHECK_EQ(replayed.slept_ns, 0);
 	memset(&replayed, 0, sizeof(replayed));
-	CHECK_OK(query_replay(fixture.store, &opts, 10, replay_row, replay_sleep, &replayed, &stats, &err), err);
+	CHECK_OK(query_replay(fixture.store, &opts, 10, replay_row, replay_sleep, &replayed, &stats,
+			      &err),
+		 err);
 	/* the last row stands near the end of two hours: twelve minutes at ten times the speed */
 	CHECK(replayed.slept_ns > 11 * NS_PER_MIN && replayed.slept_ns < 12 * NS_PER_MIN);
 	fixture_close(&fixture);
@@ -386,31 +433,38 @@ TEST(lookup, lists_values)
 
 	fixture_open(&fixture);
 	for (unsigned i = 0; i < 6; i++) {
-		struct call_row call = { .id = i, .start_ns = T0 + i, .end_ns = T0 + i, .l7 = i % 2 ? L7_http : L7_dns };
+		struct call_row call = { .id = i,
+					 .start_ns = T0 + i,
+					 .end_ns = T0 + i,
+					 .l7 = i % 2 ? L7_http : L7_dns };
 
 		ROW_SET(CALL, &call, method, view_str(methods[i]));
 		fixture_write(&fixture, TABLE_CALLS, &call, 1);
 	}
 	for (unsigned sealed = 0; sealed < 2; sealed++) {
-		opts.filter = VIEW_LIT("has(method)");	/* counted */
-		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 }, 10, &fixture.arena, &values,
-				      &count, &err), err);
+		opts.filter = VIEW_LIT("has(method)"); /* counted */
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 },
+				      10, &fixture.arena, &values, &count, &err),
+			 err);
 		CHECK_EQ(count, 3);
 		CHECK_VIEW(values[0], "GET");
 		CHECK_VIEW(values[1], "POST");
 		CHECK_VIEW(values[2], "PUT");
-		opts.filter = (struct view){ 0 };	/* from dictionaries, then from the index */
-		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 }, 10, &fixture.arena, &values,
-				      &count, &err), err);
+		opts.filter = (struct view){ 0 }; /* from dictionaries, then from the index */
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, (struct view){ 0 },
+				      10, &fixture.arena, &values, &count, &err),
+			 err);
 		CHECK_EQ(count, 3);
 		CHECK_VIEW(values[0], "GET");
 		CHECK_VIEW(values[2], "PUT");
-		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, VIEW_LIT("P"), 1, &fixture.arena, &values, &count,
-				      &err), err);
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, col, VIEW_LIT("P"), 1,
+				      &fixture.arena, &values, &count, &err),
+			 err);
 		CHECK_EQ(count, 1);
 		CHECK_VIEW(values[0], "POST");
-		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, l7, (struct view){ 0 }, 10, &fixture.arena, &values,
-				      &count, &err), err);
+		CHECK_OK(query_values(fixture.store, &opts, TABLE_CALLS, l7, (struct view){ 0 }, 10,
+				      &fixture.arena, &values, &count, &err),
+			 err);
 		CHECK_EQ(count, 2);
 		CHECK_VIEW(values[0], "dns");
 		CHECK_VIEW(values[1], "http");
@@ -441,7 +495,8 @@ TEST(lookup, pages_through_packets, .timeout = 60)
 {
 	const char *captures = check_need_captures();
 	struct query_rows rows = { .table = TABLE_PACKETS, .limit = 300 };
-	struct query_opts opts = { .filter = VIEW_LIT("tcp && tcp.flags == 16 && payload_bytes == 0") };
+	struct query_opts opts = { .filter = VIEW_LIT(
+					   "tcp && tcp.flags == 16 && payload_bytes == 0") };
 	struct packets_got all = { 0 }, paged = { 0 };
 	struct query_stats stats;
 	struct err err = { 0 };
@@ -453,19 +508,23 @@ TEST(lookup, pages_through_packets, .timeout = 60)
 		return;
 	arena_init(&arena, 0);
 	CHECK_OK(store_open(import_one(captures, "http/http_chunk.pcap", true), &store, &err), err);
-	CHECK_OK(query_rows(store, &opts, &rows, packet_row, &all, &arena, &stats, &cursor, &err), err);
+	CHECK_OK(query_rows(store, &opts, &rows, packet_row, &all, &arena, &stats, &cursor, &err),
+		 err);
 	CHECK(all.count > 3 && cursor.len == 0, "%zu", all.count);
 	rows.limit = 2;
 	do {
 		rows.cursor = cursor;
-		CHECK_OK(query_rows(store, &opts, &rows, packet_row, &paged, &arena, &stats, &cursor, &err), err);
+		CHECK_OK(query_rows(store, &opts, &rows, packet_row, &paged, &arena, &stats,
+				    &cursor, &err),
+			 err);
 	} while (cursor.len);
 	CHECK_EQ(paged.count, all.count);
 	for (size_t i = 0; i < all.count; i++)
 		CHECK_U64(paged.numbers[i], all.numbers[i]);
 	rows = (struct query_rows){ .table = TABLE_PACKETS, .limit = 300, .ascending = true };
 	memset(&paged, 0, sizeof(paged));
-	CHECK_OK(query_rows(store, &opts, &rows, packet_row, &paged, &arena, &stats, &cursor, &err), err);
+	CHECK_OK(query_rows(store, &opts, &rows, packet_row, &paged, &arena, &stats, &cursor, &err),
+		 err);
 	CHECK_EQ(paged.count, all.count);
 	for (size_t i = 0; i < all.count; i++)
 		CHECK_U64(paged.numbers[i], all.numbers[all.count - 1 - i]);
