@@ -221,7 +221,8 @@ static struct flow *flow_new(struct tracker *tracker, const struct packet *packe
 	flow->tracker = tracker;
 	flow->hash = ends->hash;
 	flow->proto = ends->proto;
-	flow->has_ports = packet->has_ports;
+	/* ICMP's identifier, or type and code, tell flows apart but are no ports. */
+	flow->has_ports = packet->has_ports && packet->proto != PROTO_icmp && packet->proto != PROTO_icmp6;
 	flow->local = ends_local(ends, dir);
 	for (unsigned end = 0; end < 2; end++) {
 		flow->ip[end] = ends->ip[end ^ dir];

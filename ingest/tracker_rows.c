@@ -220,8 +220,7 @@ static void edge_of(const struct flow *flow, unsigned src, uint8_t l7, char src_
 		edge->src_node = flow->party[src]->node;
 	if (flow->party[1 - src])
 		edge->dst_node = flow->party[1 - src]->node;
-	/* ICMP's identifier is no port. */
-	edge->has_port = flow->has_ports && flow->proto != PROTO_icmp && flow->proto != PROTO_icmp6;
+	edge->has_port = flow->has_ports;
 	edge->dst_port = edge->has_port ? flow->port[1 - src] : 0;
 	edge->proto = flow->proto;
 	edge->l7 = l7;
