@@ -193,16 +193,6 @@ static int calls_at(struct at *at, struct err *err)
 	return rc;
 }
 
-static bool fits(const struct query_opts *opts, enum table_id table, struct err *err)
-{
-	struct filter *filter;
-
-	if (filter_new(table_get(table), opts->filter, clock_now_ns(), &filter, err) < 0)
-		return false;
-	filter_free(filter);
-	return true;
-}
-
 int query_at(struct store *store, const struct query_opts *opts, uint64_t at_ns, uint64_t limit,
 	     bool (*row)(void *arg, const struct table *table, const void *row), void *arg,
 	     struct arena *arena, struct query_stats *ret_stats, struct err *err)
@@ -230,10 +220,13 @@ int query_at(struct store *store, const struct query_opts *opts, uint64_t at_ns,
 	if (at_ns == UINT64_MAX)
 		return err_set(err, E_RANGE, "there is no instant behind the last one");
 	for (size_t i = 0; rc == 0 && !at.stopped && i < sizeof(parts) / sizeof(parts[0]); i++) {
-		if (!fits(opts, parts[i].table, &why))
-			continue;
-		any = true;
-		rc = parts[i].ask(&at, err);
+		int fits = plan_fits(opts, parts[i].table, &why);
+
+		if (fits < 0)
+			rc = err_set(err, fits, "out of memory");
+		else if (fits)
+			rc = parts[i].ask(&at, err);
+		any |= fits > 0;
 	}
 	if (rc == 0 && !any) {
 		rc = err_set(err, why.code, "%s", why.text);

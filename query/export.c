@@ -184,8 +184,10 @@ static int pcapng_frame(struct export *export, const struct packet_rec *rec, uin
 	size_t before = export->interfaces.count;
 	uint32_t iface = groups_add(&export->interfaces, key);
 
-	if (iface == GROUP_NONE)
+	if (iface == GROUP_NONE && export->interfaces.count == export->interfaces.limit)
 		return err_set(err, E_LIMIT, "more than %u interfaces in one file", INTERFACES_MAX);
+	if (iface == GROUP_NONE)
+		return err_set(err, E_NO_MEMORY, "out of memory");
 	if (export->interfaces.count > before)
 		pcapng_interface(&export->piece, rec->link,
 				 export_sources_iface(&export->sources, source, rec->iface));

@@ -73,6 +73,23 @@ int plan_add_filter(struct plan *plan, struct view text, struct err *err)
 	return 0;
 }
 
+int plan_fits(const struct query_opts *opts, enum table_id table, struct err *why)
+{
+	struct filter *filter;
+	struct err one = { 0 };
+	int rc = filter_new(table_get(table), opts->filter, clock_now_ns(), &filter, &one);
+
+	if (rc == 0) {
+		filter_free(filter);
+		return 1;
+	}
+	if (rc == E_NO_MEMORY)
+		return rc;
+	if (!why->code)
+		*why = one;
+	return 0;
+}
+
 int plan_check(const struct plan *plan, struct err *err)
 {
 	const struct query_stats *stats = plan->stats;

@@ -31,6 +31,11 @@ int plan_init(struct plan *plan, struct store *store, const struct query_opts *o
 void plan_release(struct plan *plan);
 /* One more condition, in the filter language. */
 int plan_add_filter(struct plan *plan, struct view text, struct err *err);
+/*
+ * Does the filter fit the columns of this table? 1, or 0 with the reason in why (the first one is kept), or E_NO_MEMORY.
+ * For questions to several tables at once.
+ */
+int plan_fits(const struct query_opts *opts, enum table_id table, struct err *why);
 /* Narrow start_ns further. */
 void plan_narrow(struct plan *plan, uint64_t from_ns, uint64_t to_ns);
 /* Budget, time and cancellation; often enough that an answer to `stop` takes no longer than a row group. */

@@ -131,14 +131,14 @@ static int replay_begin(struct replay *replay, struct err *err)
 
 	for (size_t i = 0; i < LANES; i++) {
 		struct lane *lane = &replay->lanes[i];
-		struct filter *filter;
+		int fits = plan_fits(replay->opts, lane_tables[i], &why);
 
+		if (fits < 0)
+			return err_set(err, fits, "out of memory");
 		lane->table = lane_tables[i];
 		arena_init(&lane->texts, 0);
-		if (filter_new(table_get(lane->table), replay->opts->filter, clock_now_ns(),
-			       &filter, &why) < 0)
+		if (!fits)
 			continue;
-		filter_free(filter);
 		lane->rows = mem_array(PAGE_ROWS, table_get(lane->table)->row_bytes);
 		if (!lane->rows)
 			return err_set(err, E_NO_MEMORY, "out of memory");

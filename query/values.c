@@ -171,10 +171,14 @@ static int values_write(const struct walk *walk, struct view prefix, size_t limi
 			continue;
 		wr_reset(&wr);
 		query_value_text(walk->col, row, false, &wr);
+		if (wr.bad) {
+			rc = E_NO_MEMORY;
+			break;
+		}
 		if (!starts(wr_view(&wr), prefix))
 			continue;
 		all[count] = arena_copy(arena, wr_view(&wr));
-		rc = wr.bad || !all[count].at ? E_NO_MEMORY : 0;
+		rc = all[count].at ? 0 : E_NO_MEMORY;
 		count++;
 	}
 	wr_release(&wr);
