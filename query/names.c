@@ -83,7 +83,8 @@ static const struct col *col_of_syms(const struct table *table, enum sym_table s
 
 bool name_flag(const struct table *table, struct view name, struct name_flag *ret_flag)
 {
-	static const enum sym_table flag_syms[] = { SYMS_L7, SYMS_PROTO };
+	/* `icmp` is both: every packet of it, not only the echoes that are calls. */
+	static const enum sym_table flag_syms[] = { SYMS_PROTO, SYMS_L7 };
 	uint32_t value;
 
 	for (size_t i = 0; i < sizeof(flag_syms) / sizeof(flag_syms[0]); i++) {

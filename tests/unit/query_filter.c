@@ -240,6 +240,19 @@ TEST(filter, answers_as_documented)
 	}
 }
 
+TEST(filter, knows_icmp_by_its_packets)
+{
+	struct flow_row row = { 0 };
+	struct filter *filter = NULL;
+	struct err err = { 0 };
+
+	ROW_SET(FLOW, &row, proto, PROTO_icmp); /* unreachable: nothing that a dissector took */
+	ROW_SET(FLOW, &row, l7, L7_none);
+	CHECK_OK(filter_new(table_get(TABLE_FLOWS), VIEW_LIT("icmp"), NOW_NS, &filter, &err), err);
+	CHECK_EQ(filter_row(filter, &row, &err), 1);
+	filter_free(filter);
+}
+
 /* ---- what is refused ---- */
 
 struct refused {
