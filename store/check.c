@@ -402,10 +402,14 @@ static int check_part(struct check *check, size_t part, struct err *err)
 	}
 	if (rc == 0) {
 		rc = view_part_touch(check->view, part, &vp, &why);
-		if (rc == E_EXPIRED)
+		if (rc == E_EXPIRED) {
 			rc = 1;
-		else if (rc < 0)
+		} else if (rc == E_CORRUPT) {
+			found(check, "%s", why.text);
+			rc = 1;
+		} else if (rc < 0) {
 			rc = err_set(err, rc, "%s", why.text);
+		}
 	}
 	if (rc != 0)
 		goto out;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/kv_verify.h"
 
 #define KV_PATH_MAX 1024
 #define KV_READERS_MAX 512
@@ -24,6 +25,7 @@ struct kv {
 	unsigned dbs;
 	dev_t dev;		/* of data.mdb: what makes it the same environment */
 	ino_t ino;
+	pid_t pid;		/* who opened it: LMDB forbids to use what a fork brought along */
 	enum kv_mode mode;
 	bool read_only;		/* no file descriptor to write with */
 	unsigned refs;		/* guarded by kv_mutex */
@@ -142,12 +144,30 @@ static int kv_give(const struct kv *kv, int group_gid, struct err *err)
 
 static int kv_check_file(const struct kv *kv, const struct kv_opts *opts, const struct stat *st, struct err *err)
 {
+	char path[KV_PATH_MAX];
+
 	if (opts->mode == KV_SEALED && (size_t)st->st_size != opts->map_bytes)
 		return err_set(err, E_CORRUPT, "%s/" KV_DATA_FILE ": %lld bytes, and it should have %zu", kv->dir,
 			       (long long)st->st_size, opts->map_bytes);
 	if (st->st_size == 0)
 		return err_set(err, E_NOT_FOUND, "%s/" KV_DATA_FILE ": is empty", kv->dir);
-	return 0;
+	(void)snprintf(path, sizeof(path), "%s/%s", kv->dir, KV_DATA_FILE);
+	return kv_verify_head(path, err);
+}
+
+/* Before LMDB goes where a damaged tree leads it. */
+static int kv_check_tree(struct kv *kv, struct err *err)
+{
+	char path[KV_PATH_MAX];
+	MDB_txn *txn = NULL;
+	int rc = mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &txn);
+
+	if (rc)
+		return kv_fail(err, kv, rc, "first transaction");
+	(void)snprintf(path, sizeof(path), "%s/%s", kv->dir, KV_DATA_FILE);
+	rc = kv_verify_tree(path, mdb_txn_id(txn), err);
+	mdb_txn_abort(txn);
+	return rc;
 }
 
 static int kv_env_open(struct kv *kv, const struct kv_opts *opts, struct err *err)
@@ -191,7 +211,7 @@ static int kv_env_open(struct kv *kv, const struct kv_opts *opts, struct err *er
 static struct kv *kv_find(const struct stat *st)
 {
 	for (struct kv *kv = kv_list; kv; kv = kv->next)
-		if (kv->dev == st->st_dev && kv->ino == st->st_ino)
+		if (kv->dev == st->st_dev && kv->ino == st->st_ino && kv->pid == getpid())
 			return kv;
 	return NULL;
 }
@@ -219,10 +239,12 @@ static int kv_open_new(const char *dir, const struct kv_opts *opts, bool exists,
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", dir);
 	memcpy(kv->dir, dir, len + 1);
 	kv->mode = opts->mode;
+	kv->pid = getpid();
 	rc = exists ? kv_check_file(kv, opts, st, err) : 0;
-	if (rc < 0)
-		goto out;
-	rc = kv_env_open(kv, opts, err);
+	if (rc == 0)
+		rc = kv_env_open(kv, opts, err);
+	if (rc == 0 && exists)
+		rc = kv_check_tree(kv, err);
 	if (rc < 0)
 		goto out;
 	if (opts->mode == KV_WRITE || opts->mode == KV_BUILD)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/codec.h"
 
@@ -95,30 +96,40 @@ static int read_line(const char *line, struct part_entry *entry, struct manifest
 	return 0;
 }
 
-static int parse(char *text, size_t len, struct part_entry *entry, struct manifest_hashes *hashes)
+int manifest_parse(char *text, size_t len, struct part_entry *ret_entry, struct manifest_hashes *ret_hashes)
 {
 	char *end = memmem(text, len, "\nend ", 5);
+	struct manifest_hashes hashes = { 0 };
+	struct part_entry entry;
 	int rc = 0;
 
 	if (!end || memchr(text, '\0', len) ||
 	    strtoull(end + 5, NULL, 16) != codec_checksum(view_make(text, (size_t)(end + 1 - text))))
 		return E_CORRUPT;
 	*end = '\0';
+	part_entry_init(&entry, 0, 0, 0);
+	entry.state = PART_SEALED;
 	for (char *line = text, *next; line && rc >= 0; line = next) {
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = '\0';
-		rc = read_line(line, entry, hashes);
+		rc = read_line(line, &entry, &hashes);
 		if (line == text && rc != 1)
 			return rc < 0 ? rc : E_CORRUPT;
 	}
-	return rc < 0 ? rc : 0;
+	if (rc < 0)
+		return rc;
+	if (entry.hour > UINT64_MAX / NS_PER_HOUR)
+		return E_CORRUPT;
+	*ret_entry = entry;
+	*ret_hashes = hashes;
+	return 0;
 }
 
 int manifest_read(const char *dir, struct part_entry *ret_entry, struct manifest_hashes *ret_hashes,
 		  struct err *err)
 {
-	struct manifest_hashes hashes = { 0 };
+	struct manifest_hashes hashes;
 	struct part_entry entry;
 	char path[STORE_PATH_MAX];
 	uint8_t *text = NULL;
@@ -126,14 +137,12 @@ int manifest_read(const char *dir, struct part_entry *ret_entry, struct manifest
 	size_t len;
 	int rc;
 
-	part_entry_init(&entry, 0, 0, 0);
-	entry.state = PART_SEALED;
 	rc = files_path(path, err, dir, PART_MANIFEST_FILE, NULL);
 	if (rc == 0)
 		rc = files_load(path, MANIFEST_BYTES_MAX, &text, &len, err);
 	if (rc < 0)
 		return rc;
-	rc = parse((char *)text, len, &entry, &hashes);
+	rc = manifest_parse((char *)text, len, &entry, &hashes);
 	mem_free(text);
 	if (rc < 0)
 		return err_set(err, rc, "%s: %s", path, rc == E_CORRUPT ? "its own checksum is wrong" : err_text(rc));

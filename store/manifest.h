@@ -18,6 +18,8 @@ int manifest_write(const char *dir, const struct part_entry *entry, const struct
 /* Read and check dir/MANIFEST. ret_hashes may be NULL. entry->has_packets: packets.seg is there. E_CORRUPT, E_NOT_FOUND. */
 int manifest_read(const char *dir, struct part_entry *ret_entry, struct manifest_hashes *ret_hashes,
 		  struct err *err);
+/* The text itself; has_packets is left true. text: ends with a NUL behind len bytes, and is changed. E_CORRUPT, E_UNSUPPORTED. */
+int manifest_parse(char *text, size_t len, struct part_entry *ret_entry, struct manifest_hashes *ret_hashes);
 /* Hash of a whole file, mapped. */
 int manifest_hash(const char *dir, const char *file, uint64_t *ret_hash, struct err *err);
 

@@ -236,8 +236,13 @@ static int view_fill(struct store_view *view, uint64_t from_ns, uint64_t to_ns, 
 			continue;
 		*vp = (struct view_part){ .entry = entries[i] };
 		part_entry_info(&vp->entry, pins_hold(&vp->entry, pins, pins_count), &vp->info);
-		if (vp->entry.state == PART_HOT)
-			rc = view_part_open(view, vp, err);
+		if (vp->entry.state == PART_HOT) {
+			struct err why = { 0 };
+
+			rc = view_part_open(view, vp, &why);
+			/* A damaged one is told when it is touched, and hides no other. */
+			rc = rc == E_CORRUPT ? 0 : rc < 0 ? err_set(err, rc, "%s", why.text) : rc;
+		}
 		view->count += rc == 0;
 	}
 	return rc;

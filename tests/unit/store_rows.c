@@ -1,4 +1,5 @@
 /* Rows in, commit, rows out: hot partitions, recovery, readers in other processes. */
+#include <grp.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -279,4 +280,53 @@ TEST(store_rows, group_may_read)
 	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0660, "%o", st.st_mode);
 	(void)snprintf(path, sizeof(path), "%s/store/hot/2026-09-12T08.0/packets.log", dir);
 	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0640, "%o", st.st_mode);
+}
+
+/* Reading needs the group and nothing else; without it the error says so. */
+TEST(store_rows, unprivileged_reader)
+{
+	const char *dir = check_tmpdir();
+	struct store_writer_opts opts = { .group_gid = 54321, .seal_inline = true };
+	struct store_writer *writer = NULL;
+	struct err err = { 0 };
+	char path[600];
+	int status;
+
+	if (geteuid() != 0)
+		SKIP("needs root");
+	CHECK(chmod(dir, 0755) == 0);
+	(void)snprintf(path, sizeof(path), "%s/store", dir);
+	CHECK_OK(store_writer_open(path, &opts, &writer, &err), err);
+	kit_write_flows(writer, 0, 100, KIT_START, 60 * NS_PER_SEC);	/* hot and sealed */
+	kit_write_packets(writer, 1, 0, 100, KIT_START, 60 * NS_PER_SEC, 10);
+	CHECK_OK(store_writer_close(writer, true, &err), err);
+	writer = NULL;
+	CHECK_OK(store_writer_open(path, &opts, &writer, &err), err);
+	kit_write_flows(writer, 100, 100, KIT_START, 60 * NS_PER_SEC);
+	CHECK_OK(store_commit(writer, &err), err);
+	for (unsigned in_group = 0; in_group < 2; in_group++) {
+		gid_t gid = in_group ? 54321 : 54322;
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (pid == 0) {
+			struct store *store = NULL;
+
+			if (setgroups(0, NULL) < 0 || setgid(gid) < 0 || setuid(54321) < 0)
+				_exit(9);
+			if (!in_group)
+				_exit(store_open(path, &store, &err) == E_PERMISSION ? 0 : 8);
+			if (kit_check_flows(path, 200, KIT_START, 60 * NS_PER_SEC) != 200)
+				_exit(7);
+			if (kit_check_packets(path, KIT_START, 60 * NS_PER_SEC, 0, UINT64_MAX, 0) != 100)
+				_exit(6);
+			if (store_pin(path, "mine", 0, 1000, &err) == E_PERMISSION)
+				_exit(0);
+			(void)fprintf(stderr, "%s\n", err.text);
+			_exit(5);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid);
+		CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "in the group: %u, status %x", in_group, status);
+	}
+	CHECK_OK(store_writer_close(writer, false, &err), err);
 }

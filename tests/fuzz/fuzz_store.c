@@ -1,0 +1,98 @@
+/*
+ * Any bytes as what the store keeps about its partitions: entries, zones, block
+ * and flow tables, a MANIFEST, the pages of an LMDB file. The first byte chooses.
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/mem.h"
+#include "store/codec.h"
+#include "store/kv_verify.h"
+#include "store/manifest.h"
+#include "store/packet_table.h"
+#include "store/part.h"
+
+static void entry(struct view bytes)
+{
+	struct part_entry entry, again;
+	struct store_part_info info;
+	struct wr wr;
+
+	if (part_entry_read(bytes, &entry, NULL) < 0)
+		return;
+	(void)part_entry_overlaps(&entry, 1, UINT64_MAX);
+	part_entry_info(&entry, true, &info);
+	wr_init(&wr, 0);
+	part_entry_write(&entry, &wr);
+	assert(part_entry_read(wr_view(&wr), &again, NULL) == 0 && again.hour == entry.hour && again.gen == entry.gen);
+	wr_release(&wr);
+}
+
+static void block(struct view bytes)
+{
+	const uint64_t flows[] = { 1, 5, 1ull << 40, UINT64_MAX };
+	struct block_entry entry;
+	struct rg_zone zone;
+
+	(void)rg_zone_read(bytes, &zone, NULL);
+	if (block_entry_read(bytes, 1u << 30, &entry, NULL) < 0)
+		return;
+	assert(entry.offset + entry.stored_bytes <= 1u << 30);
+	(void)block_entry_has_flow(&entry, flows, 4, NULL);
+}
+
+static void flow_table(struct view bytes)
+{
+	size_t count, at;
+
+	if (flow_table_check(bytes, &count, NULL) < 0)
+		return;
+	at = flow_table_seek(bytes, count, 1000);
+	assert(at <= count);
+	if (at < count)
+		(void)flow_table_at(bytes, at);
+}
+
+/* The checksum is made right, or no text would come past it. */
+static void manifest(struct view bytes)
+{
+	struct manifest_hashes hashes;
+	struct part_entry entry;
+	char *text = mem_alloc(bytes.len + 64);
+	size_t len = bytes.len;
+
+	memcpy(text, bytes.at, bytes.len);
+	text[len++] = '\n';
+	len += (size_t)snprintf(text + len, 63, "end %016llx\n",
+				(unsigned long long)codec_checksum(view_make(text, len)));
+	if (manifest_parse(text, len, &entry, &hashes) == 0)
+		assert(entry.state == PART_SEALED);
+	mem_free(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct view bytes = view_make(data + 1, size - 1);
+
+	if (size < 2)
+		return 0;
+	switch (data[0] % 5) {
+	case 0:
+		entry(bytes);
+		break;
+	case 1:
+		block(bytes);
+		break;
+	case 2:
+		flow_table(bytes);
+		break;
+	case 3:
+		manifest(bytes);
+		break;
+	default:
+		(void)kv_verify_bytes(bytes, data[0] & 0x80 ? 3 : UINT64_MAX, NULL);
+		break;
+	}
+	return 0;
+}
