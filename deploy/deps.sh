@@ -15,9 +15,9 @@ run=("${build[@]}" curl libcap2-bin iproute2)
 test=(
 	"${run[@]}" libcriterion-dev libclang-rt-14-dev
 	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
-	openssl python3 procps util-linux
+	openssl python3 procps util-linux tcpdump ethtool
 )
-bench=("${test[@]}" tcptrace tcpdump wrk zstd time dnsperf ethtool bc wireshark-common)
+bench=("${test[@]}" tcptrace wrk redis-tools zstd time dnsperf bc wireshark-common)
 
 set_name=${1:-build}
 case $set_name in

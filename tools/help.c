@@ -268,7 +268,7 @@ static void docs_man(FILE *file)
 	      ".SH DESCRIPTION\nRecords what crossed the wire, keeps it, and answers about any past moment of it.\n"
 	      ".SH COMMANDS\n", file);
 	for (size_t i = 0; i < commands_count; i++) {
-		fprintf(file, ".SS %s ", commands[i].name);
+		fprintf(file, ".SS %s%s", commands[i].name, *commands[i].args ? " " : "");
 		roff(file, commands[i].args);
 		fputs("\n", file);
 		roff(file, commands[i].summary);

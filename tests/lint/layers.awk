@@ -24,7 +24,7 @@ BEGIN {
 	door("^nghttp2/", "^wire/hpack\\.c$")
 	door("^brotli/", "^wire/[a-z0-9_]+\\.c$")
 	door("^zlib\\.h$", "^(wire|query)/[a-z0-9_]+\\.c$")
-	door("^curl/", "^(ingest/kube|store/clickhouse)\\.c$")
+	door("^curl/", "^(ingest/kube|store/clickhouse|tools/client)\\.c$")
 	door("^hs(/|\\.h$)", "^ingest/detect\\.c$")
 }
 
