@@ -263,7 +263,7 @@ static void roff(FILE *file, const char *text)
 
 static void docs_man(FILE *file)
 {
-	fputs(".TH TAPEDECK 1 \"\" \"tapedeck " TAPEDECK_VERSION "\" \"User commands\"\n.SH NAME\n"
+	fputs(".TH TAPEDECK 1 2026-11-22 \"tapedeck " TAPEDECK_VERSION "\" \"User commands\"\n.SH NAME\n"
 	      "tapedeck \\- flight recorder for the network\n.SH SYNOPSIS\n.B tapedeck\n.I command\n.RI [ flags ]\n"
 	      ".SH DESCRIPTION\nRecords what crossed the wire, keeps it, and answers about any past moment of it.\n"
 	      ".SH COMMANDS\n", file);
