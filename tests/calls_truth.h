@@ -10,7 +10,7 @@
 
 #include "tests/wire_kit.h"
 
-#define TRUTH_KEYS_MAX	8192
+#define TRUTH_KEYS_MAX	32768
 #define TRUTH_KEY_LEN	200
 #define TRUTH_LINE_MAX	(1 << 16)
 

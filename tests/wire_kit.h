@@ -11,7 +11,7 @@
 #include "wire/decode.h"
 #include "wire/stream.h"
 
-#define KIT_CALLS_MAX 4096
+#define KIT_CALLS_MAX 16384
 
 /* A finished call, copied: texts live in the kit. */
 struct kit_call {
@@ -75,7 +75,7 @@ static inline void kit_init(struct kit *kit, const struct stream_pool_opts *opts
 	kit->streams = stream_pool_new(opts);
 	kit->call = mem_array(KIT_CALLS_MAX, sizeof(*kit->call));
 	wr_init(&kit->texts, 0);
-	CHECK(kit->calls && kit->streams && kit->call && wr_reserve(&kit->texts, 8 << 20));
+	CHECK(kit->calls && kit->streams && kit->call && wr_reserve(&kit->texts, 32 << 20));
 	kit->sink = (struct call_sink){ .pool = kit->calls, .next_id = &kit->next_id, .emit = kit_emit,
 					.arg = kit };
 	kit->isn[0] = 1000;
