@@ -56,8 +56,9 @@ int flow_packets_walk(struct store *store, struct flow_packets *walk, struct err
 			continue;
 		}
 		rc = part_walk(view, part, walk, &more, &why);
-		if (rc == E_EXPIRED) {
-			walk->expired = true;
+		if (rc == E_EXPIRED || rc == E_CORRUPT) {
+			walk->expired |= rc == E_EXPIRED;
+			walk->damaged |= rc == E_CORRUPT;
 			rc = 0;
 		} else if (rc < 0) {
 			(void)err_set(err, rc, "%s", why.text);

@@ -134,6 +134,10 @@ static int lanes_open(struct frames *frames, struct err *err)
 					&lane->packets, &why);
 		if (rc == E_EXPIRED) /* retention was faster */
 			continue;
+		if (rc == E_CORRUPT) { /* its table of blocks; other hours are whole */
+			frames->damaged++;
+			continue;
+		}
 		if (rc < 0)
 			return err_set(err, rc, "%s", why.text);
 		frames->count++;

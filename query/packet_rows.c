@@ -142,11 +142,19 @@ static int part_window(struct packet_rows *rows, size_t part, uint64_t from_ns, 
 {
 	struct store_packets *packets = NULL;
 	struct packet_rec rec;
+	struct err open_why = { 0 };
 	uint64_t source;
 	int rc = store_packets_open(rows->view, part, from_ns, to_ns,
 				    rows->by_flow ? rows->flow_ids : NULL, rows->flow_count,
-				    &packets, err);
+				    &packets, &open_why);
 
+	/* Retention was faster, or the table of blocks is damaged: other partitions are whole. */
+	if (rc == E_EXPIRED || rc == E_CORRUPT) {
+		rows->plan->stats->damaged_row_groups += rc == E_CORRUPT;
+		return 0;
+	}
+	if (rc < 0)
+		return err_set(err, rc, "%s", open_why.text);
 	for (unsigned n = 0; rc >= 0; n++) {
 		struct err why = { 0 };
 
@@ -220,8 +228,6 @@ static int hour_windows(struct packet_rows *rows, size_t from, size_t to, struct
 		for (size_t part = from; rc >= 0 && part < to; part++)
 			if (store_view_part(rows->view, part)->has_packets)
 				rc = part_window(rows, part, begin, begin + width, err);
-		if (rc == E_EXPIRED)
-			return 0;
 		if (rc < 0)
 			return rc;
 		if (rows->count > (1u << 20) && rows->left > (1u << 20))

@@ -145,7 +145,13 @@ static int part_add(struct scan *scan, size_t part, struct err *err)
 	struct query_stats *stats = plan->stats;
 	size_t count = store_rg_count(scan->view, part, plan->table->id);
 	struct bitmap *bitmap = NULL;
-	int rc = part_groups(scan, part, &bitmap, err);
+	struct err index_why = { 0 };
+	int rc = part_groups(scan, part, &bitmap, &index_why);
+
+	if (rc == E_CORRUPT) /* a damaged index costs a look at every row group, no more */
+		rc = 0;
+	else if (rc < 0)
+		(void)err_set(err, rc, "%s", index_why.text);
 
 	for (size_t rg = 0; rc == 0 && rg < count; rg++) {
 		struct scan_group group = { .part = (uint32_t)part, .rg = (uint32_t)rg };
