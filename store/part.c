@@ -109,6 +109,30 @@ uint64_t part_entry_end_max(const struct part_entry *entry)
 	return max;
 }
 
+void part_entry_observed(const struct part_entry *entry, uint64_t *ret_start_ns, uint64_t *ret_end_ns)
+{
+	uint64_t start = UINT64_MAX, end = 0;
+
+	for (int t = 1; t <= TABLE_MAX; t++) {
+		const struct part_table *table = &entry->tables[t];
+
+		if (!table->rows || t == TABLE_ROLLUPS || t == TABLE_ENTITIES)
+			continue;
+		start = table->start_min < start ? table->start_min : start;
+		end = table->end_max > end ? table->end_max : end;
+	}
+	*ret_start_ns = start == UINT64_MAX ? part_entry_start_min(entry) : start;
+	*ret_end_ns = start == UINT64_MAX ? part_entry_end_max(entry) : end;
+}
+
+uint64_t part_entry_newest(const struct part_entry *entry)
+{
+	uint64_t start, end;
+
+	part_entry_observed(entry, &start, &end);
+	return end;
+}
+
 bool part_entry_overlaps(const struct part_entry *entry, uint64_t from_ns, uint64_t to_ns)
 {
 	/* The last instant of 2554 has no range that holds it, unless the end of time counts as inside. */
@@ -123,8 +147,6 @@ void part_entry_info(const struct part_entry *entry, bool pinned, struct store_p
 		.sealed = entry->state == PART_SEALED,
 		.has_packets = entry->has_packets,
 		.pinned = pinned,
-		.start_min = part_entry_start_min(entry),
-		.end_max = part_entry_end_max(entry),
 		.data_bytes = entry->data_bytes,
 		.packet_bytes = entry->packet_bytes,
 		.packets = entry->tables[TABLE_PACKETS].rows,
@@ -132,6 +154,7 @@ void part_entry_info(const struct part_entry *entry, bool pinned, struct store_p
 	};
 	char name[PART_NAME_LEN];
 
+	part_entry_observed(entry, &info.start_min, &info.end_max);
 	for (int t = 1; t <= TABLE_MAX; t++)
 		if (t != TABLE_PACKETS)
 			info.rows[t] = entry->tables[t].rows;

@@ -51,6 +51,13 @@ void part_entry_write(const struct part_entry *entry, struct wr *wr);
 int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err *err);
 uint64_t part_entry_start_min(const struct part_entry *entry);	/* over all tables; UINT64_MAX: empty */
 uint64_t part_entry_end_max(const struct part_entry *entry);
+/*
+ * The stretch in which something was observed: rollups are left out, whose buckets reach up to a minute
+ * past the last packet, and entities, which are valid as long as their file or process lasts. A partition
+ * of nothing else has theirs. *ret_start_ns UINT64_MAX: empty.
+ */
+void part_entry_observed(const struct part_entry *entry, uint64_t *ret_start_ns, uint64_t *ret_end_ns);
+uint64_t part_entry_newest(const struct part_entry *entry);	/* where that ends; 0: empty */
 bool part_entry_overlaps(const struct part_entry *entry, uint64_t from_ns, uint64_t to_ns);
 void part_entry_info(const struct part_entry *entry, bool pinned, struct store_part_info *ret_info);
 static inline int part_entry_cmp(const struct part_entry *a, const struct part_entry *b)

@@ -201,8 +201,8 @@ static int recover_entries(const struct recover *r)
 	rc = catalog_parts(r->txn, &arena, &entries, &count, r->err);
 	for (size_t i = 0; i < count && rc == 0; i++) {
 		rc = recover_entry(r, &entries[i]);
-		if (part_entry_end_max(&entries[i]) > r->writer->newest_ns)
-			r->writer->newest_ns = part_entry_end_max(&entries[i]);
+		if (part_entry_newest(&entries[i]) > r->writer->newest_ns)
+			r->writer->newest_ns = part_entry_newest(&entries[i]);
 	}
 	arena_release(&arena);
 	return rc;

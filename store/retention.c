@@ -81,10 +81,8 @@ static void doom_by_age(struct plan *plan, enum fate fate, uint64_t age_ns, uint
 	age_text(age_ns, text, sizeof(text));
 	(void)snprintf(why, sizeof(why), "%s older than %s", fate == FATE_ALL ? "metadata" : "payload", text);
 	for (size_t i = 0; i < plan->count; i++) {
-		uint64_t hour = plan->parts[i].entry.hour;
-
-		/* The whole hour is over that long ago. */
-		if (hour < UINT64_MAX / NS_PER_HOUR && (hour + 1) * NS_PER_HOUR <= now_ns - age_ns)
+		/* The newest it holds is that old. Later data of the same hour makes a new generation. */
+		if (part_entry_newest(&plan->parts[i].entry) < now_ns - age_ns)
 			(void)doom(plan, &plan->parts[i], fate, why);
 	}
 }

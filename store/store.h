@@ -98,7 +98,7 @@ struct store_part_info {
 	bool sealed;
 	bool has_packets;		/* false once retention dropped the payload */
 	bool pinned;
-	uint64_t start_min, end_max;	/* over all tables and packets */
+	uint64_t start_min, end_max;	/* of what was observed: flows, calls, events, packets */
 	uint64_t rows[TABLE_MAX + 1];
 	uint64_t data_bytes, packet_bytes;	/* on disk */
 	uint64_t packets, packet_plain_bytes;

@@ -134,8 +134,8 @@ static int seal_hot(struct store_writer *writer, struct hot *hot, struct err *er
 	}
 	if (rc < 0)
 		return rc;
-	if (part_entry_end_max(&hot->entry) > writer->newest_ns)
-		writer->newest_ns = part_entry_end_max(&hot->entry);
+	if (part_entry_newest(&hot->entry) > writer->newest_ns)
+		writer->newest_ns = part_entry_newest(&hot->entry);
 	forget_hot(writer, hot);
 	sealer_put(writer->sealer, hot, writer->hot_max);
 	return 0;
@@ -495,8 +495,8 @@ static int put_catalog(struct store_writer *writer, struct kv_txn *txn, bool cle
 	for (size_t i = 0; i < writer->hots_count && rc == 0; i++) {
 		const struct hot *hot = writer->hots[i];
 
-		if (part_entry_end_max(&hot->entry) > writer->newest_ns)
-			writer->newest_ns = part_entry_end_max(&hot->entry);
+		if (part_entry_newest(&hot->entry) > writer->newest_ns)
+			writer->newest_ns = part_entry_newest(&hot->entry);
 		if (hot->entry_dirty)
 			rc = catalog_part_put(txn, &hot->entry, err);
 	}

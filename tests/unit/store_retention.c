@@ -97,6 +97,48 @@ TEST(store_retention, by_age_payload_before_metadata)
 	CHECK_U64(kit_findings(dir), 0);
 }
 
+/* An age is that of the newest observation, not of the end of its hour, nor of the rollups' bucket. */
+TEST(store_retention, age_of_the_newest_observation)
+{
+	const struct store_policy policy = { .data_age_ns = 15 * NS_PER_MIN };
+	const uint64_t newest_ns = KIT_START + 10 * NS_PER_MIN;
+	struct rollup_row rollup = { .start_ns = newest_ns, .end_ns = newest_ns + NS_PER_MIN };
+	struct entity_row entity = { .id = 1, .start_ns = KIT_START, .end_ns = KIT_START + 9 * NS_PER_HOUR };
+	const char *dir = check_tmpdir();
+	struct store_writer *writer = kit_writer(dir, NULL);
+	struct flow_row flow;
+	struct store_victim *plan = NULL;
+	struct store_horizon horizon;
+	struct store_view *view = NULL;
+	struct store *store;
+	struct err err = { 0 };
+	struct arena arena;
+	size_t count = 0;
+	char text[64];
+
+	flow = kit_flow(0, newest_ns - NS_PER_SEC, text);
+	flow.end_ns = newest_ns;
+	CHECK_OK(store_write_rows(writer, TABLE_FLOWS, &flow, 1, &err), err);
+	CHECK_OK(store_write_rows(writer, TABLE_ROLLUPS, &rollup, 1, &err), err);
+	CHECK_OK(store_write_rows(writer, TABLE_ENTITIES, &entity, 1, &err), err);
+	CHECK_OK(store_writer_close(writer, true, &err), err);
+	CHECK_OK(store_policy_set(dir, &policy, &err), err);
+	store = kit_store(dir);
+	arena_init(&arena, 0);
+	CHECK_OK(store_horizon(store, &horizon, &err), err);
+	CHECK_U64(horizon.newest_ns, newest_ns);
+	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
+	CHECK_U64(store_view_part(view, 0)->start_min, newest_ns - NS_PER_SEC);
+	CHECK_U64(store_view_part(view, 0)->end_max, newest_ns);
+	CHECK_OK(store_retention_plan(store, newest_ns + 15 * NS_PER_MIN, &arena, &plan, &count, &err), err);
+	CHECK_U64(count, 0);
+	CHECK_OK(store_retention_plan(store, newest_ns + 15 * NS_PER_MIN + 1, &arena, &plan, &count, &err), err);
+	CHECK_U64(count, 1);
+	store_view_close(view);
+	arena_release(&arena);
+	store_close(store);
+}
+
 TEST(store_retention, takes_no_more_than_the_limit_asks_for)
 {
 	const char *dir = make_store();
