@@ -65,7 +65,8 @@ static void describe_node(struct recorder *recorder, uint64_t now_ns)
 static void describe_source(struct recorder *recorder, uint64_t now_ns)
 {
 	/* Frames have no link header, and one interface stands for every socket. */
-	static const char text[] = "{\"format\":\"live\",\"interfaces\":[{\"link\":101,\"name\":\"sockets\",\"tsresol\":9}]}";
+	static const char text[] = "{\"format\":\"live\",\"interfaces\":[{\"link\":101,\"name\":\"sockets\",\"tsresol\":9},"
+				   "{\"link\":101,\"name\":\"sockets, second view\",\"tsresol\":9,\"second\":true}]}";
 	struct view node = enrich_node(recorder->enrich);
 	struct entity_row row = { 0 };
 	char name[300];

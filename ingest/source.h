@@ -16,6 +16,9 @@ enum frame_at {
 	FRAME_INGRESS,		/* arriving at the observed local socket */
 };
 
+/* Interface numbers of a live source: an export can leave out the frames that are there a second time. */
+enum { LIVE_IFACE_FIRST = 0, LIVE_IFACE_SECOND = 1 };
+
 /* One frame; bytes are valid during the call that hands it over. */
 struct frame {
 	uint64_t time_ns;	/* 1970 UTC */

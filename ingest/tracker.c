@@ -648,6 +648,8 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 	rec.dir = (uint8_t)dir;
 	if (flow) {
 		rec.flow_id = flow->id;
+		if (frame->at != FRAME_WIRE && flow->second_view)
+			rec.iface = LIVE_IFACE_SECOND;
 		if (frame->cookie)
 			flow->lost_known = true;
 		flow_packet(flow, dir, frame, &packet);

@@ -25,6 +25,7 @@ struct export
 	const struct query_export *what;
 	struct export_flows flows;
 	struct export_sources sources;
+	bool second_views; /* the filter asks about them: else each frame once */
 	struct pcap_filter *packet_filter;
 	struct seen counted;
 	struct groups interfaces; /* pcapng: (source, iface, link) */
@@ -50,8 +51,11 @@ static int flush(struct export *export, struct err *err)
 }
 
 /* 1: the frame belongs into the file. */
-static int wanted(struct export *export, const struct packet_rec *rec, struct err *err)
+static int wanted(struct export *export, const struct packet_rec *rec, uint64_t source,
+		  struct err *err)
 {
+	if (!export->second_views && export_sources_second(&export->sources, source, rec->iface))
+		return 0;
 	if (!export_flows_want(&export->flows, rec))
 		return 0;
 	if (!export->packet_filter)
@@ -100,7 +104,7 @@ static int each_frame(struct export *export,
 		if (++count % CHECK_FRAMES == 0 && (rc = plan_check(plan, err)) < 0)
 			break;
 		plan->stats->bytes_read += rec.frame.len;
-		rc = wanted(export, &rec, err);
+		rc = wanted(export, &rec, source, err);
 		if (rc == 1)
 			rc = fn(export, &rec, source, arg, err);
 	}
@@ -218,11 +222,23 @@ static int write_frame(struct export *export, const struct packet_rec *rec, uint
 	return export->piece.len >= PIECE_BYTES ? flush(export, err) : 0;
 }
 
+/* On one machine both ends of a conversation see its frames: once is enough unless somebody asks which end. */
+static bool asks_for_views(const struct plan *plan)
+{
+	static const uint16_t cols[] = { FLOW_id, FLOW_view, FLOW_vantage };
+
+	for (size_t i = 0; i < sizeof(cols) / sizeof(cols[0]); i++)
+		if (filter_uses(plan->filters[0], &plan->table->cols[cols[i]]))
+			return true;
+	return false;
+}
+
 static int export_run(struct export *export, struct arena *arena, struct err *err)
 {
 	const struct query_export *what = export->what;
 	int rc = export_flows_find(&export->flows, &export->plan, what, err);
 
+	export->second_views = asks_for_views(&export->plan);
 	if (rc == 0)
 		rc = export_sources_find(&export->sources, &export->plan, arena, err);
 	if (rc == 0 && what->packet_filter.len)

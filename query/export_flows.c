@@ -347,7 +347,8 @@ static void add_ifaces(struct source_walk *walk, uint64_t source, const struct j
 		struct export_iface iface = { .source = source,
 					      .iface = (uint32_t)i,
 					      .link = (uint16_t)link,
-					      .tsresol = (uint8_t)resolution };
+					      .tsresol = (uint8_t)resolution,
+					      .second = json_get_bool(json_get(val, "second"), false) };
 
 		if (link < 0 || link > UINT16_MAX) {
 			walk->sources->unknown = true;
@@ -429,6 +430,14 @@ bool export_sources_agree(const struct export_sources *sources, uint16_t *ret_li
 	*ret_link = sources->ifaces[0].link;
 	*ret_nanos = nanos;
 	return true;
+}
+
+bool export_sources_second(const struct export_sources *sources, uint64_t source, uint32_t iface)
+{
+	for (size_t i = 0; iface && i < sources->count; i++)
+		if (sources->ifaces[i].source == source && sources->ifaces[i].iface == iface)
+			return sources->ifaces[i].second;
+	return false;
 }
 
 struct view export_sources_iface(const struct export_sources *sources, uint64_t source,

@@ -45,6 +45,7 @@ struct export_iface {
 	uint32_t iface;
 	uint16_t link;
 	uint8_t tsresol;
+	bool second;	/* its frames are those of conversations whose other end is recorded too */
 	struct view name;
 };
 
@@ -59,6 +60,7 @@ int export_sources_find(struct export_sources *sources, const struct plan *plan,
 void export_sources_release(struct export_sources *sources);
 /* All sources have one link type, and their precision is known. */
 bool export_sources_agree(const struct export_sources *sources, uint16_t *ret_link, bool *ret_nanos);
+bool export_sources_second(const struct export_sources *sources, uint64_t source, uint32_t iface);
 struct view export_sources_iface(const struct export_sources *sources, uint64_t source, uint32_t iface);
 
 #endif

@@ -163,7 +163,8 @@ enum export_format { EXPORT_PCAP, EXPORT_PCAPNG };
  * Exactly the frames of the flows that match (filter on flows, which have a row from their first report on: at their
  * end, at the latest a minute after their begin; empty: all frames, undecoded ones included) with time in the range, in order of capture, sources merged by time. write() gets the file in
  * pieces and returns <0 to stop. pcap holds one link type: E_UNSUPPORTED names the others when there are more.
- * pcap is written with ns precision when any time needs it.
+ * pcap is written with ns precision when any time needs it. Frames that both ends on this machine saw are
+ * written once, unless the filter names view, vantage or id.
  */
 struct query_export {
 	enum export_format format;

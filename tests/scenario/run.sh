@@ -56,13 +56,14 @@ curl -s "$url/api/v1/calls/$id?raw=request" | head -1 | grep -q '^GET /hello.txt
 curl -s "$url/api/v1/calls/$id?raw=response" >"$work/response"
 tail -n +1 "$work/response" | sed '1,/^\r*$/d' | cmp -s - "$work/www/hello.txt" || fail "raw response: $(head -c 200 "$work/response")"
 curl -s "$url/api/v1/calls/$id" | jq -e '.. | .body? // empty | tostring | contains("hello from the wire")' >/dev/null || fail "the body is not in the call's detail"
-flow=$(jq -r '.data[0]."flow.id"' "$work/calls.json")
 # Both ends of the connection are flows of their own.
 both() { [ "$(curl -s -G "$url/api/v1/flows" --data-urlencode "filter=dst.port == $port" | jq -c '[.data[].vantage] | unique')" = '["client","server"]' ]; }
 until_true 10 both || fail "the flow is not there from both ends"
-curl -s -G "$url/api/v1/export" --data-urlencode "filter=id == \"$flow\"" --data-urlencode format=pcapng >"$work/flow.pcapng"
+curl -s -G "$url/api/v1/export" --data-urlencode "filter=dst.port == $port" --data-urlencode format=pcapng >"$work/flow.pcapng"
 if command -v tshark >/dev/null; then
 	tshark -r "$work/flow.pcapng" -d "tcp.port==$port,http" -T fields -e http.request.uri 2>/dev/null | grep -q '/hello.txt?id=4711' || fail "tshark does not see the request in the export"
+	# Both ends saw each frame; an export holds it once.
+	! tshark -r "$work/flow.pcapng" -Y tcp.analysis.retransmission 2>/dev/null | grep . || fail "frames are in the export twice"
 fi
 
 # serve cannot do anything.
