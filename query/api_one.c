@@ -257,6 +257,26 @@ static void curl_url(struct wr *out, const struct call_row *call, const struct h
 	wr_release(&url);
 }
 
+static bool has_zero(struct view bytes)
+{
+	return bytes.len && memchr(bytes.at, 0, bytes.len);
+}
+
+/* An argument cannot hold a zero byte: such a body goes through a pipe. */
+static void curl_begin(struct wr *out, const struct http_head *head, struct view body)
+{
+	if (has_zero(body)) {
+		wr_str(out, "printf '%b' '");
+		for (size_t i = 0; i < body.len; i++)
+			wr_printf(out, "\\0%03o", body.at[i]);
+		wr_str(out, "' | ");
+	}
+	/* -g: brackets and braces in a URL mean nothing; --path-as-is: nor do dots. */
+	wr_str(out, "curl -g");
+	if (view_find(head->target, VIEW_LIT("/.")) >= 0)
+		wr_str(out, " --path-as-is");
+}
+
 static int call_curl(struct http_request *req, const struct call_row *call, struct view request, struct err *err)
 {
 	struct wr *out = http_out(req), joined;
@@ -269,29 +289,42 @@ static int call_curl(struct http_request *req, const struct call_row *call, stru
 			       sym_name(SYMS_L7, call->l7) ? sym_name(SYMS_L7, call->l7) : "another protocol");
 	if (!len || !http_head_parse(view_sub(request, 0, len), &head) || !head.request)
 		return err_set(err, E_EXPIRED, "the head of the request is not held");
+	wr_init(&joined, CALL_BYTES_MAX);
+	body = plain_body(&head, view_sub(request, len, request.len), &joined);
 	http_type(req, "text/plain; charset=utf-8");
-	wr_str(out, "curl");
+	curl_begin(out, &head, body);
 	if (view_is(head.method, "HEAD")) {
 		wr_str(out, " -I");
-	} else if (!view_is(head.method, "GET")) {
+	} else if (!view_is(head.method, "GET") || body.len) {
 		wr_str(out, " -X ");
 		shell_word(out, head.method);
 	}
 	wr_u8(out, ' ');
 	curl_url(out, call, &head);
 	for (fields = head.fields; http_field_next(&fields, &name, &value);) {
-		struct view whole = view_make(name.at, (size_t)(value.at + value.len - name.at));
+		const char *empty;
 
 		if (name.len == 0 || curl_makes(name))
 			continue;
 		wr_str(out, " \\\n  -H ");
-		shell_word(out, value.len ? whole : view_make(name.at, name.len + 1));
+		if (value.len) {
+			shell_word(out, view_make(name.at, (size_t)(value.at + value.len - name.at)));
+			continue;
+		}
+		/* Without a value, a colon would tell curl to leave it out. */
+		empty = arena_printf(&req->arena, "%.*s;", (int)name.len, (const char *)name.at);
+		shell_word(out, view_str(empty));
 	}
-	wr_init(&joined, CALL_BYTES_MAX);
-	body = plain_body(&head, view_sub(request, len, request.len), &joined);
 	if (body.len) {
-		wr_str(out, " \\\n  --data-binary ");
-		shell_word(out, body);
+		/* Else curl would call it a form. */
+		if (!head.content_type.len)
+			wr_str(out, " \\\n  -H 'Content-Type:'");
+		if (has_zero(body)) {
+			wr_str(out, " \\\n  --data-binary @-");
+		} else {
+			wr_str(out, " \\\n  --data-raw ");
+			shell_word(out, body);
+		}
 	}
 	wr_release(&joined);
 	wr_u8(out, '\n');

@@ -184,10 +184,11 @@ static int export_write(void *arg, struct view bytes, struct err *err)
 
 static const char *export_name(struct http_request *req, const struct query_opts *opts, bool pcap)
 {
-	uint64_t from_ns = opts->from_ns ? opts->from_ns : clock_now_ns();
 	char text[CLOCK_TEXT_LEN];
 
-	clock_format(from_ns, text);
+	if (!opts->from_ns)
+		return pcap ? "tapedeck.pcap" : "tapedeck.pcapng";
+	clock_format(opts->from_ns, text);
 	for (char *c = text; *c; c++)
 		if (*c == ':')
 			*c = '-';

@@ -128,7 +128,8 @@ const char *grafana_notice(const struct query_stats *stats, const struct query_o
 
 	if (stats->oldest_ns == UINT64_MAX)
 		return "nothing is held of this table";
-	if (opts->from_ns < stats->oldest_ns) {
+	/* Not worth a word when a second or a pixel is missing. */
+	if (opts->from_ns + NS_PER_SEC + (opts->to_ns - opts->from_ns) / 500 < stats->oldest_ns) {
 		clock_format(stats->oldest_ns, text);
 		return arena_printf(arena, "the range begins before %s, the oldest instant held", text);
 	}

@@ -12,6 +12,7 @@
 
 #define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 #define SERIES_DEFAULT 20
+#define LATE_NS (3 * NS_PER_SEC)
 #define TOP_MAX 100000		/* groups a bucket: the most are sorted out here, over all buckets */
 
 struct series {
@@ -134,19 +135,39 @@ static int what_to_ask(struct grafana_target *target, struct query_aggregate *re
 
 /* ---- the grid ---- */
 
-/* Buckets begin at multiples of the step, so that a refresh moves no point. */
+/*
+ * Where the recorder is at work, the newest seconds are not written yet: a second of
+ * rollups comes two seconds late, and a commit one later. To count them as silence
+ * would draw a fall at the right edge of every live graph.
+ */
+static uint64_t known_until(const struct grafana_target *target)
+{
+	uint64_t to_ns = target->opts.to_ns - target->opts.to_ns % NS_PER_SEC, known_ns;
+	struct store_horizon horizon;
+
+	if (to_ns <= target->opts.from_ns)
+		return target->opts.to_ns;
+	if (store_horizon(target->store, &horizon, NULL) < 0 || !horizon.writer_alive || horizon.newest_ns < LATE_NS)
+		return to_ns;
+	known_ns = horizon.newest_ns - LATE_NS;
+	known_ns -= known_ns % NS_PER_SEC;
+	return known_ns < to_ns && known_ns > target->opts.from_ns ? known_ns : to_ns;
+}
+
+/*
+ * Buckets begin at multiples of the step, so that a refresh moves no point. The
+ * last one ends with the range: rates are over what lies within.
+ */
 static void lay_grid(struct grid *grid)
 {
 	struct grafana_target *target = grid->target;
-	uint64_t step_ns = target->step_ns, last_ns;
+	uint64_t step_ns = target->step_ns;
 
 	grid->opts = target->opts;
 	grid->first_ns = target->opts.from_ns - target->opts.from_ns % step_ns;
-	last_ns = target->opts.to_ns + step_ns - 1;
-	last_ns -= last_ns % step_ns;
-	grid->points = (size_t)((last_ns - grid->first_ns) / step_ns);
+	grid->points = (size_t)((target->opts.to_ns - grid->first_ns + step_ns - 1) / step_ns);
 	grid->opts.from_ns = grid->first_ns;
-	grid->opts.to_ns = last_ns;
+	grid->opts.to_ns = known_until(target);
 }
 
 /* Nothing is known of a bucket before the first, after the last row held, or in a gap of all sources. */
@@ -155,7 +176,8 @@ static bool unknown(const struct grid *grid, size_t point)
 	uint64_t from_ns = grid->first_ns + point * grid->target->step_ns, to_ns = from_ns + grid->target->step_ns;
 	const struct query_stats *stats = &grid->stats;
 
-	if (stats->oldest_ns == UINT64_MAX || to_ns <= stats->oldest_ns || from_ns > stats->newest_ns)
+	if (stats->oldest_ns == UINT64_MAX || to_ns <= stats->oldest_ns || from_ns > stats->newest_ns ||
+	    from_ns >= grid->opts.to_ns)
 		return true;
 	for (size_t i = 0; i < stats->gaps_count; i++)
 		if (stats->gaps[i].source == 0 && stats->gaps[i].from_ns <= from_ns && stats->gaps[i].to_ns >= to_ns)

@@ -80,7 +80,7 @@ static void path_text(struct view path, char *text, size_t cap)
 
 static void log_exchange(const struct http_exchange *x, uint64_t took_ns)
 {
-	enum log_level level = x->reply.status >= 500 && x->reply.status != 503 ? LOG_WARN : LOG_INFO;
+	enum log_level level = x->reply.status >= 500 && x->reply.status != 503 && x->reply.status != 501 ? LOG_WARN : LOG_INFO;
 	char path[160];
 
 	path_text(x->req.path, path, sizeof(path));
