@@ -82,7 +82,7 @@ $(B)/tapedeck: $(TOOL_OBJ) $(LIB)
 
 $(LIB): $(LIB_OBJ) $(GEN)/objects.list
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && ar rcs $@ $(LIB_OBJ)
+	$(Q)rm -f $@ && ar rcsP $@ $(LIB_OBJ)
 
 $(B)/%.o: %.c | $(GENERATED) need-libs
 	$(call say,CC,$<)
