@@ -104,7 +104,7 @@ static enum step begin(struct frames *f, const struct frame_ops *ops, size_t *po
 		show = (uint64_t)size;
 	if (size == 0 || rest.len < show)
 		return STEP_WAIT;
-	frame.bytes = view_sub(rest, 0, (size_t)size);
+	frame.bytes = view_sub(rest, 0, (size_t)show);	/* no more, so that it does not matter how the bytes came */
 	frame.off = f->chunk->off + *pos;
 	frame.len = (uint64_t)size;
 	f->dir->open = true;
