@@ -380,6 +380,19 @@ static void mongo_close(void *at, uint8_t reason, struct call_sink *sink)
 		call_end_open(sink, call, call->tag & TAG_DOUBT ? CALL_END_gap : reason);
 }
 
+/* Could bytes be one of the old messages, cut short within its collection's name or right behind it? */
+static bool name_is_cut(struct view bytes)
+{
+	struct mongo_msg msg;
+	size_t i = MONGO_HEAD_BYTES + 4;
+
+	if (!mongo_head(bytes, &msg) || msg.opcode == MONGO_MSG || msg.opcode == MONGO_REPLY || bytes.len >= msg.len)
+		return false;
+	while (i < bytes.len && bytes.at[i] > ' ' && bytes.at[i] < 0x7f)
+		i++;
+	return i < MONGO_HEAD_BYTES + 256 && (i == bytes.len || (bytes.at[i] == 0 && bytes.len - i < 16));
+}
+
 static enum guess mongo_guess(struct view bytes, const struct guess_hint *hint)
 {
 	struct mongo_msg msg;
@@ -395,7 +408,7 @@ static enum guess mongo_guess(struct view bytes, const struct guess_hint *hint)
 		return GUESS_MORE;
 	}
 	if (!mongo_msg(bytes, &msg))
-		return GUESS_NO;
+		return name_is_cut(bytes) ? GUESS_MORE : GUESS_NO;
 	/* a reply has a document in it, and its request's number */
 	if (msg.opcode == MONGO_REPLY && bytes.len < 44)
 		return GUESS_MORE;
