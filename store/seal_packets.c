@@ -24,12 +24,20 @@ struct window_rec {
 	size_t at;
 };
 
+/* What frames are ordered by: sorting moves these and not the records. */
+struct cluster_key {
+	uint64_t source, flow_id, number;
+	size_t rec;
+};
+
 struct window {
 	struct seal *seal;
 	int fd;
 	char path[STORE_PATH_MAX];
 	struct window_rec *recs;
 	size_t count, cap;
+	struct cluster_key *order;
+	size_t order_cap;
 	struct wr bytes;
 	uint32_t number;
 	struct packet_block block;
@@ -120,13 +128,32 @@ static int add_frame(struct window *window, const struct packet_rec *rec, bool n
 
 static int cmp_cluster(const void *a, const void *b)
 {
-	const struct window_rec *x = a, *y = b;
+	const struct cluster_key *x = a, *y = b;
 
 	if (x->source != y->source)
 		return x->source < y->source ? -1 : 1;
-	if (x->rec.flow_id != y->rec.flow_id)
-		return x->rec.flow_id < y->rec.flow_id ? -1 : 1;
-	return x->rec.number < y->rec.number ? -1 : x->rec.number > y->rec.number;
+	if (x->flow_id != y->flow_id)
+		return x->flow_id < y->flow_id ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int arrange(struct window *window, struct err *err)
+{
+	if (window->order_cap < window->count) {
+		struct cluster_key *order = mem_resize(window->order, window->cap, sizeof(*order));
+
+		if (!order)
+			return no_memory(err);
+		window->order = order;
+		window->order_cap = window->cap;
+	}
+	for (size_t i = 0; i < window->count; i++) {
+		const struct window_rec *wrec = &window->recs[i];
+
+		window->order[i] = (struct cluster_key){ wrec->source, wrec->rec.flow_id, wrec->rec.number, i };
+	}
+	qsort(window->order, window->count, sizeof(*window->order), cmp_cluster);
+	return 0;
 }
 
 static int cmp_slots(const void *a, const void *b)
@@ -154,16 +181,17 @@ static int write_slots(struct window *window, struct err *err)
 
 static int flush_window(struct window *window, struct err *err)
 {
-	int rc = 0;
+	int rc;
 
 	if (window->count == 0)
 		return 0;
-	qsort(window->recs, window->count, sizeof(*window->recs), cmp_cluster);
+	rc = arrange(window, err);
 	window->slots_count = 0;
 	for (size_t i = 0; i < window->count && rc == 0; i++) {
-		struct window_rec *wrec = &window->recs[i];
-		bool new_source = i > 0 && wrec->source != wrec[-1].source;
-		bool new_run = i == 0 || new_source || wrec->rec.flow_id != wrec[-1].rec.flow_id;
+		const struct cluster_key *key = &window->order[i];
+		struct window_rec *wrec = &window->recs[key->rec];
+		bool new_source = i > 0 && key->source != key[-1].source;
+		bool new_run = i == 0 || new_source || key->flow_id != key[-1].flow_id;
 
 		if (new_source || window->block.bytes.len >= BLOCK_BYTES)
 			rc = flush_block(window, err);
@@ -262,6 +290,7 @@ out:
 	wr_release(&window.stored);
 	wr_release(&window.value);
 	mem_free(window.recs);
+	mem_free(window.order);
 	mem_free(window.slots);
 	return rc;
 }

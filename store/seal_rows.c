@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "store/index.h"
 #include "store/seal.h"
@@ -19,9 +20,28 @@
 #define MINUTES 60u	/* of a partition */
 
 struct sort_cols {
-	const struct table *table;
 	const struct col *start, *tier, *dst_workload, *dst_port, *src_workload;	/* NULL: the table has none */
 };
+
+/* A row and its place: compared by three numbers, so that sorting does not touch the rows. */
+struct sort_row {
+	uint64_t lead;		/* tier, minute */
+	uint64_t mid;		/* rank of the destination workload, port, rank of the source workload */
+	uint64_t start_ns;
+	const void *row;
+};
+
+/* Distinct strings of a slice and their ranks in byte order; 0 is for null. */
+struct ranks {
+	struct rank_name {
+		struct view name;
+		uint32_t rank;
+	} *names;
+	size_t count, cap;
+	uint32_t *slots;	/* open addressing: name + 1, 0 = free */
+	size_t slots_count;
+};
+#define RANK_BITS 24u		/* SLICE_ROWS_MAX and a group more are below it */
 
 struct rows_seal {
 	struct seal *seal;
@@ -30,8 +50,9 @@ struct rows_seal {
 	struct rg_zone *zones;		/* of the hot groups */
 	uint32_t groups;
 	struct arena arena;		/* the slice's rows */
-	const void **rows;
+	struct sort_row *rows;
 	size_t rows_count, rows_cap;
+	struct ranks ranks;
 	struct rg_builder *builder;
 	struct index_builder *index;
 	struct wr blob, zone;
@@ -39,53 +60,153 @@ struct rows_seal {
 
 /* ------------------------------------------------------------------ sorting */
 
-static int cmp_col(const struct col *col, const void *a, const void *b)
+static void ranks_release(struct ranks *ranks)
 {
-	uint64_t x = 0, y = 0;
-	struct view v = { 0 }, w = { 0 };
-	bool has_a, has_b;
-
-	if (!col)
-		return 0;
-	has_a = row_get(col, a, &x, &v);
-	has_b = row_get(col, b, &y, &w);
-	if (has_a != has_b)
-		return has_a ? 1 : -1;
-	if (!has_a)
-		return 0;
-	if (types[col->type].phys == PHYS_BYTES)
-		return v.at == w.at && v.len == w.len ? 0 : view_cmp(v, w);	/* often the same dictionary entry */
-	return x < y ? -1 : x > y;
+	mem_free(ranks->names);
+	mem_free(ranks->slots);
 }
 
-static int cmp_rows(const void *pa, const void *pb, void *arg)
+static int ranks_rehash(struct ranks *ranks)
 {
-	const struct sort_cols *sort = arg;
-	const void *a = *(const void *const *)pa, *b = *(const void *const *)pb;
-	uint64_t start_a, start_b;
-	int order;
+	size_t count = ranks->slots_count ? ranks->slots_count * 2 : 256;
+	uint32_t *slots = mem_array(count, sizeof(*slots));
 
-	memcpy(&start_a, (const uint8_t *)a + sort->start->offset, sizeof(start_a));
-	memcpy(&start_b, (const uint8_t *)b + sort->start->offset, sizeof(start_b));
-	order = cmp_col(sort->tier, a, b);
-	if (!order && sort->dst_workload && start_a / NS_PER_MIN != start_b / NS_PER_MIN)
-		order = start_a < start_b ? -1 : 1;
-	if (!order)
-		order = cmp_col(sort->dst_workload, a, b);
-	if (!order)
-		order = cmp_col(sort->dst_port, a, b);
-	if (!order)
-		order = cmp_col(sort->src_workload, a, b);
-	if (!order)
-		order = start_a < start_b ? -1 : start_a > start_b;
-	return order ? order : (a < b ? -1 : a > b);	/* as they came */
+	if (!slots)
+		return E_NO_MEMORY;
+	for (size_t i = 0; i < ranks->count; i++) {
+		struct view name = ranks->names[i].name;
+		size_t at = hash_bytes(name.at, name.len, 0) & (count - 1);
+
+		while (slots[at])
+			at = (at + 1) & (count - 1);
+		slots[at] = (uint32_t)i + 1;
+	}
+	mem_free(ranks->slots);
+	ranks->slots = slots;
+	ranks->slots_count = count;
+	return 0;
+}
+
+/* Number of a name in order of first use, from 1. */
+static int ranks_add(struct ranks *ranks, struct view name, uint64_t *ret_number)
+{
+	size_t at;
+
+	if (ranks->count * 2 >= ranks->slots_count && ranks_rehash(ranks) < 0)
+		return E_NO_MEMORY;
+	for (at = hash_bytes(name.at, name.len, 0) & (ranks->slots_count - 1); ranks->slots[at];
+	     at = (at + 1) & (ranks->slots_count - 1)) {
+		if (view_eq(ranks->names[ranks->slots[at] - 1].name, name)) {
+			*ret_number = ranks->slots[at];
+			return 0;
+		}
+	}
+	if (mem_grow((void **)&ranks->names, &ranks->cap, ranks->count, sizeof(*ranks->names)) < 0)
+		return E_NO_MEMORY;
+	ranks->names[ranks->count++] = (struct rank_name){ .name = name };
+	ranks->slots[at] = (uint32_t)ranks->count;
+	*ret_number = ranks->count;
+	return 0;
+}
+
+static int cmp_names(const void *a, const void *b, void *arg)
+{
+	const struct ranks *ranks = arg;
+
+	return view_cmp(ranks->names[*(const uint32_t *)a].name, ranks->names[*(const uint32_t *)b].name);
+}
+
+/* From order of first use to byte order; the slots serve as the sorted list, the table is used up. */
+static void ranks_settle(struct ranks *ranks)
+{
+	for (size_t i = 0; i < ranks->count; i++)
+		ranks->slots[i] = (uint32_t)i;
+	if (ranks->count)
+		qsort_r(ranks->slots, ranks->count, sizeof(*ranks->slots), cmp_names, ranks);
+	for (size_t i = 0; i < ranks->count; i++)
+		ranks->names[ranks->slots[i]].rank = (uint32_t)i + 1;
+}
+
+static void ranks_reset(struct ranks *ranks)
+{
+	ranks->count = 0;
+	if (ranks->slots)
+		memset(ranks->slots, 0, ranks->slots_count * sizeof(*ranks->slots));
+}
+
+static int text_number(struct ranks *ranks, const struct col *col, const void *row, uint64_t *ret_number)
+{
+	struct view name;
+	uint64_t unused;
+
+	*ret_number = 0;
+	if (!col || !row_get(col, row, &unused, &name))
+		return 0;
+	return ranks_add(ranks, name, ret_number);
+}
+
+static uint64_t int_of(const struct col *col, const void *row)
+{
+	struct view unused;
+	uint64_t value = 0;
+
+	return col && row_get(col, row, &value, &unused) ? value : 0;
+}
+
+/* mid holds numbers of first use until settle_rows makes ranks of them. */
+static int sort_row_make(const struct sort_cols *sort, struct ranks *ranks, const void *row, struct sort_row *ret_row)
+{
+	uint64_t dst, src, start_ns;
+	int rc;
+
+	memcpy(&start_ns, (const uint8_t *)row + sort->start->offset, sizeof(start_ns));
+	rc = text_number(ranks, sort->dst_workload, row, &dst);
+	if (rc == 0)
+		rc = text_number(ranks, sort->src_workload, row, &src);
+	if (rc < 0)
+		return rc;
+	*ret_row = (struct sort_row){
+		.lead = int_of(sort->tier, row) << 32 | (sort->dst_workload ? start_ns / NS_PER_MIN & UINT32_MAX : 0),
+		.mid = dst << (RANK_BITS + 16) | (int_of(sort->dst_port, row) & 0xffff) << RANK_BITS | src,
+		.start_ns = start_ns,
+		.row = row,
+	};
+	return 0;
+}
+
+static uint64_t rank_of(const struct ranks *ranks, uint64_t number)
+{
+	return number ? ranks->names[number - 1].rank : 0;
+}
+
+static void settle_rows(struct ranks *ranks, struct sort_row *rows, size_t count)
+{
+	const uint64_t low = (1ull << RANK_BITS) - 1;
+
+	ranks_settle(ranks);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t mid = rows[i].mid;
+
+		rows[i].mid = rank_of(ranks, mid >> (RANK_BITS + 16)) << (RANK_BITS + 16) |
+			      (mid & 0xffffull << RANK_BITS) | rank_of(ranks, mid & low);
+	}
+}
+
+static int cmp_rows(const void *pa, const void *pb)
+{
+	const struct sort_row *a = pa, *b = pb;
+
+	if (a->lead != b->lead)
+		return a->lead < b->lead ? -1 : 1;
+	if (a->mid != b->mid)
+		return a->mid < b->mid ? -1 : 1;
+	return a->start_ns < b->start_ns ? -1 : a->start_ns > b->start_ns;
 }
 
 /* Tables without these columns are sorted by time alone. */
 static struct sort_cols sort_cols(const struct table *table)
 {
 	return (struct sort_cols){
-		.table = table,
 		.start = &table->cols[table->start_ord],
 		.tier = table_col(table, VIEW_LIT("tier")),
 		.dst_workload = table_col(table, VIEW_LIT("dst_workload")),
@@ -141,19 +262,21 @@ static int flush_slice(struct rows_seal *rs, struct err *err)
 {
 	int rc = 0;
 
+	settle_rows(&rs->ranks, rs->rows, rs->rows_count);
 	if (rs->rows_count)
-		qsort_r(rs->rows, rs->rows_count, sizeof(*rs->rows), cmp_rows, &rs->sort);
+		qsort(rs->rows, rs->rows_count, sizeof(*rs->rows), cmp_rows);
 	for (size_t i = 0; i < rs->rows_count && rc == 0; i++) {
-		rc = rg_builder_add(rs->builder, rs->rows[i]);
+		rc = rg_builder_add(rs->builder, rs->rows[i].row);
 		if (rc == E_LIMIT) {
 			rc = write_group(rs, err);
 			if (rc == 0)
-				rc = rg_builder_add(rs->builder, rs->rows[i]);
+				rc = rg_builder_add(rs->builder, rs->rows[i].row);
 		}
 		if (rc < 0)
 			rc = err_set(err, rc, "%s: row not added: %s", rs->table->name, err_text(rc));
 	}
 	rs->rows_count = 0;
+	ranks_reset(&rs->ranks);
 	arena_reset(&rs->arena);
 	return rc;
 }
@@ -189,7 +312,9 @@ static int load_group(struct rows_seal *rs, uint32_t group, uint64_t from_ns, ui
 			continue;
 		if (mem_grow((void **)&rs->rows, &rs->rows_cap, rs->rows_count, sizeof(*rs->rows)) < 0)
 			return err_set(err, E_NO_MEMORY, "out of memory");
-		rs->rows[rs->rows_count++] = row;
+		if (sort_row_make(&rs->sort, &rs->ranks, row, &rs->rows[rs->rows_count]) < 0)
+			return err_set(err, E_NO_MEMORY, "out of memory");
+		rs->rows_count++;
 	}
 	return 0;
 }
@@ -297,6 +422,7 @@ out:
 	wr_release(&rs.zone);
 	rg_builder_free(rs.builder);
 	index_builder_free(rs.index);
+	ranks_release(&rs.ranks);
 	mem_free(rs.rows);
 	mem_free(rs.zones);
 	return rc;

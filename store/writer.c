@@ -683,6 +683,9 @@ int store_tick(struct store_writer *writer, uint64_t now_ns, struct err *err)
 	if (rc == 0 && mono_ns - writer->retention_ns >= RETENTION_EVERY_NS) {
 		writer->retention_ns = mono_ns;
 		kv_reap_readers(writer->catalog);
+		for (size_t i = 0; i < writer->hots_count; i++)
+			if (hot_is_open(writer->hots[i]))
+				kv_reap_readers(writer->hots[i]->kv);
 		sealer_retain(writer->sealer, now_ns);
 	}
 	return rc;

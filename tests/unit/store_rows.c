@@ -98,6 +98,31 @@ TEST(store_rows, more_than_a_group_holds_in_one_commit)
 	CHECK_OK(store_writer_close(writer, false, &err), err);
 }
 
+/* A map that is too small grows under the transaction, and the partition rolls over. */
+TEST(store_rows, outgrow_the_map)
+{
+	const char *dir = check_tmpdir();
+	struct store_writer_opts opts = { .map_bytes = 1u << 16, .seal_inline = true, .group_gid = -1 };
+	struct store_writer *writer = kit_writer(dir, &opts);
+	struct store_view *view = NULL;
+	struct store *store;
+	struct err err = { 0 };
+
+	for (unsigned i = 0; i < 3; i++) {
+		kit_write_flows(writer, i * 60000, 60000, KIT_START, NS_PER_MS);
+		CHECK_OK(store_commit(writer, &err), err);
+	}
+	store = kit_store(dir);
+	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
+	CHECK_GT(store_view_parts(view), 1);
+	CHECK(store_view_part(view, 0)->sealed);
+	store_view_close(view);
+	store_close(store);
+	CHECK_OK(store_writer_close(writer, false, &err), err);
+	CHECK_U64(kit_check_flows(dir, 180000, KIT_START, NS_PER_MS), 180000);
+	CHECK_U64(kit_findings(dir), 0);
+}
+
 TEST(store_rows, grow_with_a_renewed_view)
 {
 	const char *dir = check_tmpdir();
