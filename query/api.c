@@ -6,11 +6,20 @@
 #define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 
 #define PARAM(...)
-#define OPEN_ROUTE(methods_, path_, handler_, pool_, params_, summary_) \
-	{ .methods = methods_, .path = path_, .handler = handler_, .pool = HTTP_POOL_##pool_, .open = true, \
-	  .params = params_, .summary = summary_ },
-#define ROUTE(methods_, path_, handler_, pool_, params_, summary_) \
-	{ .methods = methods_, .path = path_, .handler = handler_, .pool = HTTP_POOL_##pool_, .params = params_, \
+#define OPEN_ROUTE(methods_, path_, handler_, pool_, params_, summary_)                            \
+	{ .methods = methods_,                                                                     \
+	  .path = path_,                                                                           \
+	  .handler = handler_,                                                                     \
+	  .pool = HTTP_POOL_##pool_,                                                               \
+	  .open = true,                                                                            \
+	  .params = params_,                                                                       \
+	  .summary = summary_ },
+#define ROUTE(methods_, path_, handler_, pool_, params_, summary_)                                 \
+	{ .methods = methods_,                                                                     \
+	  .path = path_,                                                                           \
+	  .handler = handler_,                                                                     \
+	  .pool = HTTP_POOL_##pool_,                                                               \
+	  .params = params_,                                                                       \
 	  .summary = summary_ },
 const struct http_route api_routes[] = {
 #include "query/routes.def"
@@ -44,12 +53,14 @@ int serve_store(struct serve *serve, struct store **ret_store, struct err *err)
 	if (serve->store)
 		*ret_store = serve->store;
 	else
-		rc = err_set(err, E_BUSY, "the store %s cannot be opened: %s", serve->opts.data, serve->open_err.text);
+		rc = err_set(err, E_BUSY, "the store %s cannot be opened: %s", serve->opts.data,
+			     serve->open_err.text);
 	lock_drop(&serve->lock);
 	return rc;
 }
 
-int api_time(const struct http_request *req, const char *name, uint64_t fallback, uint64_t *ret_ns, struct err *err)
+int api_time(const struct http_request *req, const char *name, uint64_t fallback, uint64_t *ret_ns,
+	     struct err *err)
 {
 	struct view text = http_param(req, name);
 	struct err why = { 0 };
@@ -63,8 +74,8 @@ int api_time(const struct http_request *req, const char *name, uint64_t fallback
 	return rc < 0 ? err_set(err, rc, "parameter %s: %s", name, why.text) : 0;
 }
 
-int api_duration(const struct http_request *req, const char *name, uint64_t fallback, uint64_t *ret_ns,
-		 struct err *err)
+int api_duration(const struct http_request *req, const char *name, uint64_t fallback,
+		 uint64_t *ret_ns, struct err *err)
 {
 	struct view text = http_param(req, name);
 	struct err why = { 0 };
@@ -78,7 +89,8 @@ int api_duration(const struct http_request *req, const char *name, uint64_t fall
 	return rc < 0 ? err_set(err, rc, "parameter %s: %s", name, why.text) : 0;
 }
 
-static int opts_range(struct http_request *req, uint64_t range_ns, struct query_opts *opts, struct err *err)
+static int opts_range(struct http_request *req, uint64_t range_ns, struct query_opts *opts,
+		      struct err *err)
 {
 	uint64_t now_ns = clock_now_ns();
 	int rc = api_time(req, "to", 0, &opts->to_ns, err);
@@ -86,20 +98,22 @@ static int opts_range(struct http_request *req, uint64_t range_ns, struct query_
 	if (rc >= 0) {
 		uint64_t end_ns = opts->to_ns ? opts->to_ns : now_ns;
 
-		rc = api_time(req, "from", range_ns && end_ns > range_ns ? end_ns - range_ns : 0, &opts->from_ns, err);
+		rc = api_time(req, "from", range_ns && end_ns > range_ns ? end_ns - range_ns : 0,
+			      &opts->from_ns, err);
 	}
 	if (rc >= 0 && opts->to_ns && opts->from_ns >= opts->to_ns) {
 		char from[CLOCK_TEXT_LEN], to[CLOCK_TEXT_LEN];
 
 		clock_format(opts->from_ns, from);
 		clock_format(opts->to_ns, to);
-		rc = err_set(err, E_RANGE, "the range is empty or reversed: from %s to %s", from, to);
+		rc = err_set(err, E_RANGE, "the range is empty or reversed: from %s to %s", from,
+			     to);
 	}
 	return rc;
 }
 
-int api_opts(struct serve *serve, struct http_request *req, uint64_t range_ns, struct query_opts *ret_opts,
-	     struct err *err)
+int api_opts(struct serve *serve, struct http_request *req, uint64_t range_ns,
+	     struct query_opts *ret_opts, struct err *err)
 {
 	struct query_opts opts = { .budget = serve->opts.budget, .cancel = &req->cancel };
 	uint64_t most_ns = opts.budget.time_ns;
@@ -117,7 +131,8 @@ int api_opts(struct serve *serve, struct http_request *req, uint64_t range_ns, s
 	if (rc < 0)
 		return rc;
 	if (opts.filter.len)
-		req->detail = arena_printf(&req->arena, "%.*s", (int)(opts.filter.len < 500 ? opts.filter.len : 500),
+		req->detail = arena_printf(&req->arena, "%.*s",
+					   (int)(opts.filter.len < 500 ? opts.filter.len : 500),
 					   (const char *)opts.filter.at);
 	*ret_opts = opts;
 	return 0;
@@ -130,27 +145,36 @@ int api_id(const struct http_request *req, unsigned arg, uint64_t *ret_id, struc
 
 	for (size_t i = 0; i < text.len; i++) {
 		uint8_t c = text.at[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10 : -1;
+		int digit = c >= '0' && c <= '9'		     ? c - '0'
+			    : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+								     : -1;
 
 		if (digit < 0 || text.len != 16)
-			return err_set(err, E_FORMAT, "\"%.*s\" is no id of 16 hexadecimal digits", TEXT(text));
+			return err_set(err, E_FORMAT, "\"%.*s\" is no id of 16 hexadecimal digits",
+				       TEXT(text));
 		id = id << 4 | (unsigned)digit;
 	}
 	*ret_id = id;
 	return 0;
 }
 
-int api_table(const struct http_request *req, enum table_id fallback, const struct table **ret_table,
-	      struct err *err)
+int api_table(const struct http_request *req, enum table_id fallback,
+	      const struct table **ret_table, struct err *err)
 {
 	struct view name = http_param(req, "table");
-	const struct table *table = name.len ? table_by_name(name) : fallback ? table_get(fallback) : NULL;
+	const struct table *table = name.len   ? table_by_name(name)
+				    : fallback ? table_get(fallback)
+					       : NULL;
 
 	if (!table && !name.len)
-		return err_set(err, E_USAGE, "parameter table is missing: flows, calls, packets, events, entities or rollups");
+		return err_set(
+			err, E_USAGE,
+			"parameter table is missing: flows, calls, packets, events, entities or rollups");
 	if (!table)
-		return err_set(err, E_UNKNOWN_NAME, "no table \"%.*s\": there are flows, calls, packets, events, entities, rollups",
-			       TEXT(name));
+		return err_set(
+			err, E_UNKNOWN_NAME,
+			"no table \"%.*s\": there are flows, calls, packets, events, entities, rollups",
+			TEXT(name));
 	*ret_table = table;
 	return 0;
 }
@@ -180,7 +204,8 @@ int api_format(const struct http_request *req, enum output_format *ret_format, s
 	if (name.len)
 		return output_format_parse(name, ret_format, err);
 	*ret_format = OUTPUT_JSON;
-	if (accept.len == 0 || http_list_has(accept, "application/json") || http_list_has(accept, "*/*"))
+	if (accept.len == 0 || http_list_has(accept, "application/json") ||
+	    http_list_has(accept, "*/*"))
 		return 0;
 	if (http_list_has(accept, "application/x-ndjson"))
 		*ret_format = OUTPUT_NDJSON;

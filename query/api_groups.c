@@ -3,14 +3,15 @@
 #include "query/api.h"
 #include "query/names.h"
 
-#define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
-#define TOP_MAX 100000
+#define TEXT(v)	    (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
+#define TOP_MAX	    100000
 #define BUCKETS_MAX 100000
 
 static int want_groups(struct http_request *req, struct query_aggregate *ret_what, struct err *err)
 {
 	const struct table *table;
-	struct query_aggregate what = { .by = http_param(req, "by"), .agg = http_param(req, "agg"),
+	struct query_aggregate what = { .by = http_param(req, "by"),
+					.agg = http_param(req, "agg"),
 					.order = http_param(req, "order") };
 	unsigned match;
 	int rc = api_table(req, TABLE_ROLLUPS, &table, err);
@@ -50,8 +51,11 @@ int api_aggregate(void *ctx, struct http_request *req, struct err *err)
 		uint64_t end_ns = opts.to_ns ? opts.to_ns : clock_now_ns();
 
 		if ((end_ns - opts.from_ns) / what.step_ns > BUCKETS_MAX)
-			rc = err_set(err, E_LIMIT, "%llu time buckets, of at most %u: ask for a longer step or a shorter range",
-				     (unsigned long long)((end_ns - opts.from_ns) / what.step_ns), BUCKETS_MAX);
+			rc = err_set(
+				err, E_LIMIT,
+				"%llu time buckets, of at most %u: ask for a longer step or a shorter range",
+				(unsigned long long)((end_ns - opts.from_ns) / what.step_ns),
+				BUCKETS_MAX);
 	}
 	if (rc >= 0)
 		rc = serve_store(ctx, &store, err);
@@ -90,8 +94,8 @@ int api_values(void *ctx, struct http_request *req, struct err *err)
 		if (!name.len)
 			return err_set(err, E_USAGE, "parameter field is missing");
 		name_nearest(table, name, false, near, sizeof(near));
-		return err_set(err, E_UNKNOWN_NAME, "the table %s has no field \"%.*s\"%s%s", table->name, TEXT(name),
-			       *near ? "; nearest: " : "", near);
+		return err_set(err, E_UNKNOWN_NAME, "the table %s has no field \"%.*s\"%s%s",
+			       table->name, TEXT(name), *near ? "; nearest: " : "", near);
 	}
 	rc = api_opts(ctx, req, 0, &opts, err);
 	if (rc >= 0)
@@ -99,8 +103,8 @@ int api_values(void *ctx, struct http_request *req, struct err *err)
 	if (rc >= 0)
 		rc = serve_store(ctx, &store, err);
 	if (rc >= 0)
-		rc = query_values(store, &opts, table->id, col, http_param(req, "prefix"), (size_t)limit, &req->arena, &values,
-				  &count, err);
+		rc = query_values(store, &opts, table->id, col, http_param(req, "prefix"),
+				  (size_t)limit, &req->arena, &values, &count, err);
 	if (rc < 0)
 		return rc;
 	json_init(&json, http_out(req), false);

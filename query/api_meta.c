@@ -19,7 +19,8 @@ static const char *recorder_fault(const struct store_horizon *horizon)
 {
 	uint64_t now_ns = clock_now_ns();
 
-	if (horizon->writer_alive && horizon->last_commit_ns && now_ns > horizon->last_commit_ns + SILENT_NS)
+	if (horizon->writer_alive && horizon->last_commit_ns &&
+	    now_ns > horizon->last_commit_ns + SILENT_NS)
 		return "the recorder runs, but has committed nothing for more than 10 s";
 	return NULL;
 }
@@ -50,7 +51,10 @@ int api_readyz(void *ctx, struct http_request *req, struct err *err)
 	if (reason)
 		json_cstr(&json, reason);
 	json_array_end(&json);
-	json_kcstr(&json, "recorder", rc < 0 ? NULL : horizon.writer_alive ? "running" : "not running");
+	json_kcstr(&json, "recorder",
+		   rc < 0		  ? NULL
+		   : horizon.writer_alive ? "running"
+					  : "not running");
 	json_object_end(&json);
 	wr_u8(http_out(req), '\n');
 	return 0;
@@ -189,7 +193,8 @@ static void partitions_json(struct store *store, struct json *json)
 			api_json_time(json, "to", part->end_max);
 			for (int t = 1; t <= TABLE_MAX; t++)
 				if (t != TABLE_PACKETS)
-					json_ku64(json, table_get((enum table_id)t)->name, part->rows[t]);
+					json_ku64(json, table_get((enum table_id)t)->name,
+						  part->rows[t]);
 			json_ku64(json, "packets", part->packets);
 			json_ku64(json, "data_bytes", part->data_bytes);
 			json_ku64(json, "packet_bytes", part->packet_bytes);
@@ -211,7 +216,8 @@ static void server_json(const struct serve *serve, struct json *json)
 	api_json_time(json, "started", serve->start_ns);
 	json_ku64(json, "connections", atomic_load(&stats->connections));
 	json_ku64(json, "connections_total", atomic_load(&stats->connections_total));
-	json_ku64(json, "connections_refused_total", atomic_load(&stats->connections_refused_total));
+	json_ku64(json, "connections_refused_total",
+		  atomic_load(&stats->connections_refused_total));
 	json_ku64(json, "requests_running", atomic_load(&stats->running));
 	json_ku64(json, "requests_total", atomic_load(&stats->requests_total));
 	json_ku64(json, "requests_cancelled_total", atomic_load(&stats->cancelled_total));

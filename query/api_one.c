@@ -5,10 +5,10 @@
 #include "wire/http_head.h"
 #include "wire/proto.h"
 
-#define STREAM_BYTES 65536u
+#define STREAM_BYTES	 65536u
 #define STREAM_BYTES_MAX (16u << 20)
-#define CALL_BYTES_MAX (16u << 20)
-#define BODY_BYTES 65536u
+#define CALL_BYTES_MAX	 (16u << 20)
+#define BODY_BYTES	 65536u
 
 static int find_flow(struct serve *serve, struct http_request *req, struct store **ret_store,
 		     struct flow_row *ret_flow, struct err *err)
@@ -36,8 +36,9 @@ int api_flow(void *ctx, struct http_request *req, struct err *err)
 	int rc = find_flow(ctx, req, &store, &flow, err);
 
 	if (rc >= 0)
-		rc = query_payload_state(store, flow.id, flow.first_ns ? flow.first_ns : flow.start_ns, flow.end_ns + 1,
-					 &payload, err);
+		rc = query_payload_state(store, flow.id,
+					 flow.first_ns ? flow.first_ns : flow.start_ns,
+					 flow.end_ns + 1, &payload, err);
 	if (rc < 0)
 		return rc;
 	req->rows = 1;
@@ -98,8 +99,8 @@ static void hex_text(struct json *json, const char *key, struct view bytes)
 	wr_u8(json->out, '"');
 }
 
-static void stream_json(struct http_request *req, uint64_t flow_id, unsigned dir, uint64_t offset, struct view bytes,
-			uint64_t missing)
+static void stream_json(struct http_request *req, uint64_t flow_id, unsigned dir, uint64_t offset,
+			struct view bytes, uint64_t missing)
 {
 	struct json json;
 
@@ -137,7 +138,8 @@ int api_flow_stream(void *ctx, struct http_request *req, struct err *err)
 	if (rc >= 0)
 		rc = http_param_u64(req, "limit", STREAM_BYTES, STREAM_BYTES_MAX, &limit, err);
 	if (rc >= 0)
-		rc = query_flow_stream(store, &flow, dir, offset, (size_t)limit, &req->arena, &bytes, &missing, err);
+		rc = query_flow_stream(store, &flow, dir, offset, (size_t)limit, &req->arena,
+				       &bytes, &missing, err);
 	if (rc < 0)
 		return rc;
 	http_header(req, "X-Missing-Bytes", "%llu", (unsigned long long)missing);
@@ -155,8 +157,8 @@ int api_flow_stream(void *ctx, struct http_request *req, struct err *err)
 
 /* ---- calls ---- */
 
-static void call_json(struct http_request *req, const struct call_row *call, const struct query_bytes *bytes,
-		      size_t body_max)
+static void call_json(struct http_request *req, const struct call_row *call,
+		      const struct query_bytes *bytes, size_t body_max)
 {
 	const struct proto_ops *proto = proto_by_id(call->l7);
 	struct json json;
@@ -215,7 +217,8 @@ static struct view plain_body(const struct http_head *head, struct view body, st
 	uint64_t size;
 
 	if (!head->chunked)
-		return head->has_length ? view_sub(body, 0, (size_t)head->length) : view_make(NULL, 0);
+		return head->has_length ? view_sub(body, 0, (size_t)head->length)
+					: view_make(NULL, 0);
 	while (http_line(&body, &line) && http_chunk_size(line, &size) && size) {
 		struct view piece = view_sub(body, 0, size < body.len ? (size_t)size : body.len);
 
@@ -230,8 +233,9 @@ static struct view plain_body(const struct http_head *head, struct view body, st
 /* curl writes these by itself; a length of the old body would be wrong for one that was cut. */
 static bool curl_makes(struct view name)
 {
-	return view_ieq(name, "host") || view_ieq(name, "content-length") || view_ieq(name, "transfer-encoding") ||
-	       view_ieq(name, "connection") || view_ieq(name, "expect");
+	return view_ieq(name, "host") || view_ieq(name, "content-length") ||
+	       view_ieq(name, "transfer-encoding") || view_ieq(name, "connection") ||
+	       view_ieq(name, "expect");
 }
 
 static void curl_url(struct wr *out, const struct call_row *call, const struct http_head *head)
@@ -244,7 +248,8 @@ static void curl_url(struct wr *out, const struct call_row *call, const struct h
 	if (http_absolute(head->target, &authority, &path)) {
 		wr_bytes(&url, head->target);
 	} else {
-		wr_str(&url, ROW_HAS(CALL, call, encrypted) && call->encrypted ? "https://" : "http://");
+		wr_str(&url,
+		       ROW_HAS(CALL, call, encrypted) && call->encrypted ? "https://" : "http://");
 		if (head->host.len) {
 			wr_bytes(&url, head->host);
 		} else if (ROW_HAS(CALL, call, dst_ip)) {
@@ -277,7 +282,8 @@ static void curl_begin(struct wr *out, const struct http_head *head, struct view
 		wr_str(out, " --path-as-is");
 }
 
-static int call_curl(struct http_request *req, const struct call_row *call, struct view request, struct err *err)
+static int call_curl(struct http_request *req, const struct call_row *call, struct view request,
+		     struct err *err)
 {
 	struct wr *out = http_out(req), joined;
 	struct view fields, name, value, body;
@@ -285,8 +291,10 @@ static int call_curl(struct http_request *req, const struct call_row *call, stru
 	size_t scanned = 0, len = http_head_end(request, &scanned);
 
 	if (call->l7 != L7_http)
-		return err_set(err, E_UNSUPPORTED, "only HTTP calls can be written for curl, this one is %s",
-			       sym_name(SYMS_L7, call->l7) ? sym_name(SYMS_L7, call->l7) : "another protocol");
+		return err_set(err, E_UNSUPPORTED,
+			       "only HTTP calls can be written for curl, this one is %s",
+			       sym_name(SYMS_L7, call->l7) ? sym_name(SYMS_L7, call->l7)
+							   : "another protocol");
 	if (!len || !http_head_parse(view_sub(request, 0, len), &head) || !head.request)
 		return err_set(err, E_EXPIRED, "the head of the request is not held");
 	wr_init(&joined, CALL_BYTES_MAX);
@@ -308,7 +316,8 @@ static int call_curl(struct http_request *req, const struct call_row *call, stru
 			continue;
 		wr_str(out, " \\\n  -H ");
 		if (value.len) {
-			shell_word(out, view_make(name.at, (size_t)(value.at + value.len - name.at)));
+			shell_word(out,
+				   view_make(name.at, (size_t)(value.at + value.len - name.at)));
 			continue;
 		}
 		/* Without a value, a colon would tell curl to leave it out. */
@@ -360,8 +369,9 @@ int api_call(void *ctx, struct http_request *req, struct err *err)
 	req->rows = 1;
 	if (http_param(req, "raw").len) {
 		http_type(req, "application/octet-stream");
-		http_header(req, "X-Missing-Bytes", "%llu",
-			    (unsigned long long)(raw ? bytes.response_missing : bytes.request_missing));
+		http_header(
+			req, "X-Missing-Bytes", "%llu",
+			(unsigned long long)(raw ? bytes.response_missing : bytes.request_missing));
 		wr_bytes(http_out(req), raw ? bytes.response : bytes.request);
 		return 0;
 	}

@@ -9,7 +9,8 @@ static const struct api_param *find_param(struct view name)
 	return NULL;
 }
 
-static void param_json(struct json *json, const char *in, struct view name, const struct api_param *param)
+static void param_json(struct json *json, const char *in, struct view name,
+		       const struct api_param *param)
 {
 	json_object(json);
 	json_kstr(json, "name", name);
@@ -40,7 +41,8 @@ static void params_json(struct json *json, const struct http_route *route)
 
 		while (len < rest.len && rest.at[len] != ' ')
 			len++;
-		param_json(json, "query", view_sub(rest, 0, len), find_param(view_sub(rest, 0, len)));
+		param_json(json, "query", view_sub(rest, 0, len),
+			   find_param(view_sub(rest, 0, len)));
 		rest = view_trim(view_sub(rest, len, rest.len));
 	}
 	json_array_end(json);
@@ -102,7 +104,10 @@ static void route_json(struct json *json, const struct http_route *route)
 	}
 	if (route->methods & HTTP_POST) {
 		json_key(json, "requestBody");
-		json_raw(json, VIEW_LIT("{\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\"}}}}"));
+		json_raw(
+			json,
+			VIEW_LIT(
+				"{\"content\":{\"application/json\":{\"schema\":{\"type\":\"object\"}}}}"));
 	}
 	json_key(json, "responses");
 	json_object(json);
@@ -115,12 +120,15 @@ static void route_json(struct json *json, const struct http_route *route)
 static void components_json(struct json *json)
 {
 	json_key(json, "components");
-	json_raw(json, VIEW_LIT("{\"securitySchemes\":{\"token\":{\"type\":\"http\",\"scheme\":\"bearer\"}},"
-				"\"schemas\":{\"Error\":{\"type\":\"object\",\"required\":[\"error\",\"message\"],"
-				"\"properties\":{\"message\":{\"type\":\"string\"},\"error\":{\"type\":\"object\","
-				"\"required\":[\"code\",\"message\"],\"properties\":{\"code\":{\"type\":\"string\"},"
-				"\"message\":{\"type\":\"string\"},\"position\":{\"type\":\"integer\"},"
-				"\"hint\":{\"type\":\"string\"}}}}}}}"));
+	json_raw(
+		json,
+		VIEW_LIT(
+			"{\"securitySchemes\":{\"token\":{\"type\":\"http\",\"scheme\":\"bearer\"}},"
+			"\"schemas\":{\"Error\":{\"type\":\"object\",\"required\":[\"error\",\"message\"],"
+			"\"properties\":{\"message\":{\"type\":\"string\"},\"error\":{\"type\":\"object\","
+			"\"required\":[\"code\",\"message\"],\"properties\":{\"code\":{\"type\":\"string\"},"
+			"\"message\":{\"type\":\"string\"},\"position\":{\"type\":\"integer\"},"
+			"\"hint\":{\"type\":\"string\"}}}}}}}"));
 }
 
 int api_openapi(void *ctx, struct http_request *req, struct err *err)
@@ -136,7 +144,9 @@ int api_openapi(void *ctx, struct http_request *req, struct err *err)
 	json_object(&json);
 	json_kcstr(&json, "title", "Tapedeck");
 	json_kcstr(&json, "version", serve->version);
-	json_kcstr(&json, "description", "Flight recorder for the network: rows, payloads and captures of any moment held.");
+	json_kcstr(
+		&json, "description",
+		"Flight recorder for the network: rows, payloads and captures of any moment held.");
 	json_object_end(&json);
 	json_key(&json, "paths");
 	json_object(&json);

@@ -26,15 +26,19 @@ static bool put_row(void *arg, const struct table *table, const void *row)
  * CSV, NDJSON and tables have no place for it: the end of the answer goes into
  * headers too. They come in time unless the answer was too long to wait for its end.
  */
-static void end_headers(struct http_request *req, const struct query_stats *stats, struct view cursor)
+static void end_headers(struct http_request *req, const struct query_stats *stats,
+			struct view cursor)
 {
 	if (cursor.len)
 		http_header(req, "X-Next-Cursor", "%.*s", (int)cursor.len, (const char *)cursor.at);
-	http_header(req, "X-Complete", "%s", stats->truncated ? "truncated" : stats->gaps_count ? "gaps" : "yes");
+	http_header(req, "X-Complete", "%s",
+		    stats->truncated	? "truncated"
+		    : stats->gaps_count ? "gaps"
+					: "yes");
 }
 
-static int want_rows(struct http_request *req, const struct table *table, struct query_rows *ret_rows,
-		     struct err *err)
+static int want_rows(struct http_request *req, const struct table *table,
+		     struct query_rows *ret_rows, struct err *err)
 {
 	struct query_rows rows = { .table = table->id, .cursor = http_param(req, "cursor") };
 	unsigned order, match;
@@ -48,7 +52,8 @@ static int want_rows(struct http_request *req, const struct table *table, struct
 	if (rc >= 0)
 		rc = http_param_word(req, "match", "overlap start", &match, err);
 	if (rc >= 0)
-		rc = query_fields(table, http_param(req, "fields"), &req->arena, &fields, &rows.fields_count, err);
+		rc = query_fields(table, http_param(req, "fields"), &req->arena, &fields,
+				  &rows.fields_count, err);
 	if (rc < 0)
 		return rc;
 	rows.fields = fields;
@@ -121,13 +126,16 @@ int api_flow_packets(void *ctx, struct http_request *req, struct err *err)
 		rc = query_flow(store, id, &req->arena, &flow, err);
 	if (rc < 0)
 		return rc;
-	filter = more.len ? arena_printf(&req->arena, "flow.id == %016llx && (%.*s)", (unsigned long long)id,
-					 (int)more.len, (const char *)more.at) :
-			    arena_printf(&req->arena, "flow.id == %016llx", (unsigned long long)id);
+	filter = more.len ? arena_printf(&req->arena, "flow.id == %016llx && (%.*s)",
+					 (unsigned long long)id, (int)more.len,
+					 (const char *)more.at)
+			  : arena_printf(&req->arena, "flow.id == %016llx", (unsigned long long)id);
 	if (!filter)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	opts.filter = view_str(filter);
-	opts.from_ns = ROW_HAS(FLOW, &flow, first_ns) && flow.first_ns < flow.start_ns ? flow.first_ns : flow.start_ns;
+	opts.from_ns = ROW_HAS(FLOW, &flow, first_ns) && flow.first_ns < flow.start_ns
+			       ? flow.first_ns
+			       : flow.start_ns;
 	opts.to_ns = flow.end_ns + 1;
 	return answer_rows(ctx, req, table_get(TABLE_PACKETS), &opts, err);
 }

@@ -11,8 +11,8 @@
 struct moment {
 	struct http_request *req;
 	struct json json;
-	const struct table *table;	/* whose array is open */
-	unsigned seen;			/* bits of table ids */
+	const struct table *table; /* whose array is open */
+	unsigned seen;		   /* bits of table ids */
 	struct err *err;
 	int rc;
 };
@@ -132,7 +132,8 @@ static int parse_speed(const struct http_request *req, double *ret_speed, struct
 		if (*end == '\0' && *ret_speed >= 0 && *ret_speed <= 1e9)
 			return 0;
 	}
-	return err_set(err, E_FORMAT, "parameter speed: \"%.*s\" is no number from 0 to 1e9", TEXT(text));
+	return err_set(err, E_FORMAT, "parameter speed: \"%.*s\" is no number from 0 to 1e9",
+		       TEXT(text));
 }
 
 int api_replay(void *ctx, struct http_request *req, struct err *err)
@@ -162,7 +163,8 @@ int api_replay(void *ctx, struct http_request *req, struct err *err)
 
 /* ---- /export ---- */
 
-struct export {
+struct export
+{
 	struct http_request *req;
 	const char *name, *type;
 	bool begun;
@@ -175,7 +177,8 @@ static int export_write(void *arg, struct view bytes, struct err *err)
 	/* Headers only now: what fails before the first byte is answered as JSON. */
 	if (!export->begun) {
 		http_type(export->req, export->type);
-		http_header(export->req, "Content-Disposition", "attachment; filename=\"%s\"", export->name);
+		http_header(export->req, "Content-Disposition", "attachment; filename=\"%s\"",
+			    export->name);
 		export->begun = true;
 	}
 	wr_bytes(http_out(export->req), bytes);
@@ -197,7 +200,8 @@ static const char *export_name(struct http_request *req, const struct query_opts
 
 int api_export(void *ctx, struct http_request *req, struct err *err)
 {
-	struct query_export what = { .packet_filter = http_param(req, "bpf"), .calls_filter = http_param(req, "calls") };
+	struct query_export what = { .packet_filter = http_param(req, "bpf"),
+				     .calls_filter = http_param(req, "calls") };
 	struct query_export_totals totals = { 0 };
 	struct export export = { .req = req };
 	struct query_stats stats = { 0 };
@@ -241,7 +245,8 @@ int api_horizon(void *ctx, struct http_request *req, struct err *err)
 	if (rc >= 0)
 		rc = store_horizon(store, &horizon, err);
 	if (rc >= 0)
-		rc = store_gaps(store, opts.from_ns, opts.to_ns ? opts.to_ns : UINT64_MAX, &req->arena, &gaps, &count, err);
+		rc = store_gaps(store, opts.from_ns, opts.to_ns ? opts.to_ns : UINT64_MAX,
+				&req->arena, &gaps, &count, err);
 	if (rc < 0)
 		return rc;
 	json_init(&json, http_out(req), false);

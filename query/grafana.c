@@ -43,8 +43,10 @@ static void choice(struct json *json, const char *label, const char *value)
 /* False: the values have to be asked for. */
 static bool static_choices(struct json *json, struct view option)
 {
-	static const char *const groups[] = { "src.workload", "dst.workload", "dst.service", "src.namespace",
-					      "dst.namespace", "src.node", "dst.node", "dst.port", "l7", "proto" };
+	static const char *const groups[] = { "src.workload",  "dst.workload",	"dst.service",
+					      "src.namespace", "dst.namespace", "src.node",
+					      "dst.node",      "dst.port",	"l7",
+					      "proto" };
 	static const char *const percentiles[] = { "50", "75", "90", "95", "99", "99.9" };
 
 	if (view_is(option, "group_by")) {
@@ -152,7 +154,8 @@ static int by_name(const void *a, const void *b)
 }
 
 /* Add the values of one column; those that are there already once. */
-static int add_values(struct names *names, enum table_id table, const struct col *col, struct err *err)
+static int add_values(struct names *names, enum table_id table, const struct col *col,
+		      struct err *err)
 {
 	struct view *values;
 	struct store *store;
@@ -160,12 +163,13 @@ static int add_values(struct names *names, enum table_id table, const struct col
 	int rc = serve_store(names->serve, &store, err);
 
 	if (!names->list)
-		names->list = arena_array(&names->req->arena, GRAFANA_VALUES_MAX, sizeof(*names->list));
+		names->list =
+			arena_array(&names->req->arena, GRAFANA_VALUES_MAX, sizeof(*names->list));
 	if (!names->list)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	if (rc >= 0)
-		rc = query_values(store, &names->opts, table, col, view_make(NULL, 0), GRAFANA_VALUES_MAX, &names->req->arena,
-				  &values, &count, err);
+		rc = query_values(store, &names->opts, table, col, view_make(NULL, 0),
+				  GRAFANA_VALUES_MAX, &names->req->arena, &values, &count, err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < count && names->count < GRAFANA_VALUES_MAX; i++)
@@ -187,10 +191,11 @@ static struct names names_of(struct serve *serve, struct http_request *req)
 }
 
 /* The first table that has the column and whose rows the filter can judge. */
-static int find_table(struct view key, struct view filter, const struct table **ret_table, const struct col **ret_col,
-		      struct err *err)
+static int find_table(struct view key, struct view filter, const struct table **ret_table,
+		      const struct col **ret_col, struct err *err)
 {
-	static const enum table_id tables[] = { TABLE_ROLLUPS, TABLE_CALLS, TABLE_FLOWS, TABLE_EVENTS };
+	static const enum table_id tables[] = { TABLE_ROLLUPS, TABLE_CALLS, TABLE_FLOWS,
+						TABLE_EVENTS };
 	bool known = false;
 
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
@@ -213,7 +218,9 @@ static int find_table(struct view key, struct view filter, const struct table **
 		return 0;
 	}
 	if (known)
-		return err_set(err, E_UNKNOWN_NAME, "no table has both \"%.*s\" and the columns of the filters", TEXT(key));
+		return err_set(err, E_UNKNOWN_NAME,
+			       "no table has both \"%.*s\" and the columns of the filters",
+			       TEXT(key));
 	return err_set(err, E_UNKNOWN_NAME, "no column is called \"%.*s\"", TEXT(key));
 }
 
@@ -235,9 +242,11 @@ int grafana_payload_options(void *ctx, struct http_request *req, struct err *err
 	json_array(&json);
 	if (!static_choices(&json, name)) {
 		if (view_is(name, "source"))
-			rc = add_values(&names, TABLE_ROLLUPS, &table->cols[ROLLUP_src_workload], err);
+			rc = add_values(&names, TABLE_ROLLUPS, &table->cols[ROLLUP_src_workload],
+					err);
 		else if (view_is(name, "destination"))
-			rc = add_values(&names, TABLE_ROLLUPS, &table->cols[ROLLUP_dst_workload], err);
+			rc = add_values(&names, TABLE_ROLLUPS, &table->cols[ROLLUP_dst_workload],
+					err);
 		sort_names(&names);
 	}
 	for (size_t i = 0; i < names.count; i++) {
@@ -258,7 +267,8 @@ static const struct variable {
 	const char *name;
 	enum table_id table;
 	const char *columns[3];
-	const char *within;	/* column that an argument narrows, per side: src./dst. is put before it */
+	const char
+		*within; /* column that an argument narrows, per side: src./dst. is put before it */
 } variables[] = {
 	{ "namespaces", TABLE_FLOWS, { "src.namespace", "dst.namespace" }, NULL },
 	{ "pods", TABLE_FLOWS, { "src.pod", "dst.pod" }, "namespace" },
@@ -294,8 +304,8 @@ static void split_call(struct view text, struct view *ret_word, struct view *ret
 }
 
 /* The condition that an argument puts on one side: src.namespace in {...}. */
-static int narrow(struct names *names, const struct variable *variable, const char *column, const struct view *list,
-		  size_t count, struct err *err)
+static int narrow(struct names *names, const struct variable *variable, const char *column,
+		  const struct view *list, size_t count, struct err *err)
 {
 	struct grafana_filters filters;
 	const char *name;
@@ -311,14 +321,19 @@ static int narrow(struct names *names, const struct variable *variable, const ch
 	rc = grafana_filters_in(&filters, name, list, count);
 	names->opts.filter = arena_copy(&names->req->arena, wr_view(&filters.text));
 	grafana_filters_release(&filters);
-	return rc < 0 || !names->opts.filter.at ? err_set(err, E_LIMIT, "the list of values is too long") : 0;
+	return rc < 0 || !names->opts.filter.at
+		       ? err_set(err, E_LIMIT, "the list of values is too long")
+		       : 0;
 }
 
 static int unknown_variable(struct view word, struct err *err)
 {
-	return err_set(err, E_UNKNOWN_NAME, "no list \"%.*s\": there are namespaces, pods, containers, processes, "
-		       "workloads, sources, destinations, services, nodes, ports, protocols, hosts, methods, statuses, "
-		       "ips, metrics, and values(table, column)", TEXT(word));
+	return err_set(
+		err, E_UNKNOWN_NAME,
+		"no list \"%.*s\": there are namespaces, pods, containers, processes, "
+		"workloads, sources, destinations, services, nodes, ports, protocols, hosts, methods, statuses, "
+		"ips, metrics, and values(table, column)",
+		TEXT(word));
 }
 
 /* values(calls, host) */
@@ -329,18 +344,22 @@ static int values_call(struct names *names, struct view arg, struct err *err)
 	const struct col *col;
 
 	if (!comma)
-		return err_set(err, E_SYNTAX, "values takes a table and a column: values(calls, host)");
+		return err_set(err, E_SYNTAX,
+			       "values takes a table and a column: values(calls, host)");
 	table = table_by_name(view_trim(view_sub(arg, 0, (size_t)(comma - arg.at))));
 	if (!table)
-		return err_set(err, E_UNKNOWN_NAME, "no table \"%.*s\"", TEXT(view_sub(arg, 0, (size_t)(comma - arg.at))));
+		return err_set(err, E_UNKNOWN_NAME, "no table \"%.*s\"",
+			       TEXT(view_sub(arg, 0, (size_t)(comma - arg.at))));
 	arg = view_trim(view_sub(arg, (size_t)(comma - arg.at) + 1, arg.len));
 	col = table_col(table, arg);
 	if (!col)
-		return err_set(err, E_UNKNOWN_NAME, "the table %s has no column \"%.*s\"", table->name, TEXT(arg));
+		return err_set(err, E_UNKNOWN_NAME, "the table %s has no column \"%.*s\"",
+			       table->name, TEXT(arg));
 	return add_values(names, table->id, col, err);
 }
 
-static int list_variable(struct names *names, struct view text, const struct json_val *payload, struct err *err)
+static int list_variable(struct names *names, struct view text, const struct json_val *payload,
+			 struct err *err)
 {
 	struct view word, arg, *list = NULL;
 	size_t count = 0;
@@ -351,17 +370,20 @@ static int list_variable(struct names *names, struct view text, const struct jso
 		return values_call(names, arg, err);
 	for (size_t i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
 		const struct variable *variable = &variables[i];
-		const struct json_val *within = variable->within ? json_get(payload, variable->within) : NULL;
+		const struct json_val *within =
+			variable->within ? json_get(payload, variable->within) : NULL;
 
 		if (!view_is(word, variable->name))
 			continue;
-		rc = within ? grafana_list(within, true, &names->req->arena, &list, &count, err) :
-			      grafana_list_text(arg, true, &names->req->arena, &list, &count, err);
+		rc = within ? grafana_list(within, true, &names->req->arena, &list, &count, err)
+			    : grafana_list_text(arg, true, &names->req->arena, &list, &count, err);
 		for (size_t c = 0; c < 3 && variable->columns[c] && rc >= 0; c++) {
 			rc = narrow(names, variable, variable->columns[c], list, count, err);
 			if (rc >= 0)
 				rc = add_values(names, variable->table,
-						table_col(table_get(variable->table), view_str(variable->columns[c])), err);
+						table_col(table_get(variable->table),
+							  view_str(variable->columns[c])),
+						err);
 		}
 		return rc;
 	}
@@ -380,11 +402,12 @@ static int list_metrics(struct names *names, struct err *err)
 }
 
 /* payload: {"target": "pods default"}, {"target": "pods", "namespace": [...]}, or the text itself. */
-static int run_variable(struct names *names, const struct json_val *payload, const struct json_val *range,
-			struct err *err)
+static int run_variable(struct names *names, const struct json_val *payload,
+			const struct json_val *range, struct err *err)
 {
-	struct view text = json_kind(payload) == JSON_STRING ? json_get_str(payload, VIEW_LIT("")) :
-							       json_get_str(json_get(payload, "target"), VIEW_LIT(""));
+	struct view text = json_kind(payload) == JSON_STRING
+				   ? json_get_str(payload, VIEW_LIT(""))
+				   : json_get_str(json_get(payload, "target"), VIEW_LIT(""));
 	int rc = 0;
 
 	if (json_kind(json_get(range, "from")) != JSON_NULL)
@@ -408,7 +431,8 @@ int grafana_variable(void *ctx, struct http_request *req, struct err *err)
 	int rc = grafana_body(req, &doc, err);
 
 	if (rc >= 0)
-		rc = run_variable(&names, json_get(json_root(doc), "payload"), json_get(json_root(doc), "range"), err);
+		rc = run_variable(&names, json_get(json_root(doc), "payload"),
+				  json_get(json_root(doc), "range"), err);
 	json_init(&json, http_out(req), false);
 	json_array(&json);
 	for (size_t i = 0; i < names.count && rc >= 0; i++) {
@@ -444,7 +468,9 @@ int grafana_search(void *ctx, struct http_request *req, struct err *err)
 	if (rc >= 0)
 		rc = run_variable(&names, json_root(doc), json_get(json_root(doc), "range"), err);
 	/* The select of metrics asks here, too, with what was typed so far. */
-	if (rc == E_UNKNOWN_NAME && matching_metrics(&names, json_get_str(json_get(json_root(doc), "target"), VIEW_LIT("")))) {
+	if (rc == E_UNKNOWN_NAME &&
+	    matching_metrics(&names,
+			     json_get_str(json_get(json_root(doc), "target"), VIEW_LIT("")))) {
 		err_clear(err);
 		rc = 0;
 	}
@@ -476,7 +502,8 @@ int grafana_tag_keys(void *ctx, struct http_request *req, struct err *err)
 			bool seen = strcmp(col->key, "tier") == 0;
 
 			for (size_t before = 0; before < t; before++)
-				seen |= table_col(table_get(tables[before]), view_str(col->key)) != NULL;
+				seen |= table_col(table_get(tables[before]), view_str(col->key)) !=
+					NULL;
 			if (seen || col->index != INDEX_BITMAP)
 				continue;
 			json_object(&json);

@@ -3,7 +3,7 @@
 
 #include "base/mem.h"
 
-#define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
+#define TEXT(v)	 (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 #define LIST_MAX 10000
 
 /* ---- texts and lists ---- */
@@ -47,13 +47,15 @@ static uint8_t wrapped(struct view *text, bool commas)
 	return commas ? ',' : 0;
 }
 
-static int list_add(struct view **list, size_t *count, size_t *cap, struct view text, struct arena *arena)
+static int list_add(struct view **list, size_t *count, size_t *cap, struct view text,
+		    struct arena *arena)
 {
 	struct view plain = unescape(view_trim(text), arena);
 
 	if (*count == *cap) {
 		size_t more = *cap ? 2 * *cap : 16;
-		struct view *bigger = more > 2 * LIST_MAX ? NULL : arena_array(arena, more, sizeof(*bigger));
+		struct view *bigger =
+			more > 2 * LIST_MAX ? NULL : arena_array(arena, more, sizeof(*bigger));
 
 		if (!bigger)
 			return E_LIMIT;
@@ -91,12 +93,12 @@ static int list_split(struct view **list, size_t *count, size_t *cap, struct vie
 
 static int list_failed(int rc, struct err *err)
 {
-	return rc == E_LIMIT ? err_set(err, rc, "a list of more than %d values", LIST_MAX) :
-			       err_set(err, rc, "out of memory");
+	return rc == E_LIMIT ? err_set(err, rc, "a list of more than %d values", LIST_MAX)
+			     : err_set(err, rc, "out of memory");
 }
 
-int grafana_list_text(struct view text, bool commas, struct arena *arena, struct view **ret_list, size_t *ret_count,
-		      struct err *err)
+int grafana_list_text(struct view text, bool commas, struct arena *arena, struct view **ret_list,
+		      size_t *ret_count, struct err *err)
 {
 	struct view *list = NULL;
 	size_t count = 0, cap = 0;
@@ -114,33 +116,29 @@ struct view grafana_text(const struct json_val *val, struct arena *arena)
 	const char *text;
 
 	switch (json_kind(val)) {
-	case JSON_STRING:
-		return json_get_str(val, VIEW_LIT(""));
-	case JSON_INT:
-		text = arena_printf(arena, "%lld", (long long)json_get_i64(val, 0));
-		break;
-	case JSON_REAL:
-		text = arena_printf(arena, "%.17g", json_get_f64(val, 0));
-		break;
-	case JSON_OBJECT:	/* a choice of a select: {"label": ..., "value": ...} */
+	case JSON_STRING: return json_get_str(val, VIEW_LIT(""));
+	case JSON_INT: text = arena_printf(arena, "%lld", (long long)json_get_i64(val, 0)); break;
+	case JSON_REAL: text = arena_printf(arena, "%.17g", json_get_f64(val, 0)); break;
+	case JSON_OBJECT: /* a choice of a select: {"label": ..., "value": ...} */
 		return grafana_text(json_get(val, "value"), arena);
-	default:
-		return VIEW_LIT("");
+	default: return VIEW_LIT("");
 	}
 	return view_str(text);
 }
 
-int grafana_list(const struct json_val *val, bool commas, struct arena *arena, struct view **ret_list,
-		 size_t *ret_count, struct err *err)
+int grafana_list(const struct json_val *val, bool commas, struct arena *arena,
+		 struct view **ret_list, size_t *ret_count, struct err *err)
 {
 	struct view *list = NULL;
 	size_t count = 0, cap = 0;
 	int rc = 0;
 
 	if (json_kind(val) != JSON_ARRAY)
-		return grafana_list_text(grafana_text(val, arena), commas, arena, ret_list, ret_count, err);
+		return grafana_list_text(grafana_text(val, arena), commas, arena, ret_list,
+					 ret_count, err);
 	for (size_t i = 0; i < json_count(val) && rc >= 0; i++)
-		rc = list_split(&list, &count, &cap, grafana_text(json_at(val, i), arena), commas, arena);
+		rc = list_split(&list, &count, &cap, grafana_text(json_at(val, i), arena), commas,
+				arena);
 	if (rc < 0)
 		return list_failed(rc, err);
 	*ret_list = list;
@@ -195,7 +193,8 @@ static void put_in(struct wr *wr, struct view column, const struct view *list, s
 	wr_u8(wr, '}');
 }
 
-int grafana_filters_in(struct grafana_filters *filters, const char *column, const struct view *list, size_t count)
+int grafana_filters_in(struct grafana_filters *filters, const char *column, const struct view *list,
+		       size_t count)
 {
 	if (count == 0)
 		return 0;
@@ -239,7 +238,8 @@ static bool put_alternatives(struct wr *wr, struct view text, size_t *at, struct
 		end += text.at[end] == '\\' ? 2 : 1;
 	if (end >= text.len || text.at[end] != ')' || !memchr(text.at + *at, '|', end - *at))
 		return false;
-	if (grafana_list_text(view_sub(text, *at, end + 1 - *at), false, arena, &list, &count, NULL) < 0)
+	if (grafana_list_text(view_sub(text, *at, end + 1 - *at), false, arena, &list, &count,
+			      NULL) < 0)
 		return false;
 	wr_u8(wr, '{');
 	for (size_t i = 0; i < count; i++) {
@@ -259,7 +259,7 @@ static bool put_alternatives(struct wr *wr, struct view text, size_t *at, struct
 int grafana_filters_typed(struct grafana_filters *filters, struct view text, struct err *err)
 {
 	struct wr *wr = &filters->text;
-	uint8_t quote = 0;	/* that of the text we are in */
+	uint8_t quote = 0; /* that of the text we are in */
 
 	text = view_trim(text);
 	if (text.len == 0)
@@ -280,7 +280,8 @@ int grafana_filters_typed(struct grafana_filters *filters, struct view text, str
 
 			wr_bytes(wr, view_sub(text, at, end + 1 - at));
 			at = end;
-		} else if (c == '\\' && at + 1 < text.len && text.at[at + 1] != '\\' && is_escaped(text.at[at + 1])) {
+		} else if (c == '\\' && at + 1 < text.len && text.at[at + 1] != '\\' &&
+			   is_escaped(text.at[at + 1])) {
 			wr_u8(wr, text.at[++at]);
 		} else if (c == '\\' && at + 1 < text.len) {
 			wr_u8(wr, c);
@@ -300,7 +301,8 @@ static bool is_key(struct view key)
 	for (size_t i = 0; i < key.len; i++) {
 		uint8_t c = key.at[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '.'))
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		      c == '_' || c == '.'))
 			return false;
 	}
 	return key.len > 0;
@@ -328,7 +330,8 @@ static bool is_plain(struct view regex)
 	return inside.len > 0;
 }
 
-static int put_regex(struct grafana_filters *filters, struct view key, struct view value, struct err *err)
+static int put_regex(struct grafana_filters *filters, struct view key, struct view value,
+		     struct err *err)
 {
 	struct wr *wr = &filters->text;
 	const char *whole;
@@ -352,8 +355,8 @@ static int put_regex(struct grafana_filters *filters, struct view key, struct vi
 	return 0;
 }
 
-static int put_one(struct grafana_filters *filters, struct view key, struct view op, struct view value,
-		   const struct json_val *values, struct err *err)
+static int put_one(struct grafana_filters *filters, struct view key, struct view op,
+		   struct view value, const struct json_val *values, struct err *err)
 {
 	struct wr *wr = &filters->text;
 	bool negated = op.len > 1 && op.at[0] == '!' && !view_is(op, "!=");
@@ -367,29 +370,34 @@ static int put_one(struct grafana_filters *filters, struct view key, struct view
 	if (view_is(op, "=~") || view_is(op, "!~")) {
 		rc = put_regex(filters, key, value, err);
 	} else if (view_is(op, "=|") || view_is(op, "!=|")) {
-		rc = json_kind(values) == JSON_ARRAY ? grafana_list(values, false, filters->arena, &list, &count, err) :
-						       grafana_list_text(value, false, filters->arena, &list, &count, err);
+		rc = json_kind(values) == JSON_ARRAY
+			     ? grafana_list(values, false, filters->arena, &list, &count, err)
+			     : grafana_list_text(value, false, filters->arena, &list, &count, err);
 		if (rc >= 0 && count == 0)
-			rc = err_set(err, E_SYNTAX, "filter on %.*s: %.*s without a value", TEXT(key), TEXT(op));
+			rc = err_set(err, E_SYNTAX, "filter on %.*s: %.*s without a value",
+				     TEXT(key), TEXT(op));
 		if (rc >= 0)
 			put_in(wr, key, list, count);
-	} else if (view_is(op, "=") || view_is(op, "==") || view_is(op, "!=") || view_is(op, "<") || view_is(op, "<=") ||
-		   view_is(op, ">") || view_is(op, ">=")) {
+	} else if (view_is(op, "=") || view_is(op, "==") || view_is(op, "!=") || view_is(op, "<") ||
+		   view_is(op, "<=") || view_is(op, ">") || view_is(op, ">=")) {
 		wr_bytes(wr, key);
 		wr_u8(wr, ' ');
 		wr_bytes(wr, view_is(op, "=") ? VIEW_LIT("==") : op);
 		wr_u8(wr, ' ');
 		put_quoted(wr, value);
 	} else {
-		rc = err_set(err, E_SYNTAX, "filter on %.*s: the operator \"%.*s\" is none of = != =~ !~ < <= > >= =| !=|",
-			     TEXT(key), TEXT(op));
+		rc = err_set(
+			err, E_SYNTAX,
+			"filter on %.*s: the operator \"%.*s\" is none of = != =~ !~ < <= > >= =| !=|",
+			TEXT(key), TEXT(op));
 	}
 	if (negated)
 		wr_u8(wr, ')');
 	return rc;
 }
 
-int grafana_filters_adhoc(struct grafana_filters *filters, const struct json_val *list, struct err *err)
+int grafana_filters_adhoc(struct grafana_filters *filters, const struct json_val *list,
+			  struct err *err)
 {
 	for (size_t i = 0; i < json_count(list); i++) {
 		const struct json_val *one = json_at(list, i);
@@ -401,9 +409,10 @@ int grafana_filters_adhoc(struct grafana_filters *filters, const struct json_val
 		if (key.len == 0)
 			continue;
 		if (!is_key(key))
-			return err_set(err, E_SYNTAX, "filter: \"%.*s\" is no name of a column", TEXT(key));
-		rc = put_one(filters, key, op, grafana_text(json_get(one, "value"), filters->arena), json_get(one, "values"),
-			     err);
+			return err_set(err, E_SYNTAX, "filter: \"%.*s\" is no name of a column",
+				       TEXT(key));
+		rc = put_one(filters, key, op, grafana_text(json_get(one, "value"), filters->arena),
+			     json_get(one, "values"), err);
 		if (rc < 0)
 			return rc;
 	}

@@ -20,12 +20,14 @@ void frame_release(struct frame *frame)
 	frame->fields_count = frame->fields_cap = 0;
 }
 
-struct frame_field *frame_add(struct frame *frame, const char *name, const char *type, const char *unit)
+struct frame_field *frame_add(struct frame *frame, const char *name, const char *type,
+			      const char *unit)
 {
 	struct frame_field *field;
 
 	if (frame->fields_count == FRAME_FIELDS_MAX ||
-	    mem_grow((void **)&frame->fields, &frame->fields_cap, frame->fields_count, sizeof(*field)) < 0)
+	    mem_grow((void **)&frame->fields, &frame->fields_cap, frame->fields_count,
+		     sizeof(*field)) < 0)
 		return NULL;
 	field = &frame->fields[frame->fields_count++];
 	*field = (struct frame_field){ .name = name, .type = type, .unit = unit };
@@ -110,13 +112,15 @@ static void labels_json(const struct frame *frame, struct json *json)
 {
 	json_object(json);
 	for (size_t i = 0; i < frame->tags_count; i++)
-		json_kstr(json, frame->tag_names[i], frame->tag_values[i].at ? frame->tag_values[i] : VIEW_LIT(""));
+		json_kstr(json, frame->tag_names[i],
+			  frame->tag_values[i].at ? frame->tag_values[i] : VIEW_LIT(""));
 	json_object_end(json);
 }
 
 /* ---- column-wise ---- */
 
-static void field_json(const struct frame *frame, const struct frame_field *field, struct json *json)
+static void field_json(const struct frame *frame, const struct frame_field *field,
+		       struct json *json)
 {
 	json_object(json);
 	json_kcstr(json, "name", field->name);
@@ -252,7 +256,8 @@ int frame_write(struct frame *frame, enum grafana_form form, struct json *json, 
 	for (size_t i = 0; i < frame->fields_count; i++)
 		if (frame->fields[i].values.bad || frame->fields[i].ends.bad)
 			return err_set(err, E_NO_MEMORY, "out of memory for the answer");
-	if (form == GRAFANA_DATAPOINTS && frame->fields_count == 2 && strcmp(frame->fields[0].type, "time") == 0)
+	if (form == GRAFANA_DATAPOINTS && frame->fields_count == 2 &&
+	    strcmp(frame->fields[0].type, "time") == 0)
 		write_datapoints(frame, json);
 	else if (form == GRAFANA_COLUMNS)
 		write_columns(frame, json);

@@ -6,11 +6,11 @@
 #include "query/grafana.h"
 
 #define EDGES_DEFAULT 200
-#define NODES_MAX 2000
+#define NODES_MAX     2000
 
 struct node {
 	struct view name;
-	double rate, errors;	/* of the calls it answers */
+	double rate, errors; /* of the calls it answers */
 	double bytes;
 };
 
@@ -56,14 +56,15 @@ static size_t collect(const struct query_groups *groups, struct node *nodes)
 	return count;
 }
 
-static int write_nodes(struct grafana_target *target, const struct node *nodes, size_t count, const char *notice,
-		       struct json *json, struct err *err)
+static int write_nodes(struct grafana_target *target, const struct node *nodes, size_t count,
+		       const char *notice, struct json *json, struct err *err)
 {
 	static const struct {
 		const char *name, *type, *unit;
 	} fields[] = {
-		{ "id", "string", NULL }, { "title", "string", NULL }, { "mainstat", "number", "reqps" },
-		{ "secondarystat", "number", "Bps" }, { "arc__ok", "number", NULL }, { "arc__errors", "number", NULL },
+		{ "id", "string", NULL },	   { "title", "string", NULL },
+		{ "mainstat", "number", "reqps" }, { "secondarystat", "number", "Bps" },
+		{ "arc__ok", "number", NULL },	   { "arc__errors", "number", NULL },
 	};
 	struct frame frame;
 	int rc = 0;
@@ -90,14 +91,18 @@ static int write_nodes(struct grafana_target *target, const struct node *nodes, 
 	return rc;
 }
 
-static int write_edges(struct grafana_target *target, const struct query_groups *groups, struct json *json,
-		       struct err *err)
+static int write_edges(struct grafana_target *target, const struct query_groups *groups,
+		       struct json *json, struct err *err)
 {
 	static const struct {
 		const char *name, *type, *unit;
 	} fields[] = {
-		{ "id", "string", NULL }, { "source", "string", NULL }, { "target", "string", NULL },
-		{ "mainstat", "number", "reqps" }, { "secondarystat", "number", "ns" }, { "thickness", "number", NULL },
+		{ "id", "string", NULL },
+		{ "source", "string", NULL },
+		{ "target", "string", NULL },
+		{ "mainstat", "number", "reqps" },
+		{ "secondarystat", "number", "ns" },
+		{ "thickness", "number", NULL },
 	};
 	struct frame frame;
 	char id[24];
@@ -128,9 +133,12 @@ static int write_edges(struct grafana_target *target, const struct query_groups 
 
 int grafana_run_map(struct grafana_target *target, struct json *json, struct err *err)
 {
-	struct query_aggregate what = { .table = TABLE_ROLLUPS, .by = VIEW_LIT("src.workload,dst.workload"),
-					.agg = VIEW_LIT("rate(calls),error_ratio,rate(tx_bytes),p99(latency)"),
-					.order = VIEW_LIT("-rate(tx_bytes)") };
+	struct query_aggregate what = {
+		.table = TABLE_ROLLUPS,
+		.by = VIEW_LIT("src.workload,dst.workload"),
+		.agg = VIEW_LIT("rate(calls),error_ratio,rate(tx_bytes),p99(latency)"),
+		.order = VIEW_LIT("-rate(tx_bytes)")
+	};
 	struct query_groups groups = { 0 };
 	struct query_stats stats = { 0 };
 	struct node *nodes;
@@ -142,10 +150,12 @@ int grafana_run_map(struct grafana_target *target, struct json *json, struct err
 	if (!nodes)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	target->opts.filter = target->filter;
-	rc = query_aggregate(target->store, &target->opts, &what, &target->req->arena, &groups, &stats, err);
+	rc = query_aggregate(target->store, &target->opts, &what, &target->req->arena, &groups,
+			     &stats, err);
 	if (rc >= 0)
 		rc = write_nodes(target, nodes, collect(&groups, nodes),
-				 grafana_notice(&stats, &target->opts, &target->req->arena), json, err);
+				 grafana_notice(&stats, &target->opts, &target->req->arena), json,
+				 err);
 	if (rc >= 0)
 		rc = write_edges(target, &groups, json, err);
 	target->req->rows += groups.count;

@@ -16,21 +16,11 @@ static void copy(struct json *json, const struct json_val *val, unsigned depth)
 	const char *key;
 
 	switch (depth > 8 ? JSON_NULL : json_kind(val)) {
-	case JSON_NULL:
-		json_null(json);
-		break;
-	case JSON_BOOL:
-		json_bool(json, json_get_bool(val, false));
-		break;
-	case JSON_INT:
-		json_i64(json, json_get_i64(val, 0));
-		break;
-	case JSON_REAL:
-		json_f64(json, json_get_f64(val, 0));
-		break;
-	case JSON_STRING:
-		json_str(json, json_get_str(val, VIEW_LIT("")));
-		break;
+	case JSON_NULL: json_null(json); break;
+	case JSON_BOOL: json_bool(json, json_get_bool(val, false)); break;
+	case JSON_INT: json_i64(json, json_get_i64(val, 0)); break;
+	case JSON_REAL: json_f64(json, json_get_f64(val, 0)); break;
+	case JSON_STRING: json_str(json, json_get_str(val, VIEW_LIT(""))); break;
 	case JSON_ARRAY:
 		json_array(json);
 		for (size_t i = 0; i < json_count(val) && i < 100; i++)
@@ -78,7 +68,8 @@ static bool event_row(void *arg, const struct table *table, const void *row)
 }
 
 /* "gap,retention", "events" for all, or a filter. */
-static int old_filter(struct http_request *req, struct view text, struct view *ret_filter, struct err *err)
+static int old_filter(struct http_request *req, struct view text, struct view *ret_filter,
+		      struct err *err)
 {
 	struct grafana_filters filters;
 	struct view *list;
@@ -94,8 +85,8 @@ static int old_filter(struct http_request *req, struct view text, struct view *r
 	for (size_t i = 0; i < count; i++)
 		kinds += sym_number(SYMS_EVENT, list[i], &number) >= 0;
 	grafana_filters_init(&filters, &req->arena);
-	rc = kinds == count ? grafana_filters_in(&filters, "kind", list, count) :
-			      grafana_filters_typed(&filters, text, err);
+	rc = kinds == count ? grafana_filters_in(&filters, "kind", list, count)
+			    : grafana_filters_typed(&filters, text, err);
 	if (rc >= 0)
 		*ret_filter = arena_copy(&req->arena, wr_view(&filters.text));
 	grafana_filters_release(&filters);
@@ -104,7 +95,9 @@ static int old_filter(struct http_request *req, struct view text, struct view *r
 
 int grafana_annotations(void *ctx, struct http_request *req, struct err *err)
 {
-	struct query_rows rows = { .table = TABLE_EVENTS, .limit = ANNOTATIONS_MAX, .ascending = true };
+	struct query_rows rows = { .table = TABLE_EVENTS,
+				   .limit = ANNOTATIONS_MAX,
+				   .ascending = true };
 	struct query_opts opts = grafana_opts(ctx, req);
 	struct query_stats stats = { 0 };
 	struct json_doc *doc = NULL;
@@ -119,13 +112,15 @@ int grafana_annotations(void *ctx, struct http_request *req, struct err *err)
 	old.annotation = json_get(json_root(doc), "annotation");
 	rc = grafana_range(json_get(json_root(doc), "range"), &opts, err);
 	if (rc >= 0)
-		rc = old_filter(req, json_get_str(json_get(old.annotation, "query"), VIEW_LIT("")), &opts.filter, err);
+		rc = old_filter(req, json_get_str(json_get(old.annotation, "query"), VIEW_LIT("")),
+				&opts.filter, err);
 	if (rc >= 0)
 		rc = serve_store(ctx, &store, err);
 	json_init(&json, http_out(req), false);
 	json_array(&json);
 	if (rc >= 0)
-		rc = query_rows(store, &opts, &rows, event_row, &old, &req->arena, &stats, &cursor, err);
+		rc = query_rows(store, &opts, &rows, event_row, &old, &req->arena, &stats, &cursor,
+				err);
 	json_array_end(&json);
 	json_doc_free(doc);
 	return rc;

@@ -5,17 +5,24 @@
 #include "query/grafana.h"
 #include "query/http_route.h"
 
-#define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
+#define TEXT(v)	       (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 #define POINTS_DEFAULT 1000
 
 /* ---- the tables ---- */
 
-#define SERIES(name_, label_, unit_, agg_, table_, row_agg_, text_) \
-	{ .name = #name_, .label = label_, .unit = unit_, .text = text_, .kind = GRAFANA_SERIES, .rollup_agg = agg_, \
-	  .table = (enum table_id)(table_), .row_agg = row_agg_ },
-#define ROWS(name_, label_, table_, text_) \
+#define SERIES(name_, label_, unit_, agg_, table_, row_agg_, text_)                                \
+	{ .name = #name_,                                                                          \
+	  .label = label_,                                                                         \
+	  .unit = unit_,                                                                           \
+	  .text = text_,                                                                           \
+	  .kind = GRAFANA_SERIES,                                                                  \
+	  .rollup_agg = agg_,                                                                      \
+	  .table = (enum table_id)(table_),                                                        \
+	  .row_agg = row_agg_ },
+#define ROWS(name_, label_, table_, text_)                                                         \
 	{ .name = #name_, .label = label_, .text = text_, .kind = GRAFANA_ROWS, .table = table_ },
-#define OTHER(name_, label_, kind_, text_) { .name = #name_, .label = label_, .text = text_, .kind = kind_ },
+#define OTHER(name_, label_, kind_, text_)                                                         \
+	{ .name = #name_, .label = label_, .text = text_, .kind = kind_ },
 #define OPTION(...)
 const struct grafana_metric grafana_all[] = {
 #include "query/grafana.def"
@@ -29,12 +36,12 @@ const size_t grafana_all_count = sizeof(grafana_all) / sizeof(grafana_all[0]);
 #define SERIES(...)
 #define ROWS(...)
 #define OTHER(...)
-#define OPTION(name_, label_, input_, kinds_, text_) \
+#define OPTION(name_, label_, input_, kinds_, text_)                                               \
 	{ .name = #name_, .label = label_, .input = input_, .text = text_, .kinds = kinds_ },
 #define ANY_SERIES (1u << GRAFANA_SERIES)
-#define ANY_ROWS (1u << GRAFANA_ROWS)
+#define ANY_ROWS   (1u << GRAFANA_ROWS)
 #define ANY_EVENTS (1u << GRAFANA_EVENTS)
-#define ANY_MAP (1u << GRAFANA_MAP)
+#define ANY_MAP	   (1u << GRAFANA_MAP)
 const struct grafana_option grafana_options[] = {
 #include "query/grafana.def"
 };
@@ -68,7 +75,8 @@ int grafana_body(struct http_request *req, struct json_doc **ret_doc, struct err
 	return err_set(err, E_FORMAT, "body: not a JSON object");
 }
 
-static int one_time(const struct json_val *val, const char *name, uint64_t *time_ns, struct err *err)
+static int one_time(const struct json_val *val, const char *name, uint64_t *time_ns,
+		    struct err *err)
 {
 	struct err why = { 0 };
 	struct view text = json_get_str(val, VIEW_LIT(""));
@@ -107,8 +115,8 @@ struct query_opts grafana_opts(struct serve *serve, struct http_request *req)
 	return (struct query_opts){ .budget = serve->opts.budget, .cancel = &req->cancel };
 }
 
-int grafana_option_u64(const struct grafana_target *target, const char *name, uint64_t fallback, uint64_t max,
-		       uint64_t *ret_value, struct err *err)
+int grafana_option_u64(const struct grafana_target *target, const char *name, uint64_t fallback,
+		       uint64_t max, uint64_t *ret_value, struct err *err)
 {
 	struct view text = grafana_text(json_get(target->payload, name), &target->req->arena);
 
@@ -117,12 +125,13 @@ int grafana_option_u64(const struct grafana_target *target, const char *name, ui
 		return 0;
 	}
 	if (view_u64(view_trim(text), max, ret_value) < 0 || *ret_value == 0)
-		return err_set(err, E_FORMAT, "option %s: \"%.*s\" is no number from 1 to %llu", name, TEXT(text),
-			       (unsigned long long)max);
+		return err_set(err, E_FORMAT, "option %s: \"%.*s\" is no number from 1 to %llu",
+			       name, TEXT(text), (unsigned long long)max);
 	return 0;
 }
 
-const char *grafana_notice(const struct query_stats *stats, const struct query_opts *opts, struct arena *arena)
+const char *grafana_notice(const struct query_stats *stats, const struct query_opts *opts,
+			   struct arena *arena)
 {
 	char text[CLOCK_TEXT_LEN];
 
@@ -131,15 +140,16 @@ const char *grafana_notice(const struct query_stats *stats, const struct query_o
 	/* Not worth a word when a second or a pixel is missing. */
 	if (opts->from_ns + NS_PER_SEC + (opts->to_ns - opts->from_ns) / 500 < stats->oldest_ns) {
 		clock_format(stats->oldest_ns, text);
-		return arena_printf(arena, "the range begins before %s, the oldest instant held", text);
+		return arena_printf(arena, "the range begins before %s, the oldest instant held",
+				    text);
 	}
 	if (stats->damaged_row_groups)
 		return arena_printf(arena, "%llu damaged row groups were left out",
 				    (unsigned long long)stats->damaged_row_groups);
 	if (stats->gaps_count) {
 		clock_format(stats->gaps[0].from_ns, text);
-		return arena_printf(arena, "%zu gaps in the recording, the first at %s: %s", stats->gaps_count, text,
-				    stats->gaps[0].reason);
+		return arena_printf(arena, "%zu gaps in the recording, the first at %s: %s",
+				    stats->gaps_count, text, stats->gaps[0].reason);
 	}
 	return stats->truncated ? "there is more than is shown" : NULL;
 }
@@ -172,7 +182,8 @@ static uint64_t choose_step(const struct json_val *root, const struct query_opts
 			step_ns = unit_ns;
 		/* Both ends are moved out to whole steps: that may be one or two points more. */
 		first = opts->from_ns / step_ns;
-		if ((opts->to_ns + step_ns - 1) / step_ns - first <= (uint64_t)points || step_ns > range_ns)
+		if ((opts->to_ns + step_ns - 1) / step_ns - first <= (uint64_t)points ||
+		    step_ns > range_ns)
 			return step_ns;
 		step_ns += unit_ns;
 	}
@@ -186,7 +197,9 @@ static int join_filters(struct grafana_target *target, const struct json_val *ro
 	static const struct {
 		const char *option, *column;
 	} columns[] = {
-		{ "source", "src.workload" }, { "destination", "dst.workload" }, { "protocol", "l7" },
+		{ "source", "src.workload" },
+		{ "destination", "dst.workload" },
+		{ "protocol", "l7" },
 	};
 	struct arena *arena = &target->req->arena;
 	const struct json_val *adhoc = json_get(root, "filters");
@@ -196,12 +209,14 @@ static int join_filters(struct grafana_target *target, const struct json_val *ro
 	if (json_kind(adhoc) != JSON_ARRAY)
 		adhoc = json_get(root, "adhocFilters");
 	grafana_filters_init(&filters, arena);
-	rc = grafana_filters_typed(&filters, grafana_text(json_get(target->payload, "filter"), arena), err);
+	rc = grafana_filters_typed(&filters,
+				   grafana_text(json_get(target->payload, "filter"), arena), err);
 	for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]) && rc >= 0; i++) {
 		struct view *list;
 		size_t count;
 
-		rc = grafana_list(json_get(target->payload, columns[i].option), true, arena, &list, &count, err);
+		rc = grafana_list(json_get(target->payload, columns[i].option), true, arena, &list,
+				  &count, err);
 		if (rc >= 0 && grafana_filters_in(&filters, columns[i].column, list, count) < 0)
 			rc = err_set(err, E_LIMIT, "the filters are longer than 64 KiB together");
 	}
@@ -236,9 +251,11 @@ static int unknown_metric(struct view name, struct err *err)
 	struct view near;
 
 	for (size_t i = 0; i < grafana_all_count; i++)
-		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s ", grafana_all[i].name);
+		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s ",
+					grafana_all[i].name);
 	near = http_nearest(name, names);
-	return err_set(err, E_UNKNOWN_NAME, "no metric \"%.*s\"%s%.*s; POST /grafana/metrics lists them", TEXT(name),
+	return err_set(err, E_UNKNOWN_NAME,
+		       "no metric \"%.*s\"%s%.*s; POST /grafana/metrics lists them", TEXT(name),
 		       near.len ? "; the nearest is " : "", TEXT(near));
 }
 
@@ -247,12 +264,15 @@ static void choose_form(const struct json_val *one, struct grafana_target *targe
 {
 	struct view type = json_get_str(json_get(one, "type"), VIEW_LIT(""));
 
-	target->form_given = view_is(type, "timeserie") || view_is(type, "timeseries") || view_is(type, "table");
-	target->form = view_is(type, "table") ? GRAFANA_TABLE : target->form_given ? GRAFANA_DATAPOINTS : GRAFANA_COLUMNS;
+	target->form_given =
+		view_is(type, "timeserie") || view_is(type, "timeseries") || view_is(type, "table");
+	target->form = view_is(type, "table") ? GRAFANA_TABLE
+		       : target->form_given   ? GRAFANA_DATAPOINTS
+					      : GRAFANA_COLUMNS;
 }
 
-static int run_target(struct grafana_target *target, const struct json_val *root, const struct json_val *one,
-		      struct json *json, struct err *err)
+static int run_target(struct grafana_target *target, const struct json_val *root,
+		      const struct json_val *one, struct json *json, struct err *err)
 {
 	struct query_opts opts = target->opts;
 	struct view *names;
@@ -281,10 +301,12 @@ static int run_target(struct grafana_target *target, const struct json_val *root
 	return rc;
 }
 
-int grafana_run(struct serve *serve, struct http_request *req, const struct json_val *root, struct json *json,
-		struct err *err)
+int grafana_run(struct serve *serve, struct http_request *req, const struct json_val *root,
+		struct json *json, struct err *err)
 {
-	struct grafana_target target = { .serve = serve, .req = req, .opts = grafana_opts(serve, req) };
+	struct grafana_target target = { .serve = serve,
+					 .req = req,
+					 .opts = grafana_opts(serve, req) };
 	const struct json_val *targets = json_get(root, "targets");
 	size_t count = json_count(targets);
 	int rc = grafana_range(json_get(root, "range"), &target.opts, err);

@@ -19,7 +19,8 @@ static const char *type_of(const struct col *col)
 		return "time";
 	if (col->type == TYPE_BOOL)
 		return "boolean";
-	if (types[col->type].phys == PHYS_INT && types[col->type].syms == SYMS_NONE && col->type != TYPE_ID)
+	if (types[col->type].phys == PHYS_INT && types[col->type].syms == SYMS_NONE &&
+	    col->type != TYPE_ID)
 		return "number";
 	return "string";
 }
@@ -29,7 +30,8 @@ static const char *unit_of(const struct col *col)
 	return col->unit == UNIT_DURATION ? "ns" : col->unit == UNIT_BYTES ? "bytes" : NULL;
 }
 
-static void put_value(struct frame_field *field, const struct col *col, const void *row, struct wr *text)
+static void put_value(struct frame_field *field, const struct col *col, const void *row,
+		      struct wr *text)
 {
 	struct view bytes = { 0 };
 	uint64_t value = 0;
@@ -59,8 +61,8 @@ static bool table_row(void *arg, const struct table *table, const void *row)
 	return true;
 }
 
-static int pick_fields(struct grafana_target *target, const struct table *table, struct table_frame *to,
-		       struct err *err)
+static int pick_fields(struct grafana_target *target, const struct table *table,
+		       struct table_frame *to, struct err *err)
 {
 	struct view text = grafana_text(json_get(target->payload, "fields"), &target->req->arena);
 	uint16_t *fields;
@@ -71,12 +73,14 @@ static int pick_fields(struct grafana_target *target, const struct table *table,
 		struct view *list;
 		size_t count;
 
-		rc = grafana_list(json_get(target->payload, "fields"), true, &target->req->arena, &list, &count, err);
+		rc = grafana_list(json_get(target->payload, "fields"), true, &target->req->arena,
+				  &list, &count, err);
 		if (rc < 0)
 			return rc;
 		for (size_t i = 0; i < count && joined; i++)
 			joined = arena_printf(&target->req->arena, "%s%s%.*s", joined, i ? "," : "",
-					      (int)(list[i].len < 200 ? list[i].len : 200), (const char *)list[i].at);
+					      (int)(list[i].len < 200 ? list[i].len : 200),
+					      (const char *)list[i].at);
 		text = view_str(joined);
 	}
 	rc = query_fields(table, text, &target->req->arena, &fields, &to->count, err);
@@ -111,12 +115,14 @@ int grafana_run_rows(struct grafana_target *target, struct json *json, struct er
 		rows.fields = to.fields;
 		rows.fields_count = to.count;
 		target->opts.filter = target->filter;
-		rc = query_rows(target->store, &target->opts, &rows, table_row, &to, &target->req->arena, &stats, &cursor, err);
+		rc = query_rows(target->store, &target->opts, &rows, table_row, &to,
+				&target->req->arena, &stats, &cursor, err);
 	}
 	if (rc >= 0) {
 		to.frame.visual = "table";
 		to.frame.notice = grafana_notice(&stats, &target->opts, &target->req->arena);
-		rc = frame_write(&to.frame, target->form_given ? GRAFANA_TABLE : GRAFANA_COLUMNS, json, err);
+		rc = frame_write(&to.frame, target->form_given ? GRAFANA_TABLE : GRAFANA_COLUMNS,
+				 json, err);
 	}
 	wr_release(&to.text);
 	frame_release(&to.frame);
@@ -125,7 +131,19 @@ int grafana_run_rows(struct grafana_target *target, struct json *json, struct er
 
 /* ---- events ---- */
 
-enum { EVENT_FIELD_TIME, EVENT_FIELD_END, EVENT_FIELD_TITLE, EVENT_FIELD_TEXT, EVENT_FIELD_TAGS, EVENT_FIELD_ID, EVENT_FIELD_KIND, EVENT_FIELD_REASON, EVENT_FIELD_VALUE, EVENT_FIELD_NODE, EVENT_FIELDS };
+enum {
+	EVENT_FIELD_TIME,
+	EVENT_FIELD_END,
+	EVENT_FIELD_TITLE,
+	EVENT_FIELD_TEXT,
+	EVENT_FIELD_TAGS,
+	EVENT_FIELD_ID,
+	EVENT_FIELD_KIND,
+	EVENT_FIELD_REASON,
+	EVENT_FIELD_VALUE,
+	EVENT_FIELD_NODE,
+	EVENT_FIELDS
+};
 
 static bool event_row(void *arg, const struct table *table, const void *row)
 {
@@ -168,7 +186,8 @@ static bool event_row(void *arg, const struct table *table, const void *row)
 		frame_put_u64(&fields[EVENT_FIELD_VALUE], event->value);
 	else
 		frame_put_null(&fields[EVENT_FIELD_VALUE]);
-	frame_put_str(&fields[EVENT_FIELD_NODE], ROW_HAS(EVENT_ROW, event, node) ? event->node : view_make(NULL, 0));
+	frame_put_str(&fields[EVENT_FIELD_NODE],
+		      ROW_HAS(EVENT_ROW, event, node) ? event->node : view_make(NULL, 0));
 	to->target->req->rows++;
 	return true;
 }
@@ -178,7 +197,8 @@ static int event_filter(struct grafana_target *target, struct view *ret_filter, 
 	struct grafana_filters filters;
 	struct view *kinds;
 	size_t count;
-	int rc = grafana_list(json_get(target->payload, "kind"), true, &target->req->arena, &kinds, &count, err);
+	int rc = grafana_list(json_get(target->payload, "kind"), true, &target->req->arena, &kinds,
+			      &count, err);
 
 	if (rc < 0)
 		return rc;
@@ -198,9 +218,15 @@ int grafana_run_events(struct grafana_target *target, struct json *json, struct 
 	static const struct {
 		const char *name, *type;
 	} fields[EVENT_FIELDS] = {
-		[EVENT_FIELD_TIME] = { "time", "time" }, [EVENT_FIELD_END] = { "timeEnd", "time" }, [EVENT_FIELD_TITLE] = { "title", "string" },
-		[EVENT_FIELD_TEXT] = { "text", "string" }, [EVENT_FIELD_TAGS] = { "tags", "string" }, [EVENT_FIELD_ID] = { "id", "string" },
-		[EVENT_FIELD_KIND] = { "kind", "string" }, [EVENT_FIELD_REASON] = { "reason", "string" }, [EVENT_FIELD_VALUE] = { "value", "number" },
+		[EVENT_FIELD_TIME] = { "time", "time" },
+		[EVENT_FIELD_END] = { "timeEnd", "time" },
+		[EVENT_FIELD_TITLE] = { "title", "string" },
+		[EVENT_FIELD_TEXT] = { "text", "string" },
+		[EVENT_FIELD_TAGS] = { "tags", "string" },
+		[EVENT_FIELD_ID] = { "id", "string" },
+		[EVENT_FIELD_KIND] = { "kind", "string" },
+		[EVENT_FIELD_REASON] = { "reason", "string" },
+		[EVENT_FIELD_VALUE] = { "value", "number" },
 		[EVENT_FIELD_NODE] = { "node", "string" },
 	};
 	struct query_rows rows = { .table = TABLE_EVENTS };
@@ -217,10 +243,12 @@ int grafana_run_events(struct grafana_target *target, struct json *json, struct 
 	if (rc >= 0)
 		rc = event_filter(target, &target->opts.filter, err);
 	if (rc >= 0)
-		rc = query_rows(target->store, &target->opts, &rows, event_row, &to, &target->req->arena, &stats, &cursor, err);
+		rc = query_rows(target->store, &target->opts, &rows, event_row, &to,
+				&target->req->arena, &stats, &cursor, err);
 	if (rc >= 0) {
 		to.frame.notice = grafana_notice(&stats, &target->opts, &target->req->arena);
-		rc = frame_write(&to.frame, target->form_given ? GRAFANA_TABLE : GRAFANA_COLUMNS, json, err);
+		rc = frame_write(&to.frame, target->form_given ? GRAFANA_TABLE : GRAFANA_COLUMNS,
+				 json, err);
 	}
 	wr_release(&to.text);
 	frame_release(&to.frame);

@@ -10,16 +10,16 @@
 #include "query/grafana.h"
 #include "query/names.h"
 
-#define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
+#define TEXT(v)	       (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 #define SERIES_DEFAULT 20
-#define LATE_NS (3 * NS_PER_SEC)
-#define TOP_MAX 100000		/* groups a bucket: the most are sorted out here, over all buckets */
+#define LATE_NS	       (3 * NS_PER_SEC)
+#define TOP_MAX	       100000 /* groups a bucket: the most are sorted out here, over all buckets */
 
 struct series {
 	const struct view *keys;
-	double weight;		/* sum of the first value that is there */
-	double *values;		/* [point * aggs + agg] */
-	uint32_t number;	/* in the order of discovery */
+	double weight;	 /* sum of the first value that is there */
+	double *values;	 /* [point * aggs + agg] */
+	uint32_t number; /* in the order of discovery */
 };
 
 struct grid {
@@ -27,20 +27,22 @@ struct grid {
 	struct query_groups groups;
 	struct query_stats stats;
 	struct query_opts opts;
-	uint64_t first_ns;	/* of the grid */
+	uint64_t first_ns; /* of the grid */
 	size_t points;
-	bool counts;		/* no row means 0, not unknown */
+	bool counts; /* no row means 0, not unknown */
 	struct series *list;
 	size_t count;
-	uint32_t *number_of;	/* a group's series */
+	uint32_t *number_of; /* a group's series */
 };
 
 /* ---- the question ---- */
 
 /* "p%(latency)" and 50, 99 become "p50(latency),p99(latency)". */
-static int expand_percentiles(struct grafana_target *target, const char *agg, struct view *ret_agg, struct err *err)
+static int expand_percentiles(struct grafana_target *target, const char *agg, struct view *ret_agg,
+			      struct err *err)
 {
-	static const struct view usual[] = { { (const uint8_t *)"50", 2 }, { (const uint8_t *)"95", 2 },
+	static const struct view usual[] = { { (const uint8_t *)"50", 2 },
+					     { (const uint8_t *)"95", 2 },
 					     { (const uint8_t *)"99", 2 } };
 	struct arena *arena = &target->req->arena;
 	const char *mark = strchr(agg, '%'), *text = "";
@@ -64,7 +66,8 @@ static int expand_percentiles(struct grafana_target *target, const char *agg, st
 
 		if (q.len && (q.at[0] == 'p' || q.at[0] == 'P'))
 			q = view_sub(q, 1, q.len);
-		text = arena_printf(arena, "%s%s%.*s%.*s%s", text, i ? "," : "", (int)(mark - agg), agg, TEXT(q), mark + 1);
+		text = arena_printf(arena, "%s%s%.*s%.*s%s", text, i ? "," : "", (int)(mark - agg),
+				    agg, TEXT(q), mark + 1);
 	}
 	if (!text)
 		return err_set(err, E_NO_MEMORY, "out of memory");
@@ -103,7 +106,8 @@ static int group_list(struct grafana_target *target, struct view *ret_by, struct
 	const char *text = "";
 	struct view *list;
 	size_t count;
-	int rc = grafana_list(json_get(target->payload, "group_by"), true, arena, &list, &count, err);
+	int rc = grafana_list(json_get(target->payload, "group_by"), true, arena, &list, &count,
+			      err);
 
 	if (rc < 0)
 		return rc;
@@ -115,7 +119,8 @@ static int group_list(struct grafana_target *target, struct view *ret_by, struct
 	return 0;
 }
 
-static int what_to_ask(struct grafana_target *target, struct query_aggregate *ret_what, struct err *err)
+static int what_to_ask(struct grafana_target *target, struct query_aggregate *ret_what,
+		       struct err *err)
 {
 	const struct grafana_metric *metric = target->metric;
 	struct query_aggregate what = { .table = TABLE_ROLLUPS, .top = TOP_MAX };
@@ -147,7 +152,8 @@ static uint64_t known_until(const struct grafana_target *target)
 
 	if (to_ns <= target->opts.from_ns)
 		return target->opts.to_ns;
-	if (store_horizon(target->store, &horizon, NULL) < 0 || !horizon.writer_alive || horizon.newest_ns < LATE_NS)
+	if (store_horizon(target->store, &horizon, NULL) < 0 || !horizon.writer_alive ||
+	    horizon.newest_ns < LATE_NS)
 		return to_ns;
 	known_ns = horizon.newest_ns - LATE_NS;
 	known_ns -= known_ns % NS_PER_SEC;
@@ -173,14 +179,16 @@ static void lay_grid(struct grid *grid)
 /* Nothing is known of a bucket before the first, after the last row held, or in a gap of all sources. */
 static bool unknown(const struct grid *grid, size_t point)
 {
-	uint64_t from_ns = grid->first_ns + point * grid->target->step_ns, to_ns = from_ns + grid->target->step_ns;
+	uint64_t from_ns = grid->first_ns + point * grid->target->step_ns,
+		 to_ns = from_ns + grid->target->step_ns;
 	const struct query_stats *stats = &grid->stats;
 
-	if (stats->oldest_ns == UINT64_MAX || to_ns <= stats->oldest_ns || from_ns > stats->newest_ns ||
-	    from_ns >= grid->opts.to_ns)
+	if (stats->oldest_ns == UINT64_MAX || to_ns <= stats->oldest_ns ||
+	    from_ns > stats->newest_ns || from_ns >= grid->opts.to_ns)
 		return true;
 	for (size_t i = 0; i < stats->gaps_count; i++)
-		if (stats->gaps[i].source == 0 && stats->gaps[i].from_ns <= from_ns && stats->gaps[i].to_ns >= to_ns)
+		if (stats->gaps[i].source == 0 && stats->gaps[i].from_ns <= from_ns &&
+		    stats->gaps[i].to_ns >= to_ns)
 			return true;
 	return false;
 }
@@ -221,7 +229,8 @@ static int find_series(struct grid *grid, struct err *err)
 		size_t slot = hash_keys(grid, group->keys) & (slots_count - 1);
 		struct series *series;
 
-		while (slots[slot] && !same_keys(grid, grid->list[slots[slot] - 1].keys, group->keys))
+		while (slots[slot] &&
+		       !same_keys(grid, grid->list[slots[slot] - 1].keys, group->keys))
 			slot = (slot + 1) & (slots_count - 1);
 		if (!slots[slot]) {
 			grid->list[grid->count].keys = group->keys;
@@ -247,27 +256,34 @@ static int heavier(const void *a, const void *b)
 static int fill_series(struct grid *grid, size_t keep, struct err *err)
 {
 	size_t aggs = grid->groups.values_count;
-	struct series **by_number = arena_array(&grid->target->req->arena, grid->count + 1, sizeof(struct series *));
+	struct series **by_number =
+		arena_array(&grid->target->req->arena, grid->count + 1, sizeof(struct series *));
 
 	if (!by_number)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	for (size_t s = 0; s < keep; s++) {
 		struct series *series = &grid->list[s];
 
-		series->values = arena_array(&grid->target->req->arena, grid->points * aggs, sizeof(double));
+		series->values =
+			arena_array(&grid->target->req->arena, grid->points * aggs, sizeof(double));
 		if (!series->values)
-			return err_set(err, E_NO_MEMORY, "out of memory: %zu series of %zu points", keep, grid->points);
+			return err_set(err, E_NO_MEMORY, "out of memory: %zu series of %zu points",
+				       keep, grid->points);
 		by_number[series->number] = series;
 		for (size_t p = 0; p < grid->points; p++)
 			for (size_t v = 0; v < aggs; v++)
-				series->values[p * aggs + v] = grid->counts && !unknown(grid, p) ? 0 : NAN;
+				series->values[p * aggs + v] =
+					grid->counts && !unknown(grid, p) ? 0 : NAN;
 	}
 	for (size_t i = 0; i < grid->groups.count; i++) {
 		const struct query_group *group = &grid->groups.groups[i];
-		size_t point = (size_t)((group->bucket_ns - grid->first_ns) / grid->target->step_ns);
+		size_t point =
+			(size_t)((group->bucket_ns - grid->first_ns) / grid->target->step_ns);
 
-		if (group->bucket_ns >= grid->first_ns && point < grid->points && by_number[grid->number_of[i]])
-			memcpy(&by_number[grid->number_of[i]]->values[point * aggs], group->values, aggs * sizeof(double));
+		if (group->bucket_ns >= grid->first_ns && point < grid->points &&
+		    by_number[grid->number_of[i]])
+			memcpy(&by_number[grid->number_of[i]]->values[point * aggs], group->values,
+			       aggs * sizeof(double));
 	}
 	return 0;
 }
@@ -294,16 +310,17 @@ static const char *series_label(const struct grid *grid, const struct series *se
 	for (size_t k = 0; k < grid->groups.keys_count && text; k++) {
 		struct view key = series->keys[k].at ? series->keys[k] : VIEW_LIT("(none)");
 
-		text = arena_printf(arena, "%s%s%.*s", text, k ? " / " : "", (int)(key.len < 200 ? key.len : 200),
-				    (const char *)key.at);
+		text = arena_printf(arena, "%s%s%.*s", text, k ? " / " : "",
+				    (int)(key.len < 200 ? key.len : 200), (const char *)key.at);
 	}
 	if (!text || (grid->groups.keys_count && grid->groups.values_count == 1))
 		return text;
-	return arena_printf(arena, "%s%s%s", text, *text ? " " : "", agg_label(grid->groups.value_names[agg], arena));
+	return arena_printf(arena, "%s%s%s", text, *text ? " " : "",
+			    agg_label(grid->groups.value_names[agg], arena));
 }
 
-static int write_series(struct grid *grid, const struct series *series, size_t agg, const char *notice,
-			struct json *json, struct err *err)
+static int write_series(struct grid *grid, const struct series *series, size_t agg,
+			const char *notice, struct json *json, struct err *err)
 {
 	struct grafana_target *target = grid->target;
 	struct frame_field *times, *values;
@@ -318,13 +335,14 @@ static int write_series(struct grid *grid, const struct series *series, size_t a
 	times = frame_add(&frame, "Time", "time", NULL);
 	for (size_t p = 0; times && p < grid->points; p++)
 		frame_put_u64(times, (grid->first_ns + p * target->step_ns) / NS_PER_MS);
-	values = frame_add(&frame, agg_label(grid->groups.value_names[agg], &target->req->arena), "number",
-			   target->metric->unit);
+	values = frame_add(&frame, agg_label(grid->groups.value_names[agg], &target->req->arena),
+			   "number", target->metric->unit);
 	if (values && frame.name) {
 		values->label = frame.name;
 		for (size_t p = 0; p < grid->points; p++)
 			frame_put_f64(values, series->values[p * grid->groups.values_count + agg]);
-		rc = frame_write(&frame, target->form_given ? target->form : GRAFANA_COLUMNS, json, err);
+		rc = frame_write(&frame, target->form_given ? target->form : GRAFANA_COLUMNS, json,
+				 err);
 	} else {
 		(void)err_set(err, rc, "out of memory");
 	}
@@ -337,7 +355,8 @@ static int write_all(struct grid *grid, struct json *json, struct err *err)
 	struct grafana_target *target = grid->target;
 	const char *notice = grafana_notice(&grid->stats, &target->opts, &target->req->arena);
 	uint64_t keep;
-	int rc = grafana_option_u64(target, "limit", SERIES_DEFAULT, GRAFANA_SERIES_MAX, &keep, err);
+	int rc =
+		grafana_option_u64(target, "limit", SERIES_DEFAULT, GRAFANA_SERIES_MAX, &keep, err);
 
 	if (rc >= 0)
 		rc = find_series(grid, err);
@@ -345,7 +364,8 @@ static int write_all(struct grid *grid, struct json *json, struct err *err)
 		return rc;
 	qsort(grid->list, grid->count, sizeof(*grid->list), heavier);
 	if (grid->count > keep && !notice)
-		notice = arena_printf(&target->req->arena, "the %llu largest of %zu series; the option limit shows more",
+		notice = arena_printf(&target->req->arena,
+				      "the %llu largest of %zu series; the option limit shows more",
 				      (unsigned long long)keep, grid->count);
 	if (keep > grid->count)
 		keep = grid->count;
@@ -353,7 +373,7 @@ static int write_all(struct grid *grid, struct json *json, struct err *err)
 	for (size_t s = 0; s < keep && rc >= 0; s++)
 		for (size_t v = 0; v < grid->groups.values_count && rc >= 0; v++) {
 			rc = write_series(grid, &grid->list[s], v, notice, json, err);
-			notice = NULL;	/* said once */
+			notice = NULL; /* said once */
 		}
 	target->req->rows += keep;
 	return rc;
@@ -376,13 +396,15 @@ static int write_totals(struct grafana_target *target, const struct query_groups
 		rc = field ? 0 : err_set(err, E_NO_MEMORY, "out of memory");
 	}
 	for (size_t v = 0; v < groups->values_count && rc >= 0; v++) {
-		field = frame_add(&frame, agg_label(groups->value_names[v], &target->req->arena), "number", target->metric->unit);
+		field = frame_add(&frame, agg_label(groups->value_names[v], &target->req->arena),
+				  "number", target->metric->unit);
 		for (size_t i = 0; field && i < groups->count; i++)
 			frame_put_f64(field, groups->groups[i].values[v]);
 		rc = field ? 0 : err_set(err, E_NO_MEMORY, "out of memory");
 	}
 	if (rc >= 0)
-		rc = frame_write(&frame, target->form_given ? GRAFANA_TABLE : GRAFANA_COLUMNS, json, err);
+		rc = frame_write(&frame, target->form_given ? GRAFANA_TABLE : GRAFANA_COLUMNS, json,
+				 err);
 	target->req->rows += groups->count;
 	frame_release(&frame);
 	return rc;
@@ -393,23 +415,28 @@ int grafana_run_series(struct grafana_target *target, struct json *json, struct 
 	struct grid grid = { .target = target };
 	struct query_aggregate what;
 	struct view show = grafana_text(json_get(target->payload, "show"), &target->req->arena);
-	bool table = view_is(show, "table") || (target->form_given && target->form == GRAFANA_TABLE);
+	bool table =
+		view_is(show, "table") || (target->form_given && target->form == GRAFANA_TABLE);
 	uint64_t keep = SERIES_DEFAULT;
 	int rc = what_to_ask(target, &what, err);
 
 	if (rc < 0)
 		return rc;
 	target->opts.filter = target->filter;
-	grid.counts = strchr(target->metric->rollup_agg, '%') == NULL && strcmp(target->metric->name, "error_ratio") != 0;
+	grid.counts = strchr(target->metric->rollup_agg, '%') == NULL &&
+		      strcmp(target->metric->name, "error_ratio") != 0;
 	if (table) {
-		rc = grafana_option_u64(target, "limit", SERIES_DEFAULT, GRAFANA_SERIES_MAX, &keep, err);
+		rc = grafana_option_u64(target, "limit", SERIES_DEFAULT, GRAFANA_SERIES_MAX, &keep,
+					err);
 		what.top = keep;
 		if (rc >= 0)
-			rc = query_aggregate(target->store, &target->opts, &what, &target->req->arena, &grid.groups, &grid.stats, err);
+			rc = query_aggregate(target->store, &target->opts, &what,
+					     &target->req->arena, &grid.groups, &grid.stats, err);
 		return rc < 0 ? rc : write_totals(target, &grid.groups, &grid.stats, json, err);
 	}
 	lay_grid(&grid);
 	what.step_ns = target->step_ns;
-	rc = query_aggregate(target->store, &grid.opts, &what, &target->req->arena, &grid.groups, &grid.stats, err);
+	rc = query_aggregate(target->store, &grid.opts, &what, &target->req->arena, &grid.groups,
+			     &grid.stats, err);
 	return rc < 0 ? rc : write_all(&grid, json, err);
 }

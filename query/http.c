@@ -18,12 +18,13 @@
 #include "base/mem.h"
 #include "query/http_impl.h"
 
-#define TICK_MS 100
+#define TICK_MS	      100
 #define STOP_GRACE_NS (2 * NS_PER_SEC)
 
 /* ---- listening ---- */
 
-static int parse_listen(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len, struct err *err)
+static int parse_listen(const char *text, struct sockaddr_storage *ret_addr, socklen_t *ret_len,
+			struct err *err)
 {
 	const char *colon = strrchr(text, ':');
 	struct view host = view_make(text, colon ? (size_t)(colon - text) : 0);
@@ -36,9 +37,12 @@ static int parse_listen(const char *text, struct sockaddr_storage *ret_addr, soc
 		host = VIEW_LIT("127.0.0.1");
 	else if (host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
 		host = view_sub(host, 1, host.len - 2);
-	if (!colon || view_u64(view_str(colon + 1), 65535, &port) < 0 || ip_parse(host, &ip, NULL) < 0)
-		return err_set(err, E_USAGE, "listen address \"%s\" is not ADDR:PORT, such as 127.0.0.1:9800 or [::1]:9800",
-			       text);
+	if (!colon || view_u64(view_str(colon + 1), 65535, &port) < 0 ||
+	    ip_parse(host, &ip, NULL) < 0)
+		return err_set(
+			err, E_USAGE,
+			"listen address \"%s\" is not ADDR:PORT, such as 127.0.0.1:9800 or [::1]:9800",
+			text);
 	memset(ret_addr, 0, sizeof(*ret_addr));
 	if (ip_is_v4(&ip)) {
 		in.sin_port = htons((uint16_t)port);
@@ -98,11 +102,12 @@ static void describe_address(struct http_server *server, int fd)
 	}
 	ip_format(&ip, name);
 	server->local = ip_is_loopback(&ip);
-	(void)snprintf(server->address, sizeof(server->address), strchr(name, ':') ? "http://[%s]:%u" : "http://%s:%u",
-		       name, port);
+	(void)snprintf(server->address, sizeof(server->address),
+		       strchr(name, ':') ? "http://[%s]:%u" : "http://%s:%u", name, port);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int len, void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer,
+		      int len, void *arg)
 {
 	(void)listener;
 	(void)len;
@@ -138,7 +143,8 @@ int http_dispatch(struct http_server *server, struct http_exchange *x, struct er
 
 	if (atomic_fetch_add(&pool->taken, 1) >= pool->taken_max) {
 		atomic_fetch_sub(&pool->taken, 1);
-		return err_set(err, E_BUSY, "%u requests are running or waiting already", pool->taken_max);
+		return err_set(err, E_BUSY, "%u requests are running or waiting already",
+			       pool->taken_max);
 	}
 	lock_take(&server->lock);
 	x->refs++;
@@ -164,7 +170,8 @@ static int start_threads(struct http_server *server, struct err *err)
 		struct http_pool_state *pool = &server->pools[p];
 
 		while (pool->threads_count < server->opts.threads[p]) {
-			int failed = pthread_create(&pool->threads[pool->threads_count], NULL, pool_thread, pool);
+			int failed = pthread_create(&pool->threads[pool->threads_count], NULL,
+						    pool_thread, pool);
 
 			if (failed) {
 				rc = err_errno(err, failed, "start of a query thread");
@@ -296,13 +303,15 @@ static int make_events(struct http_server *server, int fd, struct err *err)
 	server->base = event_base_new();
 	if (!server->base)
 		return err_set(err, E_NO_MEMORY, "no event loop");
-	server->wake = event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, on_wake, server);
+	server->wake =
+		event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, on_wake, server);
 	server->tick = event_new(server->base, -1, EV_PERSIST, on_tick, server);
 	if (!server->wake || !server->tick || event_add(server->wake, NULL) != 0 ||
 	    event_add(server->tick, &period) != 0)
 		return err_set(err, E_NO_MEMORY, "no event loop");
-	server->listener = evconnlistener_new(server->base, on_accept, server,
-					      LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_DISABLED, 0, fd);
+	server->listener = evconnlistener_new(
+		server->base, on_accept, server,
+		LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_DISABLED, 0, fd);
 	if (!server->listener)
 		return err_set(err, E_NO_MEMORY, "no event loop");
 	evconnlistener_set_error_cb(server->listener, on_accept_error);
@@ -421,7 +430,8 @@ const struct http_stats *http_server_stats(const struct http_server *server)
 	return &server->stats;
 }
 
-const struct http_route_stats *http_server_route_stats(const struct http_server *server, size_t route)
+const struct http_route_stats *http_server_route_stats(const struct http_server *server,
+						       size_t route)
 {
 	return &server->route_stats[route];
 }

@@ -6,8 +6,8 @@
 
 #define TEXT(v) (int)((v).len > 80 ? 80 : (v).len), (const char *)(v).at
 
-__attribute__((format(printf, 3, 4)))
-static void add_header(struct http_exchange *x, const char *name, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void add_header(struct http_exchange *x,
+							     const char *name, const char *fmt, ...)
 {
 	va_list args;
 
@@ -45,7 +45,8 @@ static bool add_cors(struct http_server *server, struct http_exchange *x)
 {
 	bool any;
 
-	if (!server->opts.cors || !*server->opts.cors || x->head.origin.len == 0 || x->head.origin.len > 400)
+	if (!server->opts.cors || !*server->opts.cors || x->head.origin.len == 0 ||
+	    x->head.origin.len > 400)
 		return false;
 	if (!origin_allowed(server->opts.cors, x->head.origin, &any))
 		return false;
@@ -77,7 +78,8 @@ static bool host_allowed(const struct http_server *server, struct view host)
 	if (name.at[0] == '[') {
 		const uint8_t *end = memchr(name.at, ']', name.len);
 
-		return end && ip_parse(view_make(name.at + 1, (size_t)(end - name.at) - 1), &ip, NULL) >= 0;
+		return end && ip_parse(view_make(name.at + 1, (size_t)(end - name.at) - 1), &ip,
+				       NULL) >= 0;
 	}
 	for (size_t i = 0; i < name.len; i++)
 		if (name.at[i] == ':')
@@ -90,8 +92,8 @@ static bool host_allowed(const struct http_server *server, struct view host)
 		char origin[300];
 
 		for (unsigned tls = 0; tls < 2; tls++) {
-			(void)snprintf(origin, sizeof(origin), "http%s://%.*s", tls ? "s" : "", (int)host.len,
-				       (const char *)host.at);
+			(void)snprintf(origin, sizeof(origin), "http%s://%.*s", tls ? "s" : "",
+				       (int)host.len, (const char *)host.at);
 			if (origin_allowed(server->opts.cors, view_str(origin), &any))
 				return true;
 		}
@@ -123,28 +125,31 @@ static bool token_allowed(const struct http_server *server, struct http_exchange
 		const uint8_t *colon = plain.len ? memchr(plain.at, ':', plain.len) : NULL;
 
 		if (colon)
-			return same_secret(view_sub(plain, (size_t)(colon - plain.at) + 1, plain.len),
-					   server->opts.token);
+			return same_secret(
+				view_sub(plain, (size_t)(colon - plain.at) + 1, plain.len),
+				server->opts.token);
 	}
 	return false;
 }
 
-static int answer_options(struct http_server *server, struct http_exchange *x, bool cors, struct err *err)
+static int answer_options(struct http_server *server, struct http_exchange *x, bool cors,
+			  struct err *err)
 {
 	unsigned methods = 0;
 	char text[64];
 	size_t route;
 
 	/* No route takes OPTIONS: the failure names what the path does take. */
-	if (http_route_find(server->opts.routes, server->opts.routes_count, HTTP_OPTIONS, x->req.path, &route, x->req.args,
-			    &methods, err) == E_NOT_FOUND)
+	if (http_route_find(server->opts.routes, server->opts.routes_count, HTTP_OPTIONS,
+			    x->req.path, &route, x->req.args, &methods, err) == E_NOT_FOUND)
 		return 404;
 	err_clear(err);
 	http_methods_text(methods, text);
 	add_header(x, "Allow", "%s", text);
 	if (cors) {
 		add_header(x, "Access-Control-Allow-Methods", "%s", text);
-		add_header(x, "Access-Control-Allow-Headers", "accept, content-type, authorization");
+		add_header(x, "Access-Control-Allow-Headers",
+			   "accept, content-type, authorization");
 		add_header(x, "Access-Control-Max-Age", "600");
 	}
 	x->reply.status = 204;
@@ -161,21 +166,25 @@ int http_admit(struct http_server *server, struct http_exchange *x, struct err *
 
 	add_header(x, "X-Request-Id", "%llu", (unsigned long long)req->id);
 	cors = add_cors(server, x);
-	status = http_target_parse(x->head.target, &req->arena, &req->path, &params, &req->params_count, err);
+	status = http_target_parse(x->head.target, &req->arena, &req->path, &params,
+				   &req->params_count, err);
 	if (status)
 		return status;
 	req->params = params;
 	req->method = x->head.method;
 	req->accept = x->head.accept;
 	if (!host_allowed(server, x->head.host)) {
-		(void)err_set(err, E_PERMISSION, "the name %.*s is not mine: ask for localhost or the address, or start "
-			      "serve with --cors http://%.*s or --token-file", TEXT(x->head.host), TEXT(x->head.host));
+		(void)err_set(
+			err, E_PERMISSION,
+			"the name %.*s is not mine: ask for localhost or the address, or start "
+			"serve with --cors http://%.*s or --token-file",
+			TEXT(x->head.host), TEXT(x->head.host));
 		return 421;
 	}
 	if (req->method == HTTP_OPTIONS)
 		return answer_options(server, x, cors, err);
-	rc = http_route_find(server->opts.routes, server->opts.routes_count, req->method, req->path, &x->route, req->args,
-			     &methods, err);
+	rc = http_route_find(server->opts.routes, server->opts.routes_count, req->method, req->path,
+			     &x->route, req->args, &methods, err);
 	if (rc == 0)
 		req->route = &server->opts.routes[x->route];
 	/* Without the token nobody learns what there is. */

@@ -19,31 +19,31 @@
 #include "base/mem.h"
 #include "query/http_impl.h"
 
-#define READ_BYTES_MAX (64u << 10)
-#define AHEAD_BYTES_MAX (256u << 10)	/* unsent answers before the next request is read */
-#define LINGER_NS (2 * NS_PER_SEC)
-#define EOF_GRACE_NS (250 * NS_PER_MS)
+#define READ_BYTES_MAX	(64u << 10)
+#define AHEAD_BYTES_MAX (256u << 10) /* unsent answers before the next request is read */
+#define LINGER_NS	(2 * NS_PER_SEC)
+#define EOF_GRACE_NS	(250 * NS_PER_MS)
 
 enum conn_state {
-	CONN_HEAD,	/* between requests, or in the middle of a head */
+	CONN_HEAD, /* between requests, or in the middle of a head */
 	CONN_BODY,
-	CONN_BUSY,	/* the handler has it */
-	CONN_CLOSING,	/* the last answer is on its way out */
-	CONN_LINGER,	/* all is sent; what the client still sends is thrown away */
+	CONN_BUSY,    /* the handler has it */
+	CONN_CLOSING, /* the last answer is on its way out */
+	CONN_LINGER,  /* all is sent; what the client still sends is thrown away */
 };
 
 struct http_conn {
 	struct http_server *server;
-	struct http_conn *next, **at;	/* in server->conns */
+	struct http_conn *next, **at; /* in server->conns */
 	struct bufferevent *bev;
 	enum conn_state state;
-	struct http_exchange *x;	/* from CONN_BODY on */
+	struct http_exchange *x; /* from CONN_BODY on */
 	struct http_chunked chunked;
-	size_t scanned;			/* bytes of the head that hold no end of it */
-	uint64_t deadline_ns;		/* 0: none */
-	uint64_t eof_ns;		/* the client has closed its side */
-	bool processing;		/* conn_process is at work: do not enter again */
-	bool dead;			/* free it as soon as nobody works on it */
+	size_t scanned;	      /* bytes of the head that hold no end of it */
+	uint64_t deadline_ns; /* 0: none */
+	uint64_t eof_ns;      /* the client has closed its side */
+	bool processing;      /* conn_process is at work: do not enter again */
+	bool dead;	      /* free it as soon as nobody works on it */
 	char peer[64];
 };
 
@@ -95,7 +95,8 @@ static void conn_cut(struct http_conn *conn)
 {
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
-	(void)setsockopt(bufferevent_getfd(conn->bev), SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	(void)setsockopt(bufferevent_getfd(conn->bev), SOL_SOCKET, SO_LINGER, &linger,
+			 sizeof(linger));
 	conn_free(conn);
 }
 
@@ -127,7 +128,8 @@ static void conn_send(struct http_conn *conn, struct wr *wr)
 {
 	struct evbuffer *output = bufferevent_get_output(conn->bev);
 
-	if (wr->len >= 4096 && evbuffer_add_reference(output, wr->at, wr->len, free_sent, NULL) == 0)
+	if (wr->len >= 4096 &&
+	    evbuffer_add_reference(output, wr->at, wr->len, free_sent, NULL) == 0)
 		wr_init(wr, 0);
 	else
 		(void)evbuffer_add(output, wr->at, wr->len);
@@ -175,7 +177,8 @@ static void conn_refuse(struct http_conn *conn, int status, const struct err *er
 {
 	struct http_exchange *x = conn->x;
 	/* Where the next request would begin is only known when the head was understood and has no body. */
-	bool keep = x->reply.keep_alive && x->head.method && !x->head.chunked && x->head.body_bytes == 0;
+	bool keep = x->reply.keep_alive && x->head.method && !x->head.chunked &&
+		    x->head.body_bytes == 0;
 
 	x->reply.keep_alive = keep;
 	http_exchange_fail(x, err->code ? err->code : E_INTERNAL, status, err);
@@ -192,7 +195,7 @@ static void conn_dispatch(struct http_conn *conn)
 	conn->deadline_ns = 0;
 	if (http_dispatch(conn->server, x, &err) < 0) {
 		atomic_fetch_add(&conn->server->stats.busy_total, 1);
-		x->head.body_bytes = 0;		/* it is read: the connection can go on */
+		x->head.body_bytes = 0; /* it is read: the connection can go on */
 		x->head.chunked = false;
 		conn_refuse(conn, 0, &err);
 	}
@@ -216,7 +219,8 @@ static void begin_body(struct http_conn *conn)
 	}
 	conn_deadline(conn, 3 * head_ns(conn));
 	if (x->head.expect_continue && evbuffer_get_length(bufferevent_get_input(conn->bev)) == 0)
-		(void)evbuffer_add_printf(bufferevent_get_output(conn->bev), "HTTP/1.1 100 Continue\r\n\r\n");
+		(void)evbuffer_add_printf(bufferevent_get_output(conn->bev),
+					  "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 /* A whole head lies at the front of input. */
@@ -327,7 +331,8 @@ static bool read_body(struct http_conn *conn)
 		return false;
 	}
 	if (x->head.chunked) {
-		rc = http_chunked_feed(&conn->chunked, bytes, HTTP_BODY_BYTES_MAX, &x->body, &used, &err);
+		rc = http_chunked_feed(&conn->chunked, bytes, HTTP_BODY_BYTES_MAX, &x->body, &used,
+				       &err);
 		if (rc > 1) {
 			conn_refuse(conn, rc, &err);
 			return true;
@@ -464,7 +469,7 @@ void http_conn_mail(struct http_exchange *x)
 	if (cut)
 		conn_cut(conn);
 	else if (done) {
-		conn->processing = true;	/* conn_answered may free */
+		conn->processing = true; /* conn_answered may free */
 		conn_answered(conn);
 		conn->processing = false;
 		if (conn->dead)
@@ -479,13 +484,14 @@ static void tick_one(struct http_conn *conn, uint64_t now_ns)
 	/* A paced answer may have nothing to send for long: no deadline while nothing waits. */
 	if (conn->state == CONN_BUSY && unsent_bytes(conn) == 0)
 		conn->deadline_ns = 0;
-	if (conn->x && conn->state == CONN_BUSY && conn->eof_ns && now_ns - conn->eof_ns > EOF_GRACE_NS &&
-	    !atomic_load(&conn->x->req.cancel)) {
+	if (conn->x && conn->state == CONN_BUSY && conn->eof_ns &&
+	    now_ns - conn->eof_ns > EOF_GRACE_NS && !atomic_load(&conn->x->req.cancel)) {
 		atomic_store(&conn->x->req.cancel, true);
 		atomic_fetch_add(&conn->server->stats.cancelled_total, 1);
 	}
 	/* A stop waits for queries, but not for what ends only with its client. */
-	if (conn->server->stop_ns && conn->state == CONN_BUSY && conn->x->req.route->pool == HTTP_POOL_STREAM)
+	if (conn->server->stop_ns && conn->state == CONN_BUSY &&
+	    conn->x->req.route->pool == HTTP_POOL_STREAM)
 		atomic_store(&conn->x->req.cancel, true);
 	if (!conn->deadline_ns || now_ns < conn->deadline_ns)
 		return;
@@ -570,8 +576,9 @@ static void peer_text(const struct sockaddr *addr, char text[64])
 
 void http_conn_accept(struct http_server *server, int fd, const struct sockaddr *peer)
 {
-	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
-				   "Connection: close\r\n\r\n";
+	static const char busy[] =
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+		"Connection: close\r\n\r\n";
 	struct http_conn *conn;
 	int one = 1;
 

@@ -37,7 +37,8 @@ struct http_exchange *http_exchange_new(struct http_server *server)
 /* ---- log and counters, once for each exchange ---- */
 
 const int http_statuses[HTTP_STATUS_SLOTS] = {
-	200, 204, 400, 401, 403, 404, 405, 408, 410, 413, 414, 421, 422, 431, 499, 500, 501, 503, 504, 0,
+	200, 204, 400, 401, 403, 404, 405, 408, 410, 413,
+	414, 421, 422, 431, 499, 500, 501, 503, 504, 0,
 };
 const double http_latency_bounds[HTTP_LATENCY_SLOTS] = {
 	0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 1e300,
@@ -80,19 +81,25 @@ static void path_text(struct view path, char *text, size_t cap)
 
 static void log_exchange(const struct http_exchange *x, uint64_t took_ns)
 {
-	enum log_level level = x->reply.status >= 500 && x->reply.status != 503 && x->reply.status != 501 ? LOG_WARN : LOG_INFO;
+	enum log_level level =
+		x->reply.status >= 500 && x->reply.status != 503 && x->reply.status != 501
+			? LOG_WARN
+			: LOG_INFO;
 	char path[160];
 
 	path_text(x->req.path, path, sizeof(path));
-	log_line(level, "request id=%llu peer=%s method=%.*s path=%s status=%d ms=%llu.%03llu bytes=%llu rows=%llu%s%s%s",
-		 (unsigned long long)x->req.id, x->peer, TEXT(view_sub(x->head.method_text, 0, 16)), *path ? path : "-",
-		 x->reply.status, (unsigned long long)(took_ns / NS_PER_MS),
-		 (unsigned long long)(took_ns % NS_PER_MS / NS_PER_US), (unsigned long long)x->sent_bytes,
-		 (unsigned long long)x->req.rows, level == LOG_WARN ? " error=\"" : "",
-		 level == LOG_WARN ? x->error : "", level == LOG_WARN ? "\"" : "");
+	log_line(
+		level,
+		"request id=%llu peer=%s method=%.*s path=%s status=%d ms=%llu.%03llu bytes=%llu rows=%llu%s%s%s",
+		(unsigned long long)x->req.id, x->peer, TEXT(view_sub(x->head.method_text, 0, 16)),
+		*path ? path : "-", x->reply.status, (unsigned long long)(took_ns / NS_PER_MS),
+		(unsigned long long)(took_ns % NS_PER_MS / NS_PER_US),
+		(unsigned long long)x->sent_bytes, (unsigned long long)x->req.rows,
+		level == LOG_WARN ? " error=\"" : "", level == LOG_WARN ? x->error : "",
+		level == LOG_WARN ? "\"" : "");
 	if (x->req.detail)
-		log_debug("request detail id=%llu filter=\"%s\" error=\"%s\"", (unsigned long long)x->req.id,
-			  x->req.detail, x->error);
+		log_debug("request detail id=%llu filter=\"%s\" error=\"%s\"",
+			  (unsigned long long)x->req.id, x->req.detail, x->error);
 }
 
 static void exchange_free(struct http_exchange *x)
@@ -157,11 +164,13 @@ void http_error_json(struct wr *out, int rc, const struct err *err)
 	if (err && (rc == E_SYNTAX || err->position))
 		json_ku64(&json, "position", err->position);
 	if (rc == E_BUDGET || rc == E_TIMEOUT)
-		json_kcstr(&json, "hint", "ask for a shorter range, a narrower filter or fewer groups");
+		json_kcstr(&json, "hint",
+			   "ask for a shorter range, a narrower filter or fewer groups");
 	else if (rc == E_BUSY)
 		json_kcstr(&json, "hint", "all workers are taken: ask again in a moment");
 	else if (rc == E_EXPIRED)
-		json_kcstr(&json, "hint", "GET /api/v1/horizon tells how far back the store reaches");
+		json_kcstr(&json, "hint",
+			   "GET /api/v1/horizon tells how far back the store reaches");
 	json_object_end(&json);
 	json_kcstr(&json, "message", words);
 	json_object_end(&json);
@@ -194,7 +203,7 @@ static int post(struct http_exchange *x, bool wait, bool done)
 	if (!x->gone) {
 		x->flight_bytes += reply->wire.len;
 		x->sent_bytes += reply->wire.len;
-		if (x->pending.len == 0) {	/* the usual case: no copy */
+		if (x->pending.len == 0) { /* the usual case: no copy */
 			struct wr empty = x->pending;
 
 			x->pending = reply->wire;
@@ -234,7 +243,8 @@ void http_exchange_run(struct http_exchange *x)
 	if (!atomic_load(&x->req.cancel))
 		rc = x->req.route->handler(x->server->opts.ctx, &x->req, &err);
 	/* HEAD stops a long answer at its first piece: that is no failure. */
-	if (rc == E_CANCELLED && x->reply.head_only && x->reply.begun && !atomic_load(&x->req.cancel))
+	if (rc == E_CANCELLED && x->reply.head_only && x->reply.begun &&
+	    !atomic_load(&x->req.cancel))
 		rc = 0;
 	if (rc >= 0)
 		rc = http_reply_end(&x->reply, &err);
@@ -272,7 +282,8 @@ int http_pump(struct http_request *req, struct err *err)
 	struct http_exchange *x = exchange_of(req);
 
 	if (x->reply.out.len < HTTP_PUMP_BYTES && !x->reply.out.bad)
-		return atomic_load(&req->cancel) ? err_set(err, E_CANCELLED, "the client is gone") : 0;
+		return atomic_load(&req->cancel) ? err_set(err, E_CANCELLED, "the client is gone")
+						 : 0;
 	return http_flush(req, err);
 }
 
@@ -336,8 +347,8 @@ struct view http_param(const struct http_request *req, const char *name)
 	return view_make(NULL, 0);
 }
 
-int http_param_u64(const struct http_request *req, const char *name, uint64_t fallback, uint64_t max,
-		   uint64_t *ret_value, struct err *err)
+int http_param_u64(const struct http_request *req, const char *name, uint64_t fallback,
+		   uint64_t max, uint64_t *ret_value, struct err *err)
 {
 	struct view text = http_param(req, name);
 	int rc;
@@ -348,24 +359,26 @@ int http_param_u64(const struct http_request *req, const char *name, uint64_t fa
 	}
 	rc = view_u64(text, max, ret_value);
 	if (rc == E_RANGE)
-		return err_set(err, rc, "parameter %s: %.*s is more than %llu", name, TEXT(view_sub(text, 0, 40)),
-			       (unsigned long long)max);
+		return err_set(err, rc, "parameter %s: %.*s is more than %llu", name,
+			       TEXT(view_sub(text, 0, 40)), (unsigned long long)max);
 	if (rc < 0)
-		return err_set(err, rc, "parameter %s: \"%.*s\" is no number", name, TEXT(view_sub(text, 0, 40)));
+		return err_set(err, rc, "parameter %s: \"%.*s\" is no number", name,
+			       TEXT(view_sub(text, 0, 40)));
 	return 0;
 }
 
-int http_param_bool(const struct http_request *req, const char *name, bool fallback, bool *ret_value,
-		    struct err *err)
+int http_param_bool(const struct http_request *req, const char *name, bool fallback,
+		    bool *ret_value, struct err *err)
 {
 	struct view text = http_param(req, name);
 
 	if (!text.at)
 		*ret_value = fallback;
-	else if (text.len == 0 || view_is(text, "1") || view_ieq(text, "true") || view_ieq(text, "yes") ||
-		 view_ieq(text, "on"))
+	else if (text.len == 0 || view_is(text, "1") || view_ieq(text, "true") ||
+		 view_ieq(text, "yes") || view_ieq(text, "on"))
 		*ret_value = true;
-	else if (view_is(text, "0") || view_ieq(text, "false") || view_ieq(text, "no") || view_ieq(text, "off"))
+	else if (view_is(text, "0") || view_ieq(text, "false") || view_ieq(text, "no") ||
+		 view_ieq(text, "off"))
 		*ret_value = false;
 	else
 		return err_set(err, E_FORMAT, "parameter %s: \"%.*s\" is neither 1 nor 0", name,
@@ -373,8 +386,8 @@ int http_param_bool(const struct http_request *req, const char *name, bool fallb
 	return 0;
 }
 
-int http_param_word(const struct http_request *req, const char *name, const char *words, unsigned *ret_index,
-		    struct err *err)
+int http_param_word(const struct http_request *req, const char *name, const char *words,
+		    unsigned *ret_index, struct err *err)
 {
 	struct view text = http_param(req, name);
 	unsigned index = 0;
@@ -392,6 +405,6 @@ int http_param_word(const struct http_request *req, const char *name, const char
 		}
 		word += len + (word[len] == ' ');
 	}
-	return err_set(err, E_UNKNOWN_NAME, "parameter %s: \"%.*s\" is none of: %s", name, TEXT(view_sub(text, 0, 40)),
-		       words);
+	return err_set(err, E_UNKNOWN_NAME, "parameter %s: \"%.*s\" is none of: %s", name,
+		       TEXT(view_sub(text, 0, 40)), words);
 }

@@ -20,34 +20,34 @@ struct sockaddr;
 
 struct http_exchange {
 	struct http_request req;
-	struct http_reply reply;	/* the handler's thread, or the loop while there is none */
+	struct http_reply reply; /* the handler's thread, or the loop while there is none */
 	struct http_req_head head;
 	struct wr body;
-	size_t route;			/* index; routes_count = none */
+	size_t route; /* index; routes_count = none */
 	struct http_server *server;
-	struct http_conn *conn;		/* loop only; NULL once gone */
-	uint64_t begun_ns;		/* monotonic */
+	struct http_conn *conn; /* loop only; NULL once gone */
+	uint64_t begun_ns;	/* monotonic */
 	char peer[64];
-	char error[200];		/* words of a failure, for the log */
+	char error[200]; /* words of a failure, for the log */
 
 	/* guarded by server->lock */
 	struct http_exchange *next_mail;
 	bool mailed;
-	bool gone;			/* nobody takes the answer any more */
-	bool done;			/* the handler has returned */
-	bool cut;			/* the answer broke off: end the connection hard */
+	bool gone; /* nobody takes the answer any more */
+	bool done; /* the handler has returned */
+	bool cut;  /* the answer broke off: end the connection hard */
 	unsigned refs;
-	struct wr pending;		/* for the loop to send */
-	size_t flight_bytes;		/* pending, or in the connection's output */
+	struct wr pending;   /* for the loop to send */
+	size_t flight_bytes; /* pending, or in the connection's output */
 	uint64_t sent_bytes;
-	struct cond moved;		/* flight_bytes fell, or gone */
+	struct cond moved; /* flight_bytes fell, or gone */
 };
 
 struct http_pool_state {
 	struct queue *queue;
 	pthread_t *threads;
 	unsigned threads_count;
-	atomic_uint taken;		/* waiting and running */
+	atomic_uint taken; /* waiting and running */
 	unsigned taken_max;
 };
 
@@ -69,12 +69,12 @@ struct http_server {
 	struct http_conn *conns;
 	unsigned conns_count;
 	bool accept_paused;
-	uint64_t stop_ns;		/* when to stop waiting for answers; 0 = not stopping */
+	uint64_t stop_ns; /* when to stop waiting for answers; 0 = not stopping */
 	uint64_t next_id;
 
 	struct http_pool_state pools[HTTP_POOLS];
 	struct lock lock;
-	struct http_exchange *mail;	/* guarded by lock */
+	struct http_exchange *mail; /* guarded by lock */
 
 	struct http_stats stats;
 	struct http_route_stats *route_stats;
@@ -86,7 +86,7 @@ void http_wake(struct http_server *server);
 int http_dispatch(struct http_server *server, struct http_exchange *x, struct err *err);
 
 /* http_exchange.c */
-struct http_exchange *http_exchange_new(struct http_server *server);	/* NULL: out of memory */
+struct http_exchange *http_exchange_new(struct http_server *server); /* NULL: out of memory */
 void http_exchange_drop(struct http_exchange *x);
 /* Runs the route's handler to its end: a pool's thread. */
 void http_exchange_run(struct http_exchange *x);

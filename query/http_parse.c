@@ -115,16 +115,20 @@ static int request_line(struct view line, struct http_req_head *head, struct err
 		return refuse(err, 400, E_FORMAT, "request line: not METHOD TARGET HTTP/1.1");
 	head->target = view_sub(line, first + 1, last - first - 2);
 	if (head->target.len > HTTP_TARGET_BYTES_MAX)
-		return refuse(err, 414, E_LIMIT, "the URL is longer than 16 KiB: Grafana's calls take POST");
+		return refuse(err, 414, E_LIMIT,
+			      "the URL is longer than 16 KiB: Grafana's calls take POST");
 	for (size_t i = 0; i < head->target.len; i++)
 		if (head->target.at[i] <= ' ' || head->target.at[i] == 0x7f)
-			return refuse(err, 400, E_FORMAT,
-				      "request line: a blank or control character in the URL must be percent-encoded");
-	if (!view_starts(version, "HTTP/") || version.len != 8 || version.at[6] != '.' || version.at[5] < '0' ||
-	    version.at[5] > '9' || version.at[7] < '0' || version.at[7] > '9')
+			return refuse(
+				err, 400, E_FORMAT,
+				"request line: a blank or control character in the URL must be percent-encoded");
+	if (!view_starts(version, "HTTP/") || version.len != 8 || version.at[6] != '.' ||
+	    version.at[5] < '0' || version.at[5] > '9' || version.at[7] < '0' ||
+	    version.at[7] > '9')
 		return refuse(err, 400, E_FORMAT, "request line: no HTTP version at its end");
 	if (version.at[5] != '1')
-		return refuse(err, 505, E_UNSUPPORTED, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+		return refuse(err, 505, E_UNSUPPORTED,
+			      "only HTTP/1.0 and HTTP/1.1 are spoken here");
 	head->minor = version.at[7] == '0' ? 0 : 1;
 	head->keep_alive = head->minor == 1;
 	head->method = method_of(head->method_text);
@@ -144,7 +148,8 @@ bool http_list_has(struct view list, const char *word)
 		item = comma ? view_sub(rest, 0, (size_t)(comma - rest.at)) : rest;
 		at += item.len + 1;
 		semicolon = item.len ? memchr(item.at, ';', item.len) : NULL;
-		name = view_trim(semicolon ? view_sub(item, 0, (size_t)(semicolon - item.at)) : item);
+		name = view_trim(semicolon ? view_sub(item, 0, (size_t)(semicolon - item.at))
+					   : item);
 		if (!view_ieq(name, word))
 			continue;
 		weight = view_find(item, VIEW_LIT("q=0"));
@@ -158,14 +163,16 @@ bool http_list_has(struct view list, const char *word)
 	return false;
 }
 
-static int content_length(struct view value, bool *seen, struct http_req_head *head, struct err *err)
+static int content_length(struct view value, bool *seen, struct http_req_head *head,
+			  struct err *err)
 {
 	uint64_t bytes;
 
 	if (view_u64(value, UINT64_MAX / 2, &bytes) < 0)
 		return refuse(err, 400, E_FORMAT, "header Content-Length: not a number");
 	if (*seen && bytes != head->body_bytes)
-		return refuse(err, 400, E_FORMAT, "header Content-Length: given twice, and different");
+		return refuse(err, 400, E_FORMAT,
+			      "header Content-Length: given twice, and different");
 	*seen = true;
 	head->body_bytes = bytes;
 	return 0;
@@ -175,8 +182,8 @@ struct head_seen {
 	bool host, length;
 };
 
-static int take_header(struct view name, struct view value, struct head_seen *seen, struct http_req_head *head,
-		       struct err *err)
+static int take_header(struct view name, struct view value, struct head_seen *seen,
+		       struct http_req_head *head, struct err *err)
 {
 	if (view_ieq(name, "host")) {
 		if (seen->host)
@@ -187,7 +194,8 @@ static int take_header(struct view name, struct view value, struct head_seen *se
 		return content_length(value, &seen->length, head, err);
 	} else if (view_ieq(name, "transfer-encoding")) {
 		if (!view_ieq(value, "chunked") || head->chunked)
-			return refuse(err, 501, E_UNSUPPORTED, "header Transfer-Encoding: only chunked is understood");
+			return refuse(err, 501, E_UNSUPPORTED,
+				      "header Transfer-Encoding: only chunked is understood");
 		head->chunked = true;
 	} else if (view_ieq(name, "connection")) {
 		if (http_list_has(value, "close"))
@@ -196,7 +204,8 @@ static int take_header(struct view name, struct view value, struct head_seen *se
 			head->keep_alive = true;
 	} else if (view_ieq(name, "expect")) {
 		if (!view_ieq(value, "100-continue"))
-			return refuse(err, 417, E_UNSUPPORTED, "header Expect: only 100-continue is understood");
+			return refuse(err, 417, E_UNSUPPORTED,
+				      "header Expect: only 100-continue is understood");
 		head->expect_continue = head->minor == 1;
 	} else if (view_ieq(name, "accept-encoding")) {
 		head->gzip = http_list_has(value, "gzip") || http_list_has(value, "*");
@@ -214,22 +223,26 @@ static int take_header(struct view name, struct view value, struct head_seen *se
 	return 0;
 }
 
-static int header_line(struct view line, struct head_seen *seen, struct http_req_head *head, struct err *err)
+static int header_line(struct view line, struct head_seen *seen, struct http_req_head *head,
+		       struct err *err)
 {
 	const uint8_t *colon = memchr(line.at, ':', line.len);
 	struct view name, value;
 
 	if (line.at[0] == ' ' || line.at[0] == '\t')
-		return refuse(err, 400, E_FORMAT, "header: a line that continues another is obsolete and refused");
+		return refuse(err, 400, E_FORMAT,
+			      "header: a line that continues another is obsolete and refused");
 	name = view_sub(line, 0, colon ? (size_t)(colon - line.at) : line.len);
 	if (!colon || !is_token(name)) {
-		(void)err_set(err, E_FORMAT, "header: \"%.*s\" is no name with a colon behind it", TEXT(name));
+		(void)err_set(err, E_FORMAT, "header: \"%.*s\" is no name with a colon behind it",
+			      TEXT(name));
 		return 400;
 	}
 	value = view_trim(view_sub(line, name.len + 1, line.len));
 	for (size_t i = 0; i < value.len; i++)
 		if ((value.at[i] < ' ' && value.at[i] != '\t') || value.at[i] == 0x7f) {
-			(void)err_set(err, E_FORMAT, "header %.*s: a control character in its value", TEXT(name));
+			(void)err_set(err, E_FORMAT,
+				      "header %.*s: a control character in its value", TEXT(name));
 			return 400;
 		}
 	return take_header(name, value, seen, head, err);
@@ -290,7 +303,8 @@ static struct view percent_decode(struct view text, bool plus, struct arena *are
 		uint8_t c = text.at[i];
 
 		if (c == '%') {
-			if (text.len - i < 3 || hex_digit(text.at[i + 1]) < 0 || hex_digit(text.at[i + 2]) < 0) {
+			if (text.len - i < 3 || hex_digit(text.at[i + 1]) < 0 ||
+			    hex_digit(text.at[i + 2]) < 0) {
 				*ret_bad = true;
 				return view_make(NULL, 0);
 			}
@@ -309,8 +323,10 @@ static int decode_failed(bool bad, const char *where, struct err *err)
 {
 	if (!bad)
 		return refuse(err, 503, E_NO_MEMORY, "out of memory");
-	(void)err_set(err, E_FORMAT, "URL, %s: %% is not followed by two hexadecimal digits (write %%25 for itself)",
-		      where);
+	(void)err_set(
+		err, E_FORMAT,
+		"URL, %s: %% is not followed by two hexadecimal digits (write %%25 for itself)",
+		where);
 	return 400;
 }
 
@@ -365,8 +381,9 @@ int http_target_parse(struct view target, struct arena *arena, struct view *ret_
 		equals = memchr(pair.at, '=', pair.len);
 		text = equals ? view_sub(pair, 0, (size_t)(equals - pair.at)) : pair;
 		list[count].name = percent_decode(text, true, arena, &bad);
-		list[count].value = percent_decode(equals ? view_sub(pair, text.len + 1, pair.len) : VIEW_LIT(""), true,
-						   arena, &bad);
+		list[count].value = percent_decode(equals ? view_sub(pair, text.len + 1, pair.len)
+							  : VIEW_LIT(""),
+						   true, arena, &bad);
 		if (!list[count].name.at || !list[count].value.at)
 			return decode_failed(bad, "query", err);
 		count++;
@@ -379,10 +396,19 @@ int http_target_parse(struct view target, struct arena *arena, struct view *ret_
 
 /* ---- chunked ---- */
 
-enum { CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF, CHUNK_TRAILER, CHUNK_END };
+enum {
+	CHUNK_SIZE,
+	CHUNK_EXTENSION,
+	CHUNK_SIZE_LF,
+	CHUNK_DATA,
+	CHUNK_DATA_CR,
+	CHUNK_DATA_LF,
+	CHUNK_TRAILER,
+	CHUNK_END
+};
 
 #define CHUNK_LINE_BYTES_MAX 256
-#define TRAILER_BYTES_MAX (8u << 10)
+#define TRAILER_BYTES_MAX    (8u << 10)
 
 /* One byte outside of a chunk's data. 0, or a status. */
 static int chunked_byte(struct http_chunked *c, uint8_t byte, struct err *err)
@@ -398,36 +424,45 @@ static int chunked_byte(struct http_chunked *c, uint8_t byte, struct err *err)
 			return 0;
 		}
 		if (c->line_bytes == 0 || digit >= 0)
-			return refuse(err, 400, E_FORMAT, "chunked body: a chunk without a proper length");
+			return refuse(err, 400, E_FORMAT,
+				      "chunked body: a chunk without a proper length");
 		if (byte == ';' || byte == ' ' || byte == '\t')
 			c->state = CHUNK_EXTENSION;
 		else if (byte == '\r')
 			c->state = CHUNK_SIZE_LF;
 		else
-			return refuse(err, 400, E_FORMAT, "chunked body: a chunk without a proper length");
+			return refuse(err, 400, E_FORMAT,
+				      "chunked body: a chunk without a proper length");
 		return 0;
 	case CHUNK_EXTENSION:
 		if (byte == '\r')
 			c->state = CHUNK_SIZE_LF;
 		else if (byte == '\n' || ++c->line_bytes > CHUNK_LINE_BYTES_MAX)
-			return refuse(err, 400, E_FORMAT, "chunked body: a chunk extension is too long");
+			return refuse(err, 400, E_FORMAT,
+				      "chunked body: a chunk extension is too long");
 		return 0;
 	case CHUNK_SIZE_LF:
 		if (byte != '\n')
-			return refuse(err, 400, E_FORMAT, "chunked body: no line end behind a chunk's length");
+			return refuse(err, 400, E_FORMAT,
+				      "chunked body: no line end behind a chunk's length");
 		c->state = c->left ? CHUNK_DATA : CHUNK_TRAILER;
 		c->line_bytes = 0;
 		return 0;
 	case CHUNK_DATA_CR:
 		c->state = CHUNK_DATA_LF;
-		return byte == '\r' ? 0 : refuse(err, 400, E_FORMAT, "chunked body: a chunk longer than announced");
+		return byte == '\r' ? 0
+				    : refuse(err, 400, E_FORMAT,
+					     "chunked body: a chunk longer than announced");
 	case CHUNK_DATA_LF:
 		c->state = CHUNK_SIZE;
 		c->line_bytes = 0;
-		return byte == '\n' ? 0 : refuse(err, 400, E_FORMAT, "chunked body: a chunk longer than announced");
-	default:	/* CHUNK_TRAILER: lines until an empty one */
+		return byte == '\n' ? 0
+				    : refuse(err, 400, E_FORMAT,
+					     "chunked body: a chunk longer than announced");
+	default: /* CHUNK_TRAILER: lines until an empty one */
 		if (++c->trailer_bytes > TRAILER_BYTES_MAX)
-			return refuse(err, 400, E_LIMIT, "chunked body: trailers of more than 8 KiB");
+			return refuse(err, 400, E_LIMIT,
+				      "chunked body: trailers of more than 8 KiB");
 		if (byte == '\n' && c->line_bytes == 0)
 			c->state = CHUNK_END;
 		else if (byte == '\n')
@@ -438,8 +473,8 @@ static int chunked_byte(struct http_chunked *c, uint8_t byte, struct err *err)
 	}
 }
 
-int http_chunked_feed(struct http_chunked *c, struct view bytes, size_t body_max, struct wr *body, size_t *ret_used,
-		      struct err *err)
+int http_chunked_feed(struct http_chunked *c, struct view bytes, size_t body_max, struct wr *body,
+		      size_t *ret_used, struct err *err)
 {
 	size_t at = 0;
 	int status = 0;

@@ -5,21 +5,37 @@
 
 #include "base/mem.h"
 
-#define GZIP_BYTES_MIN 1400	/* below one packet compression saves nothing */
-#define GZIP_LEVEL 3
-#define OUT_BYTES_MAX (256u << 20)
+#define GZIP_BYTES_MIN 1400 /* below one packet compression saves nothing */
+#define GZIP_LEVEL     3
+#define OUT_BYTES_MAX  (256u << 20)
 
 static const struct {
 	int status;
 	const char *text;
 } reasons[] = {
-	{ 100, "Continue" }, { 200, "OK" }, { 204, "No Content" }, { 400, "Bad Request" },
-	{ 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 405, "Method Not Allowed" },
-	{ 408, "Request Timeout" }, { 409, "Conflict" }, { 410, "Gone" }, { 413, "Content Too Large" },
-	{ 414, "URI Too Long" }, { 417, "Expectation Failed" }, { 421, "Misdirected Request" },
-	{ 422, "Unprocessable Content" }, { 431, "Request Header Fields Too Large" },
-	{ 499, "Client Closed Request" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
-	{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" }, { 505, "HTTP Version Not Supported" },
+	{ 100, "Continue" },
+	{ 200, "OK" },
+	{ 204, "No Content" },
+	{ 400, "Bad Request" },
+	{ 401, "Unauthorized" },
+	{ 403, "Forbidden" },
+	{ 404, "Not Found" },
+	{ 405, "Method Not Allowed" },
+	{ 408, "Request Timeout" },
+	{ 409, "Conflict" },
+	{ 410, "Gone" },
+	{ 413, "Content Too Large" },
+	{ 414, "URI Too Long" },
+	{ 417, "Expectation Failed" },
+	{ 421, "Misdirected Request" },
+	{ 422, "Unprocessable Content" },
+	{ 431, "Request Header Fields Too Large" },
+	{ 499, "Client Closed Request" },
+	{ 500, "Internal Server Error" },
+	{ 501, "Not Implemented" },
+	{ 503, "Service Unavailable" },
+	{ 504, "Gateway Timeout" },
+	{ 505, "HTTP Version Not Supported" },
 	{ 507, "Insufficient Storage" },
 };
 
@@ -207,7 +223,8 @@ int http_reply_hand_over(struct http_reply *reply, struct err *err)
 	if (rc < 0)
 		return rc;
 	if (!reply->begun) {
-		reply->gzip = reply->gzip_wanted && !reply->unbuffered && is_text(reply->type) && begin_deflate(reply);
+		reply->gzip = reply->gzip_wanted && !reply->unbuffered && is_text(reply->type) &&
+			      begin_deflate(reply);
 		write_head(reply, UINT64_MAX);
 	}
 	return move_out(reply, false, err);
@@ -220,8 +237,8 @@ static int end_whole(struct http_reply *reply, struct err *err)
 
 	reply->body_bytes = body.len;
 	wr_init(&packed, 0);
-	if (reply->gzip_wanted && body.len >= GZIP_BYTES_MIN && is_text(reply->type) && begin_deflate(reply) &&
-	    deflate_out(reply, true, &packed)) {
+	if (reply->gzip_wanted && body.len >= GZIP_BYTES_MIN && is_text(reply->type) &&
+	    begin_deflate(reply) && deflate_out(reply, true, &packed)) {
 		reply->gzip = true;
 		body = wr_view(&packed);
 	}

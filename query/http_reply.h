@@ -11,18 +11,18 @@
 #include "query/http.h"
 
 struct http_reply {
-	struct wr out;		/* body, waiting */
-	struct wr wire;		/* ready to be sent */
-	struct wr headers;	/* further lines */
+	struct wr out;	   /* body, waiting */
+	struct wr wire;	   /* ready to be sent */
+	struct wr headers; /* further lines */
 	const char *type;
 	int status;
-	bool head_only;		/* HEAD: no body is sent */
-	bool http10;		/* no chunks: the end of the connection ends the body */
-	bool keep_alive;	/* in: wanted; becomes false when the connection has to end with the answer */
+	bool head_only; /* HEAD: no body is sent */
+	bool http10;	/* no chunks: the end of the connection ends the body */
+	bool keep_alive; /* in: wanted; becomes false when the connection has to end with the answer */
 	bool gzip_wanted, gzip;
 	bool unbuffered;
 	bool begun, ended, broken;
-	uint64_t body_bytes;	/* before compression */
+	uint64_t body_bytes; /* before compression */
 	void *deflate;
 };
 

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
+#define TEXT(v)	       (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 #define NEAR_BYTES_MAX 40
 
 static size_t least(size_t a, size_t b)
@@ -85,7 +85,8 @@ static bool match(const char *pattern, struct view path, struct view args[HTTP_A
 	return at == path.len;
 }
 
-static void find_nearest(const struct http_route *routes, size_t count, struct view path, struct err *err)
+static void find_nearest(const struct http_route *routes, size_t count, struct view path,
+			 struct err *err)
 {
 	size_t best = path.len / 3 + 2;
 	const char *name = NULL;
@@ -99,13 +100,15 @@ static void find_nearest(const struct http_route *routes, size_t count, struct v
 		}
 	}
 	if (name)
-		(void)err_set(err, E_NOT_FOUND, "no such path: %.*s; the nearest is %s", TEXT(path), name);
+		(void)err_set(err, E_NOT_FOUND, "no such path: %.*s; the nearest is %s", TEXT(path),
+			      name);
 	else
 		(void)err_set(err, E_NOT_FOUND, "no such path: %.*s; GET / lists them", TEXT(path));
 }
 
-int http_route_find(const struct http_route *routes, size_t count, enum http_method method, struct view path,
-		    size_t *ret_route, struct view ret_args[HTTP_ARGS_MAX], unsigned *ret_methods, struct err *err)
+int http_route_find(const struct http_route *routes, size_t count, enum http_method method,
+		    struct view path, size_t *ret_route, struct view ret_args[HTTP_ARGS_MAX],
+		    unsigned *ret_methods, struct err *err)
 {
 	enum http_method wanted = method == HTTP_HEAD ? HTTP_GET : method;
 	struct view args[HTTP_ARGS_MAX] = { 0 };
@@ -160,13 +163,15 @@ int http_route_params(const struct http_route *route, const struct http_param *p
 			continue;
 		near = http_nearest(params[i].name, route->params);
 		if (!*route->params)
-			return err_set(err, E_UNKNOWN_NAME, "unknown parameter \"%.*s\": %s takes none",
+			return err_set(err, E_UNKNOWN_NAME,
+				       "unknown parameter \"%.*s\": %s takes none",
 				       TEXT(params[i].name), route->path);
 		if (near.len)
-			return err_set(err, E_UNKNOWN_NAME, "unknown parameter \"%.*s\"; the nearest is %.*s",
+			return err_set(err, E_UNKNOWN_NAME,
+				       "unknown parameter \"%.*s\"; the nearest is %.*s",
 				       TEXT(params[i].name), TEXT(near));
-		return err_set(err, E_UNKNOWN_NAME, "unknown parameter \"%.*s\"; there are: %s", TEXT(params[i].name),
-			       route->params);
+		return err_set(err, E_UNKNOWN_NAME, "unknown parameter \"%.*s\"; there are: %s",
+			       TEXT(params[i].name), route->params);
 	}
 	return 0;
 }

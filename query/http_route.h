@@ -8,9 +8,9 @@
  * E_NOT_FOUND (with the nearest path), or E_METHOD; *ret_methods is then what
  * the path does take. HEAD finds GET's route.
  */
-int http_route_find(const struct http_route *routes, size_t count, enum http_method method, struct view path,
-		    size_t *ret_route, struct view ret_args[HTTP_ARGS_MAX], unsigned *ret_methods,
-		    struct err *err);
+int http_route_find(const struct http_route *routes, size_t count, enum http_method method,
+		    struct view path, size_t *ret_route, struct view ret_args[HTTP_ARGS_MAX],
+		    unsigned *ret_methods, struct err *err);
 /* E_UNKNOWN_NAME names a parameter that the route does not know, and the nearest one it does. */
 int http_route_params(const struct http_route *route, const struct http_param *params, size_t count,
 		      struct err *err);

@@ -10,7 +10,8 @@ static void help(struct wr *out, const char *name, const char *type, const char 
 	wr_printf(out, "# HELP tapedeck_%s %s\n# TYPE tapedeck_%s %s\n", name, text, name, type);
 }
 
-static void one(struct wr *out, const char *name, const char *type, const char *text, uint64_t value)
+static void one(struct wr *out, const char *name, const char *type, const char *text,
+		uint64_t value)
 {
 	help(out, name, type, text);
 	wr_printf(out, "tapedeck_%s %" PRIu64 "\n", name, value);
@@ -28,12 +29,14 @@ static void undecoded(struct wr *out, const struct json_val *reasons)
 {
 	const char *reason;
 
-	help(out, "frames_undecoded_reason_total", "counter", "frames not decoded to the transport header");
+	help(out, "frames_undecoded_reason_total", "counter",
+	     "frames not decoded to the transport header");
 	for (size_t i = 0; i < json_count(reasons) && i < 100; i++) {
 		const struct json_val *value = json_member(reasons, i, &reason);
 
-		wr_printf(out, "tapedeck_frames_undecoded_reason_total{reason=\"%s\"} %" PRId64 "\n", reason,
-			  json_get_i64(value, 0));
+		wr_printf(out,
+			  "tapedeck_frames_undecoded_reason_total{reason=\"%s\"} %" PRId64 "\n",
+			  reason, json_get_i64(value, 0));
 	}
 }
 
@@ -43,14 +46,16 @@ static void recorder(struct wr *out, struct store *store, struct arena *arena)
 	const struct json_val *counters;
 	struct view text;
 
-	if (store_status(store, "recorder", arena, &text, NULL) < 0 || json_parse(text, &doc, NULL) < 0)
+	if (store_status(store, "recorder", arena, &text, NULL) < 0 ||
+	    json_parse(text, &doc, NULL) < 0)
 		return;
 	counters = json_get(json_root(doc), "counters");
 	for (int i = 0; i < COUNTER_COUNT; i++) {
 		const struct json_val *value = json_get(counters, counter_infos[i].name);
 
 		if (value)
-			one(out, counter_infos[i].name, counter_infos[i].kind == COUNTER_TOTAL ? "counter" : "gauge",
+			one(out, counter_infos[i].name,
+			    counter_infos[i].kind == COUNTER_TOTAL ? "counter" : "gauge",
 			    counter_infos[i].text, (uint64_t)json_get_i64(value, 0));
 	}
 	undecoded(out, json_get(json_root(doc), "undecoded"));
@@ -61,17 +66,21 @@ static void recorder(struct wr *out, struct store *store, struct arena *arena)
 
 static void horizon_metrics(struct wr *out, const struct store_horizon *horizon)
 {
-	one(out, "recorder_up", "gauge", "1 while a recorder holds the store", horizon->writer_alive);
-	seconds(out, "last_commit_timestamp_seconds", "when rows were committed last", horizon->last_commit_ns);
+	one(out, "recorder_up", "gauge", "1 while a recorder holds the store",
+	    horizon->writer_alive);
+	seconds(out, "last_commit_timestamp_seconds", "when rows were committed last",
+		horizon->last_commit_ns);
 	seconds(out, "newest_timestamp_seconds", "end of what is held", horizon->newest_ns);
 	help(out, "oldest_timestamp_seconds", "gauge", "oldest instant held");
 	for (int t = 1; t <= TABLE_MAX; t++)
 		if (horizon->oldest_ns[t] != UINT64_MAX)
 			wr_printf(out, "tapedeck_oldest_timestamp_seconds{table=\"%s\"} %.9f\n",
-				  table_get((enum table_id)t)->name, (double)horizon->oldest_ns[t] / 1e9);
+				  table_get((enum table_id)t)->name,
+				  (double)horizon->oldest_ns[t] / 1e9);
 	help(out, "store_bytes", "gauge", "bytes on disk");
 	wr_printf(out, "tapedeck_store_bytes{kind=\"data\"} %" PRIu64 "\n", horizon->data_bytes);
-	wr_printf(out, "tapedeck_store_bytes{kind=\"packets\"} %" PRIu64 "\n", horizon->packet_bytes);
+	wr_printf(out, "tapedeck_store_bytes{kind=\"packets\"} %" PRIu64 "\n",
+		  horizon->packet_bytes);
 	one(out, "store_partitions", "gauge", "partitions held", horizon->parts);
 }
 
@@ -92,7 +101,8 @@ static void rows_metrics(struct wr *out, struct store *store)
 	store_view_close(view);
 	help(out, "store_rows", "gauge", "rows held");
 	for (int t = 1; t <= TABLE_MAX; t++)
-		wr_printf(out, "tapedeck_store_rows{table=\"%s\"} %" PRIu64 "\n", table_get((enum table_id)t)->name,
+		wr_printf(out, "tapedeck_store_rows{table=\"%s\"} %" PRIu64 "\n",
+			  table_get((enum table_id)t)->name,
 			  t == TABLE_PACKETS ? packets : rows[t]);
 }
 
@@ -121,7 +131,8 @@ static void requests(struct wr *out, const struct serve *serve)
 
 static void latencies(struct wr *out, const struct serve *serve)
 {
-	help(out, "http_request_duration_seconds", "histogram", "from the head of the request to the end of the answer");
+	help(out, "http_request_duration_seconds", "histogram",
+	     "from the head of the request to the end of the answer");
 	for (size_t r = 0; r < serve->routes_count; r++) {
 		const struct http_route_stats *stats = http_server_route_stats(serve->http, r);
 		const char *path = serve->routes[r].path;
@@ -132,13 +143,22 @@ static void latencies(struct wr *out, const struct serve *serve)
 		if (!count)
 			continue;
 		for (size_t s = 0; s < HTTP_LATENCY_SLOTS - 1; s++)
-			wr_printf(out, "tapedeck_http_request_duration_seconds_bucket{route=\"%s\",le=\"%g\"} %" PRIu64 "\n",
-				  path, http_latency_bounds[s], sum += counts[s]);
-		wr_printf(out, "tapedeck_http_request_duration_seconds_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64 "\n", path,
-			  count);
-		wr_printf(out, "tapedeck_http_request_duration_seconds_sum{route=\"%s\"} %.9f\n", path,
-			  (double)atomic_load(&stats->latency_ns_sum) / 1e9);
-		wr_printf(out, "tapedeck_http_request_duration_seconds_count{route=\"%s\"} %" PRIu64 "\n", path, count);
+			wr_printf(
+				out,
+				"tapedeck_http_request_duration_seconds_bucket{route=\"%s\",le=\"%g\"} %" PRIu64
+				"\n",
+				path, http_latency_bounds[s], sum += counts[s]);
+		wr_printf(
+			out,
+			"tapedeck_http_request_duration_seconds_bucket{route=\"%s\",le=\"+Inf\"} %" PRIu64
+			"\n",
+			path, count);
+		wr_printf(out, "tapedeck_http_request_duration_seconds_sum{route=\"%s\"} %.9f\n",
+			  path, (double)atomic_load(&stats->latency_ns_sum) / 1e9);
+		wr_printf(out,
+			  "tapedeck_http_request_duration_seconds_count{route=\"%s\"} %" PRIu64
+			  "\n",
+			  path, count);
 	}
 }
 
@@ -150,15 +170,19 @@ static void server(struct wr *out, const struct serve *serve)
 	wr_printf(out, "tapedeck_build_info{version=\"%s\"} 1\n", serve->version);
 	seconds(out, "server_start_timestamp_seconds", "when the server started", serve->start_ns);
 	one(out, "http_connections", "gauge", "open connections", atomic_load(&stats->connections));
-	one(out, "http_connections_total", "counter", "connections accepted", atomic_load(&stats->connections_total));
-	one(out, "http_connections_refused_total", "counter", "connections turned away: too many were open",
+	one(out, "http_connections_total", "counter", "connections accepted",
+	    atomic_load(&stats->connections_total));
+	one(out, "http_connections_refused_total", "counter",
+	    "connections turned away: too many were open",
 	    atomic_load(&stats->connections_refused_total));
-	one(out, "http_requests_running", "gauge", "requests that wait or run", atomic_load(&stats->running));
+	one(out, "http_requests_running", "gauge", "requests that wait or run",
+	    atomic_load(&stats->running));
 	one(out, "http_requests_cancelled_total", "counter", "requests whose client went away",
 	    atomic_load(&stats->cancelled_total));
-	one(out, "http_requests_busy_total", "counter", "requests turned away: all threads were taken",
-	    atomic_load(&stats->busy_total));
-	one(out, "http_sent_bytes_total", "counter", "bytes of answers", atomic_load(&stats->sent_bytes_total));
+	one(out, "http_requests_busy_total", "counter",
+	    "requests turned away: all threads were taken", atomic_load(&stats->busy_total));
+	one(out, "http_sent_bytes_total", "counter", "bytes of answers",
+	    atomic_load(&stats->sent_bytes_total));
 	requests(out, serve);
 	latencies(out, serve);
 }
@@ -168,7 +192,8 @@ int api_metrics(void *ctx, struct http_request *req, struct err *err)
 	struct wr *out = http_out(req);
 	struct store_horizon horizon;
 	struct store *store;
-	bool open = serve_store(ctx, &store, NULL) >= 0 && store_horizon(store, &horizon, NULL) >= 0;
+	bool open =
+		serve_store(ctx, &store, NULL) >= 0 && store_horizon(store, &horizon, NULL) >= 0;
 
 	(void)err;
 	http_type(req, "text/plain; version=0.0.4; charset=utf-8");

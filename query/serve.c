@@ -19,12 +19,13 @@
 
 #define TOKEN_BYTES_MIN 8
 #define TOKEN_BYTES_MAX 4096
-#define STREAMS_MAX 4
-#define QUEUE_MAX 64
+#define STREAMS_MAX	4
+#define QUEUE_MAX	64
 
 /* ---- the token ---- */
 
-static int read_token(const char *path, struct arena *arena, struct view *ret_token, struct err *err)
+static int read_token(const char *path, struct arena *arena, struct view *ret_token,
+		      struct err *err)
 {
 	char text[TOKEN_BYTES_MAX + 2];
 	FILE *file = fopen(path, "re");
@@ -40,8 +41,9 @@ static int read_token(const char *path, struct arena *arena, struct view *ret_to
 		token.len--;
 	token = view_trim(token);
 	if (token.len < TOKEN_BYTES_MIN || token.len > TOKEN_BYTES_MAX)
-		return err_set(err, E_USAGE, "token file %s: a token has %d to %d characters, not %zu", path, TOKEN_BYTES_MIN,
-			       TOKEN_BYTES_MAX, token.len);
+		return err_set(err, E_USAGE,
+			       "token file %s: a token has %d to %d characters, not %zu", path,
+			       TOKEN_BYTES_MIN, TOKEN_BYTES_MAX, token.len);
 	*ret_token = arena_copy(arena, token);
 	explicit_bzero(text, sizeof(text));
 	return ret_token->at ? 0 : err_set(err, E_NO_MEMORY, "out of memory");
@@ -58,9 +60,11 @@ static int become(const char *wanted, struct err *err)
 	if (!user)
 		user = getpwnam("nobody");
 	if (!user)
-		return err_set(err, E_USAGE, "there is neither a user tapedeck nor nobody: name one");
+		return err_set(err, E_USAGE,
+			       "there is neither a user tapedeck nor nobody: name one");
 	/* The groups first: afterwards it is not allowed any more. */
-	if (initgroups(user->pw_name, user->pw_gid) < 0 || setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
+	if (initgroups(user->pw_name, user->pw_gid) < 0 ||
+	    setresgid(user->pw_gid, user->pw_gid, user->pw_gid) < 0 ||
 	    setresuid(user->pw_uid, user->pw_uid, user->pw_uid) < 0)
 		return err_errno(err, errno, "become user %s", user->pw_name);
 	log_info("privileges dropped user=%s uid=%u gid=%u", user->pw_name, (unsigned)user->pw_uid,
@@ -125,8 +129,12 @@ static void say_ready(const struct serve *serve)
 static int make_server(struct serve *serve, struct arena *arena, struct err *err)
 {
 	struct http_opts http = {
-		.listen = serve->opts.listen && *serve->opts.listen ? serve->opts.listen : "127.0.0.1:9800",
-		.routes = api_routes, .routes_count = api_routes_count, .ctx = serve, .cors = serve->opts.cors,
+		.listen = serve->opts.listen && *serve->opts.listen ? serve->opts.listen
+								    : "127.0.0.1:9800",
+		.routes = api_routes,
+		.routes_count = api_routes_count,
+		.ctx = serve,
+		.cors = serve->opts.cors,
 		.threads = { serve->opts.workers ? serve->opts.workers : 2, STREAMS_MAX, 1 },
 		/* A stream behind another would wait for its client's pleasure: better refused at once. */
 		.queues = { QUEUE_MAX, 0, QUEUE_MAX },
@@ -138,8 +146,9 @@ static int make_server(struct serve *serve, struct arena *arena, struct err *err
 	if (rc >= 0)
 		rc = http_server_new(&http, &serve->http, err);
 	if (rc >= 0 && !http_server_is_local(serve->http) && !http.token.len)
-		log_warn("anybody who can reach this address can read recorded traffic: use --token-file address=%s",
-			 http_server_address(serve->http));
+		log_warn(
+			"anybody who can reach this address can read recorded traffic: use --token-file address=%s",
+			http_server_address(serve->http));
 	return rc;
 }
 
@@ -154,8 +163,11 @@ static void try_store(struct serve *serve)
 
 int serve_run(const struct serve_opts *opts, struct err *err)
 {
-	struct serve serve = { .opts = *opts, .version = opts->version ? opts->version : "dev",
-			       .start_ns = clock_now_ns(), .routes = api_routes, .routes_count = api_routes_count };
+	struct serve serve = { .opts = *opts,
+			       .version = opts->version ? opts->version : "dev",
+			       .start_ns = clock_now_ns(),
+			       .routes = api_routes,
+			       .routes_count = api_routes_count };
 	struct arena arena;
 	int rc;
 

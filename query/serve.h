@@ -8,13 +8,14 @@
 
 #include "query/query.h"
 
-struct serve_opts {		/* texts are borrowed and may be NULL: the default */
-	const char *data;	/* data directory */
-	const char *listen;	/* ADDR:PORT, [ADDR]:PORT; NULL = 127.0.0.1:9800. Port 0 takes a free one */
-	unsigned workers;	/* query threads; 0 = 2 */
-	struct query_budget budget;	/* of one query; a request can ask for less, not for more */
-	const char *cors;	/* origins whose pages may ask, comma-separated, or *; none by default */
-	const char *token_file;	/* holds the token every request must carry */
+struct serve_opts {	  /* texts are borrowed and may be NULL: the default */
+	const char *data; /* data directory */
+	const char *
+		listen; /* ADDR:PORT, [ADDR]:PORT; NULL = 127.0.0.1:9800. Port 0 takes a free one */
+	unsigned workers;	    /* query threads; 0 = 2 */
+	struct query_budget budget; /* of one query; a request can ask for less, not for more */
+	const char *cors; /* origins whose pages may ask, comma-separated, or *; none by default */
+	const char *token_file; /* holds the token every request must carry */
 	const char *user;	/* to run as when started by root; NULL = tapedeck, else nobody */
 	const char *version;	/* of the program, for people; NULL = "dev" */
 	/* Called once requests are answered: "http://127.0.0.1:9800". NULL: "listening on ADDRESS" goes to stdout. */

@@ -36,7 +36,8 @@ static void chunked(struct view bytes, size_t cut, struct wr *body, int *ret_rc)
 	int rc = http_chunked_feed(&c, view_sub(bytes, 0, cut), 4096, body, &used, &err);
 
 	if (rc == 0)
-		rc = http_chunked_feed(&c, view_sub(bytes, cut, bytes.len), 4096, body, &more, &err);
+		rc = http_chunked_feed(&c, view_sub(bytes, cut, bytes.len), 4096, body, &more,
+				       &err);
 	assert(body->len <= 4096);
 	assert(rc <= 1 || refused(rc, &err));
 	*ret_rc = rc;
@@ -67,7 +68,8 @@ static void target(struct view text, struct arena *arena)
 
 	if (refused(http_target_parse(text, arena, &path, &params, &count, &err), &err))
 		return;
-	assert(count <= HTTP_PARAMS_MAX && path.len <= text.len && (path.len == 0 || path.at[0] != '\0'));
+	assert(count <= HTTP_PARAMS_MAX && path.len <= text.len &&
+	       (path.len == 0 || path.at[0] != '\0'));
 	for (size_t i = 1; i < path.len; i++)
 		assert(!(path.at[i] == '/' && path.at[i - 1] == '/'));
 	if (http_route_find(routes, 3, HTTP_GET, path, &route, args, &methods, &err) < 0)

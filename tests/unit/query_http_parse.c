@@ -19,8 +19,11 @@ TEST(http_parse, reads_a_request)
 	struct http_req_head h;
 	struct err err = { 0 };
 
-	CHECK_EQ(head("\r\nPOST /a/b?x=1 HTTP/1.1\r\nHost: localhost:9\r\nContent-Length: 12\r\nAccept-Encoding: br, "
-		      "gzip;q=0.5\r\nConnection: close\r\nAuthorization: Bearer abc\r\n\r\n", &h, &err), 0, "%s", err.text);
+	CHECK_EQ(
+		head("\r\nPOST /a/b?x=1 HTTP/1.1\r\nHost: localhost:9\r\nContent-Length: 12\r\nAccept-Encoding: br, "
+		     "gzip;q=0.5\r\nConnection: close\r\nAuthorization: Bearer abc\r\n\r\n",
+		     &h, &err),
+		0, "%s", err.text);
 	CHECK_EQ(h.method, HTTP_POST);
 	CHECK_VIEW(h.target, "/a/b?x=1");
 	CHECK_VIEW(h.host, "localhost:9");
@@ -53,7 +56,7 @@ TEST(http_parse, refuses_what_is_no_request)
 	} cases[] = {
 		{ "GET\r\n\r\n", 400 },
 		{ "GET /\r\n\r\n", 400 },
-		{ "GET / HTTP/1.1\r\n\r\n", 400 },			/* no Host */
+		{ "GET / HTTP/1.1\r\n\r\n", 400 }, /* no Host */
 		{ "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400 },
 		{ "GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505 },
 		{ "PRI * HTTP/2.0\r\n\r\n", 505 },
@@ -61,11 +64,13 @@ TEST(http_parse, refuses_what_is_no_request)
 		{ "GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
 		{ "G T / HTTP/1.1\r\nHost: a\r\n\r\n", 400 },
 		{ "GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400 },
-		{ "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400 },	/* folded */
+		{ "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400 }, /* folded */
 		{ "GET / HTTP/1.1\r\nHost: a\r\nX: \x02\r\n\r\n", 400 },
 		{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400 },
-		{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400 },
-		{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+		  400 },
+		{ "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+		  400 },
 		{ "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501 },
 		{ "GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400 },
 		{ "GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n", 417 },
@@ -74,7 +79,8 @@ TEST(http_parse, refuses_what_is_no_request)
 	struct err err = { 0 };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		CHECK_EQ(head(cases[i].text, &h, &err), cases[i].status, "case %zu: %s", i, err.text);
+		CHECK_EQ(head(cases[i].text, &h, &err), cases[i].status, "case %zu: %s", i,
+			 err.text);
 		CHECK(err.code < 0 && err.text[0]);
 	}
 }
@@ -86,7 +92,8 @@ TEST(http_parse, finds_the_end_of_a_head_from_anywhere)
 
 	for (size_t len = 0; len < sizeof(text); len++)
 		for (size_t from = 0; from <= len && from < end; from++)
-			CHECK_U64(http_req_head_end(view_make(text, len), from), len < end ? 0 : end);
+			CHECK_U64(http_req_head_end(view_make(text, len), from),
+				  len < end ? 0 : end);
 }
 
 TEST(http_parse, splits_targets)
@@ -98,8 +105,9 @@ TEST(http_parse, splits_targets)
 	size_t count;
 
 	arena_init(&arena, 0);
-	CHECK_EQ(http_target_parse(VIEW_LIT("//grafana///query/?a=1%202&b&&c=%41+x&=z"), &arena, &path, &params, &count,
-				   &err), 0);
+	CHECK_EQ(http_target_parse(VIEW_LIT("//grafana///query/?a=1%202&b&&c=%41+x&=z"), &arena,
+				   &path, &params, &count, &err),
+		 0);
 	CHECK_VIEW(path, "/grafana/query");
 	CHECK_U64(count, 4);
 	CHECK_VIEW(params[0].value, "1 2");
@@ -139,7 +147,8 @@ static int unchunk(const char *text, size_t piece, struct wr *body, size_t *ret_
 
 TEST(http_parse, joins_chunks)
 {
-	static const char good[] = "5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\nTrailer: x\r\n\r\nNEXT";
+	static const char good[] =
+		"5\r\nhello\r\n1;x=y\r\n \r\n5\r\nworld\r\n0\r\nTrailer: x\r\n\r\nNEXT";
 	struct wr body;
 	size_t used;
 
@@ -179,8 +188,14 @@ static int nothing(void *ctx, struct http_request *req, struct err *err)
 TEST(http_route, finds_names_and_says_what_is_near)
 {
 	static const struct http_route routes[] = {
-		{ .methods = HTTP_GET, .path = "/flows", .handler = nothing, .params = "filter limit" },
-		{ .methods = HTTP_GET, .path = "/flows/{id}/stream", .handler = nothing, .params = "" },
+		{ .methods = HTTP_GET,
+		  .path = "/flows",
+		  .handler = nothing,
+		  .params = "filter limit" },
+		{ .methods = HTTP_GET,
+		  .path = "/flows/{id}/stream",
+		  .handler = nothing,
+		  .params = "" },
 		{ .methods = HTTP_POST, .path = "/query", .handler = nothing, .params = "*" },
 	};
 	struct view args[HTTP_ARGS_MAX] = { 0 };
@@ -189,18 +204,27 @@ TEST(http_route, finds_names_and_says_what_is_near)
 	unsigned methods;
 	size_t route;
 
-	CHECK_RC(http_route_find(routes, 3, HTTP_HEAD, VIEW_LIT("/flows"), &route, args, &methods, &err), 0);
+	CHECK_RC(http_route_find(routes, 3, HTTP_HEAD, VIEW_LIT("/flows"), &route, args, &methods,
+				 &err),
+		 0);
 	CHECK_U64(route, 0);
-	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/flows/ab/stream"), &route, args, &methods, &err), 0);
+	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/flows/ab/stream"), &route, args,
+				 &methods, &err),
+		 0);
 	CHECK_U64(route, 1);
 	CHECK_VIEW(args[0], "ab");
-	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/flows//stream"), &route, args, &methods, &err),
+	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/flows//stream"), &route, args,
+				 &methods, &err),
 		 E_NOT_FOUND);
 	err_clear(&err);
-	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/query"), &route, args, &methods, &err), E_METHOD);
+	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/query"), &route, args, &methods,
+				 &err),
+		 E_METHOD);
 	CHECK_EQ(methods, HTTP_POST);
 	err_clear(&err);
-	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/flow"), &route, args, &methods, &err), E_NOT_FOUND);
+	CHECK_RC(http_route_find(routes, 3, HTTP_GET, VIEW_LIT("/flow"), &route, args, &methods,
+				 &err),
+		 E_NOT_FOUND);
 	CHECK(strstr(err.text, "nearest is /flows"), "%s", err.text);
 	err_clear(&err);
 	CHECK_RC(http_route_params(&routes[0], &param, 1, &err), E_UNKNOWN_NAME);
@@ -232,8 +256,9 @@ static void read_back(struct http_reply *reply, struct wr *ret_body)
 
 	CHECK(head_len > 0);
 	CHECK(view_find(wire, VIEW_LIT("chunked")) > 0);
-	CHECK_EQ(http_chunked_feed(&chunked, view_sub(wire, head_len, wire.len), 1 << 20, ret_body, &used, &err), 1,
-		 "%s", err.text);
+	CHECK_EQ(http_chunked_feed(&chunked, view_sub(wire, head_len, wire.len), 1 << 20, ret_body,
+				   &used, &err),
+		 1, "%s", err.text);
 	CHECK_U64(used, wire.len - head_len);
 }
 

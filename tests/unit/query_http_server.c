@@ -14,9 +14,9 @@ struct world {
 	struct http_server *server;
 	pthread_t thread;
 	unsigned port;
-	atomic_int ended;	/* handlers of /forever that saw their client go */
-	atomic_int sent;	/* pieces of /big handed over */
-	atomic_bool hold;	/* /hold waits for it to fall */
+	atomic_int ended; /* handlers of /forever that saw their client go */
+	atomic_int sent;  /* pieces of /big handed over */
+	atomic_bool hold; /* /hold waits for it to fall */
 };
 
 static int echo(void *ctx, struct http_request *req, struct err *err)
@@ -28,8 +28,9 @@ static int echo(void *ctx, struct http_request *req, struct err *err)
 	if (rc < 0)
 		return rc;
 	http_type(req, "text/plain");
-	wr_printf(http_out(req), "%.*s n=%llu body=%.*s", (int)req->path.len, (const char *)req->path.at,
-		  (unsigned long long)n, (int)req->body.len, (const char *)req->body.at);
+	wr_printf(http_out(req), "%.*s n=%llu body=%.*s", (int)req->path.len,
+		  (const char *)req->path.at, (unsigned long long)n, (int)req->body.len,
+		  (const char *)req->body.at);
 	return 0;
 }
 
@@ -123,7 +124,8 @@ static void start(struct world *world, struct http_opts opts)
 	opts.routes_count = sizeof(routes) / sizeof(routes[0]);
 	opts.ctx = world;
 	CHECK_OK(http_server_new(&opts, &world->server, &err), err);
-	world->port = (unsigned)strtoul(strrchr(http_server_address(world->server), ':') + 1, NULL, 10);
+	world->port =
+		(unsigned)strtoul(strrchr(http_server_address(world->server), ':') + 1, NULL, 10);
 	CHECK_EQ(pthread_create(&world->thread, NULL, run, world), 0);
 }
 
@@ -136,7 +138,8 @@ static void stop(struct world *world)
 
 static int dial(const struct world *world)
 {
-	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_port = htons((uint16_t)world->port),
+	struct sockaddr_in addr = { .sin_family = AF_INET,
+				    .sin_port = htons((uint16_t)world->port),
 				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct timeval limit = { .tv_sec = 10 };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -189,18 +192,22 @@ TEST(http_server, answers_and_refuses, .timeout = 60)
 	} cases[] = {
 		{ "GET //echo/?n=5 HTTP/1.0\r\n\r\n", "200 OK" },
 		{ "GET /echo?n=5 HTTP/1.0\r\n\r\n", "/echo n=5 body=" },
-		{ "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc", "body=abc" },
-		{ "POST /echo HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "body=abc" },
+		{ "POST /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc",
+		  "body=abc" },
+		{ "POST /echo HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		  "body=abc" },
 		{ "GET /echo?n=500 HTTP/1.0\r\n\r\n", "E_RANGE" },
 		{ "GET /echo?m=5 HTTP/1.0\r\n\r\n", "nearest is n" },
 		{ "GET /ecko HTTP/1.0\r\n\r\n", "404 Not Found" },
 		{ "PUT /echo HTTP/1.0\r\n\r\n", "Allow: GET, HEAD, POST, OPTIONS" },
 		{ "PUT /echo HTTP/1.0\r\n\r\n", "405 Method Not Allowed" },
 		{ "OPTIONS /echo HTTP/1.0\r\n\r\n", "204 No Content" },
-		{ "GET /fails HTTP/1.0\r\n\r\n", "{\"error\":{\"code\":\"E_SYNTAX\",\"message\":\"no such \\\"thing\\\"\",\"position\":7},\"message\":\"no such \\\"thing\\\"\"}" },
+		{ "GET /fails HTTP/1.0\r\n\r\n",
+		  "{\"error\":{\"code\":\"E_SYNTAX\",\"message\":\"no such \\\"thing\\\"\",\"position\":7},\"message\":\"no such \\\"thing\\\"\"}" },
 		{ "\r\nrubbish\r\n\r\n", "400 Bad Request" },
 		{ "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\nx", "421 Misdirected" },
-		{ "POST /echo HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 99999999\r\n\r\n", "413 Content" },
+		{ "POST /echo HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 99999999\r\n\r\n",
+		  "413 Content" },
 	};
 	struct world world;
 	char text[8192];
@@ -225,8 +232,9 @@ TEST(http_server, keeps_the_connection_and_the_order, .timeout = 60)
 
 	start(&world, (struct http_opts){ 0 });
 	fd = dial(&world);
-	say(fd, "GET /echo?n=1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
-		"GET /echo?n=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+	say(fd,
+	    "GET /echo?n=1 HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	    "GET /echo?n=2 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
 	CHECK_GT(hear(fd, text, sizeof(text)), 0);
 	at = strstr(text, "n=1");
 	CHECK(at);
@@ -254,12 +262,16 @@ TEST(http_server, asks_for_the_token, .timeout = 60)
 	CHECK(strstr(text, "401 Unauthorized") && strstr(text, "WWW-Authenticate: Bearer"));
 	ask(&world, "GET /nothing HTTP/1.0\r\n\r\n", text, sizeof(text));
 	CHECK(strstr(text, "401 Unauthorized"));
-	ask(&world, "GET /echo HTTP/1.0\r\nAuthorization: Bearer correct hors\r\n\r\n", text, sizeof(text));
+	ask(&world, "GET /echo HTTP/1.0\r\nAuthorization: Bearer correct hors\r\n\r\n", text,
+	    sizeof(text));
 	CHECK(strstr(text, "401"));
-	ask(&world, "GET /echo HTTP/1.0\r\nAuthorization: Bearer correct horse\r\n\r\n", text, sizeof(text));
+	ask(&world, "GET /echo HTTP/1.0\r\nAuthorization: Bearer correct horse\r\n\r\n", text,
+	    sizeof(text));
 	CHECK(strstr(text, "200 OK"));
 	/* base64 of "anybody:correct horse" */
-	ask(&world, "GET /echo HTTP/1.0\r\nAuthorization: Basic YW55Ym9keTpjb3JyZWN0IGhvcnNl\r\n\r\n", text, sizeof(text));
+	ask(&world,
+	    "GET /echo HTTP/1.0\r\nAuthorization: Basic YW55Ym9keTpjb3JyZWN0IGhvcnNl\r\n\r\n", text,
+	    sizeof(text));
 	CHECK(strstr(text, "200 OK"));
 	ask(&world, "GET /open HTTP/1.0\r\n\r\n", text, sizeof(text));
 	CHECK(strstr(text, "200 OK"));
@@ -271,12 +283,16 @@ TEST(http_server, lets_named_origins_in, .timeout = 60)
 	struct world world;
 	char text[8192];
 
-	start(&world, (struct http_opts){ .cors = "http://grafana.example:3000, http://b.example/" });
-	ask(&world, "OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: http://b.example\r\n\r\n", text,
-	    sizeof(text));
+	start(&world,
+	      (struct http_opts){ .cors = "http://grafana.example:3000, http://b.example/" });
+	ask(&world,
+	    "OPTIONS /echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: http://b.example\r\n\r\n",
+	    text, sizeof(text));
 	CHECK(strstr(text, "Access-Control-Allow-Origin: http://b.example\r\n"), "%s", text);
-	CHECK(strstr(text, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"), "%s", text);
-	ask(&world, "GET /echo HTTP/1.0\r\nOrigin: http://evil.example\r\n\r\n", text, sizeof(text));
+	CHECK(strstr(text, "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"), "%s",
+	      text);
+	ask(&world, "GET /echo HTTP/1.0\r\nOrigin: http://evil.example\r\n\r\n", text,
+	    sizeof(text));
 	CHECK_NULL(strstr(text, "Access-Control"));
 	stop(&world);
 }
@@ -380,7 +396,8 @@ TEST(http_server, does_not_wait_for_ever, .timeout = 60)
 	char text[8192];
 	int fd, idle;
 
-	start(&world, (struct http_opts){ .head_timeout_ns = 100 * NS_PER_MS, .idle_timeout_ns = 300 * NS_PER_MS });
+	start(&world, (struct http_opts){ .head_timeout_ns = 100 * NS_PER_MS,
+					  .idle_timeout_ns = 300 * NS_PER_MS });
 	fd = dial(&world);
 	idle = dial(&world);
 	say(fd, "GET /echo HT");
