@@ -544,3 +544,44 @@ bool json_get_bool(const struct json_val *val, bool fallback)
 {
 	return json_kind(val) == JSON_BOOL ? json_typeof(node(val)) == JSON_TRUE : fallback;
 }
+
+void json_val(struct json *json, const struct json_val *val)
+{
+	enum json_kind kind = json_kind(val);
+	const char *key;
+
+	if ((kind == JSON_ARRAY || kind == JSON_OBJECT) && json->depth + 1 >= JSON_DEPTH_MAX)
+		kind = JSON_NULL;
+	switch (kind) {
+	case JSON_NULL:
+		json_null(json);
+		break;
+	case JSON_BOOL:
+		json_bool(json, json_get_bool(val, false));
+		break;
+	case JSON_INT:
+		json_i64(json, json_get_i64(val, 0));
+		break;
+	case JSON_REAL:
+		json_f64(json, json_get_f64(val, 0));
+		break;
+	case JSON_STRING:
+		json_str(json, json_get_str(val, VIEW_LIT("")));
+		break;
+	case JSON_ARRAY:
+		json_array(json);
+		for (size_t i = 0; i < json_count(val); i++)
+			json_val(json, json_at(val, i));
+		json_array_end(json);
+		break;
+	case JSON_OBJECT:
+		json_object(json);
+		for (void *at = json_object_iter(node(val)); at; at = json_object_iter_next(node(val), at)) {
+			key = json_object_iter_key(at);
+			json_key(json, key);
+			json_val(json, val_of(json_object_iter_value(at)));
+		}
+		json_object_end(json);
+		break;
+	}
+}

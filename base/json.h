@@ -76,5 +76,7 @@ struct view json_get_str(const struct json_val *val, struct view fallback);
 int64_t json_get_i64(const struct json_val *val, int64_t fallback);
 double json_get_f64(const struct json_val *val, double fallback);
 bool json_get_bool(const struct json_val *val, bool fallback);
+/* A parsed value, written again; what nests deeper than the writer can becomes null. */
+void json_val(struct json *json, const struct json_val *val);
 
 #endif

@@ -179,6 +179,33 @@ int api_table(const struct http_request *req, enum table_id fallback,
 	return 0;
 }
 
+int api_headers(const struct http_request *req, bool *ret_no_headers, struct err *err)
+{
+	bool headers;
+	int rc = http_param_bool(req, "headers", true, &headers, err);
+
+	if (rc >= 0)
+		*ret_no_headers = !headers;
+	return rc;
+}
+
+void api_end_headers(struct http_request *req, const struct query_opts *opts,
+		     const struct query_stats *stats, struct view cursor)
+{
+	bool expired =
+		stats->oldest_ns != UINT64_MAX && opts->from_ns && opts->from_ns < stats->oldest_ns;
+
+	if (cursor.len)
+		http_header(req, "X-Next-Cursor", "%.*s", (int)cursor.len, (const char *)cursor.at);
+	http_header(req, "X-Rows", "%llu", (unsigned long long)req->rows);
+	http_header(req, "X-Complete", "%s",
+		    stats->damaged_row_groups ? "damaged"
+		    : stats->gaps_count	      ? "gaps"
+		    : expired		      ? "expired"
+		    : stats->truncated	      ? "truncated"
+					      : "yes");
+}
+
 void api_json_time(struct json *json, const char *key, uint64_t ns)
 {
 	char text[CLOCK_TEXT_LEN];

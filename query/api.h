@@ -47,6 +47,14 @@ int api_table(const struct http_request *req, enum table_id fallback,
 	      const struct table **ret_table, struct err *err);
 /* format= if given, else what the client accepts, JSON before all others. */
 int api_format(const struct http_request *req, enum output_format *ret_format, struct err *err);
+/* headers=0: no header line. */
+int api_headers(const struct http_request *req, bool *ret_no_headers, struct err *err);
+/*
+ * CSV, NDJSON and tables have no place for it: the end of the answer goes into headers too, with the
+ * number of rows. They come in time unless the answer was too long to wait for its end.
+ */
+void api_end_headers(struct http_request *req, const struct query_opts *opts, const struct query_stats *stats,
+		     struct view cursor);
 /* "time": RFC 3339, or null for 0 and UINT64_MAX */
 void api_json_time(struct json *json, const char *key, uint64_t ns);
 void api_json_id(struct json *json, const char *key, uint64_t id);

@@ -32,6 +32,29 @@ static int want_groups(struct http_request *req, struct query_aggregate *ret_wha
 	return 0;
 }
 
+/* Of the range, only what is held makes buckets. */
+static int check_buckets(struct store *store, const struct query_opts *opts, uint64_t step_ns,
+			 struct err *err)
+{
+	struct store_horizon horizon;
+	uint64_t from_ns = UINT64_MAX, to_ns, buckets;
+	int rc = store_horizon(store, &horizon, err);
+
+	if (rc < 0)
+		return rc;
+	for (int t = 1; t <= TABLE_MAX; t++)
+		from_ns = horizon.oldest_ns[t] < from_ns ? horizon.oldest_ns[t] : from_ns;
+	from_ns = opts->from_ns > from_ns ? opts->from_ns : from_ns;
+	to_ns = opts->to_ns && opts->to_ns < horizon.newest_ns ? opts->to_ns : horizon.newest_ns;
+	buckets = to_ns > from_ns ? (to_ns - from_ns) / step_ns : 0;
+	if (buckets > BUCKETS_MAX)
+		return err_set(
+			err, E_LIMIT,
+			"%llu time buckets, of at most %u: ask for a longer step or a shorter range",
+			(unsigned long long)buckets, BUCKETS_MAX);
+	return 0;
+}
+
 int api_aggregate(void *ctx, struct http_request *req, struct err *err)
 {
 	struct query_aggregate what;
@@ -46,19 +69,13 @@ int api_aggregate(void *ctx, struct http_request *req, struct err *err)
 	if (rc >= 0)
 		rc = api_format(req, &format.format, err);
 	if (rc >= 0)
-		rc = api_opts(ctx, req, what.step_ns ? API_RANGE_NS : 0, &opts, err);
-	if (rc >= 0 && what.step_ns) {
-		uint64_t end_ns = opts.to_ns ? opts.to_ns : clock_now_ns();
-
-		if ((end_ns - opts.from_ns) / what.step_ns > BUCKETS_MAX)
-			rc = err_set(
-				err, E_LIMIT,
-				"%llu time buckets, of at most %u: ask for a longer step or a shorter range",
-				(unsigned long long)((end_ns - opts.from_ns) / what.step_ns),
-				BUCKETS_MAX);
-	}
+		rc = api_headers(req, &format.no_headers, err);
+	if (rc >= 0)
+		rc = api_opts(ctx, req, 0, &opts, err);
 	if (rc >= 0)
 		rc = serve_store(ctx, &store, err);
+	if (rc >= 0 && what.step_ns)
+		rc = check_buckets(store, &opts, what.step_ns, err);
 	if (rc >= 0)
 		rc = query_aggregate(store, &opts, &what, &req->arena, &groups, &stats, err);
 	if (rc < 0)
@@ -70,6 +87,7 @@ int api_aggregate(void *ctx, struct http_request *req, struct err *err)
 	output_groups(output, &opts, &groups, what.step_ns != 0, &stats);
 	output_free(output);
 	req->rows = groups.count;
+	api_end_headers(req, &opts, &stats, view_make(NULL, 0));
 	return 0;
 }
 

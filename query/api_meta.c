@@ -174,37 +174,6 @@ int api_fields(void *ctx, struct http_request *req, struct err *err)
 
 /* ---- status ---- */
 
-static void partitions_json(struct store *store, struct json *json)
-{
-	struct store_view *view;
-
-	json_key(json, "partitions");
-	json_array(json);
-	if (store_view_open(store, 0, UINT64_MAX, &view, NULL) >= 0) {
-		for (size_t i = 0; i < store_view_parts(view); i++) {
-			const struct store_part_info *part = store_view_part(view, i);
-
-			json_object(json);
-			json_kcstr(json, "path", part->path);
-			json_kbool(json, "sealed", part->sealed);
-			json_kbool(json, "has_packets", part->has_packets);
-			json_kbool(json, "pinned", part->pinned);
-			api_json_time(json, "from", part->start_min);
-			api_json_time(json, "to", part->end_max);
-			for (int t = 1; t <= TABLE_MAX; t++)
-				if (t != TABLE_PACKETS)
-					json_ku64(json, table_get((enum table_id)t)->name,
-						  part->rows[t]);
-			json_ku64(json, "packets", part->packets);
-			json_ku64(json, "data_bytes", part->data_bytes);
-			json_ku64(json, "packet_bytes", part->packet_bytes);
-			json_object_end(json);
-		}
-		store_view_close(view);
-	}
-	json_array_end(json);
-}
-
 static void server_json(const struct serve *serve, struct json *json)
 {
 	const struct http_stats *stats = http_server_stats(serve->http);
@@ -228,31 +197,17 @@ static void server_json(const struct serve *serve, struct json *json)
 
 int api_status(void *ctx, struct http_request *req, struct err *err)
 {
-	struct store_horizon horizon;
 	struct store *store;
-	struct view text;
 	struct json json;
 	int rc = serve_store(ctx, &store, err);
 
-	if (rc >= 0)
-		rc = store_horizon(store, &horizon, err);
 	if (rc < 0)
 		return rc;
 	json_init(&json, http_out(req), false);
 	json_object(&json);
-	json_key(&json, "recorder");
-	if (store_status(store, "recorder", &req->arena, &text, NULL) >= 0 && text.len)
-		json_raw(&json, text);
-	else
-		json_null(&json);
-	json_kbool(&json, "recorder_running", horizon.writer_alive);
-	api_json_time(&json, "last_commit", horizon.last_commit_ns);
-	json_key(&json, "store");
-	json_object(&json);
-	json_ku64(&json, "data_bytes", horizon.data_bytes);
-	json_ku64(&json, "packet_bytes", horizon.packet_bytes);
-	partitions_json(store, &json);
-	json_object_end(&json);
+	rc = query_status_json(store, &req->arena, &json, err);
+	if (rc < 0)
+		return rc;
 	server_json(ctx, &json);
 	json_object_end(&json);
 	wr_u8(http_out(req), '\n');

@@ -3,7 +3,6 @@
 
 #include "query/api.h"
 #include "wire/http_head.h"
-#include "wire/proto.h"
 
 #define STREAM_BYTES	 65536u
 #define STREAM_BYTES_MAX (16u << 20)
@@ -160,24 +159,13 @@ int api_flow_stream(void *ctx, struct http_request *req, struct err *err)
 static void call_json(struct http_request *req, const struct call_row *call,
 		      const struct query_bytes *bytes, size_t body_max)
 {
-	const struct proto_ops *proto = proto_by_id(call->l7);
 	struct json json;
 
 	json_init(&json, http_out(req), false);
 	json_object(&json);
 	json_key(&json, "data");
 	json_object(&json);
-	query_row_json(table_get(TABLE_CALLS), call, NULL, 0, false, &json);
-	if (proto && proto->detail)
-		(void)proto->detail(bytes->request, bytes->response, body_max, &json);
-	json_key(&json, "payload");
-	json_object(&json);
-	json_kcstr(&json, "state", sym_name(SYMS_PAYLOAD, bytes->payload));
-	json_ku64(&json, "request_bytes", bytes->request.len);
-	json_ku64(&json, "request_missing_bytes", bytes->request_missing);
-	json_ku64(&json, "response_bytes", bytes->response.len);
-	json_ku64(&json, "response_missing_bytes", bytes->response_missing);
-	json_object_end(&json);
+	query_call_json(call, bytes, body_max, &json);
 	json_object_end(&json);
 	json_object_end(&json);
 	wr_u8(http_out(req), '\n');

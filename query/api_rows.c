@@ -22,21 +22,6 @@ static bool put_row(void *arg, const struct table *table, const void *row)
 	return answer->rc >= 0;
 }
 
-/*
- * CSV, NDJSON and tables have no place for it: the end of the answer goes into
- * headers too. They come in time unless the answer was too long to wait for its end.
- */
-static void end_headers(struct http_request *req, const struct query_stats *stats,
-			struct view cursor)
-{
-	if (cursor.len)
-		http_header(req, "X-Next-Cursor", "%.*s", (int)cursor.len, (const char *)cursor.at);
-	http_header(req, "X-Complete", "%s",
-		    stats->truncated	? "truncated"
-		    : stats->gaps_count ? "gaps"
-					: "yes");
-}
-
 static int want_rows(struct http_request *req, const struct table *table,
 		     struct query_rows *ret_rows, struct err *err)
 {
@@ -76,6 +61,8 @@ static int answer_rows(struct serve *serve, struct http_request *req, const stru
 	int rc = api_format(req, &output.format, err);
 
 	if (rc >= 0)
+		rc = api_headers(req, &output.no_headers, err);
+	if (rc >= 0)
 		rc = want_rows(req, table, &rows, err);
 	if (rc >= 0)
 		rc = serve_store(serve, &store, err);
@@ -91,7 +78,7 @@ static int answer_rows(struct serve *serve, struct http_request *req, const stru
 	if (answer.rc < 0)
 		rc = answer.rc;
 	if (rc >= 0) {
-		end_headers(req, &stats, cursor);
+		api_end_headers(req, opts, &stats, cursor);
 		output_end(answer.output, opts, &stats, cursor);
 	}
 	output_free(answer.output);

@@ -225,6 +225,8 @@ int api_export(void *ctx, struct http_request *req, struct err *err)
 	if (rc >= 0 && !export.begun)
 		rc = export_write(&export, view_make(NULL, 0), err);
 	req->rows = totals.packets;
+	if (rc >= 0)
+		api_end_headers(req, &opts, &stats, view_make(NULL, 0));
 	return rc;
 }
 
@@ -232,48 +234,20 @@ int api_export(void *ctx, struct http_request *req, struct err *err)
 
 int api_horizon(void *ctx, struct http_request *req, struct err *err)
 {
-	struct store_horizon horizon;
-	struct store_gap *gaps;
 	struct query_opts opts;
 	struct store *store;
 	struct json json;
-	size_t count;
 	int rc = api_opts(ctx, req, 0, &opts, err);
 
 	if (rc >= 0)
 		rc = serve_store(ctx, &store, err);
-	if (rc >= 0)
-		rc = store_horizon(store, &horizon, err);
-	if (rc >= 0)
-		rc = store_gaps(store, opts.from_ns, opts.to_ns ? opts.to_ns : UINT64_MAX,
-				&req->arena, &gaps, &count, err);
 	if (rc < 0)
 		return rc;
 	json_init(&json, http_out(req), false);
 	json_object(&json);
-	json_key(&json, "oldest");
-	json_object(&json);
-	for (int t = 1; t <= TABLE_MAX; t++)
-		api_json_time(&json, table_get((enum table_id)t)->name, horizon.oldest_ns[t]);
-	json_object_end(&json);
-	api_json_time(&json, "newest", horizon.newest_ns);
-	api_json_time(&json, "last_commit", horizon.last_commit_ns);
-	json_kbool(&json, "recorder_running", horizon.writer_alive);
-	json_ku64(&json, "data_bytes", horizon.data_bytes);
-	json_ku64(&json, "packet_bytes", horizon.packet_bytes);
-	json_ku64(&json, "partitions", horizon.parts);
-	json_key(&json, "gaps");
-	json_array(&json);
-	for (size_t i = 0; i < count; i++) {
-		json_object(&json);
-		api_json_time(&json, "from", gaps[i].from_ns);
-		api_json_time(&json, "to", gaps[i].to_ns);
-		json_kcstr(&json, "reason", gaps[i].reason);
-		json_ku64(&json, "packets", gaps[i].packets);
-		json_ku64(&json, "bytes", gaps[i].bytes);
-		json_object_end(&json);
-	}
-	json_array_end(&json);
+	rc = query_horizon_json(store, opts.from_ns, opts.to_ns, &req->arena, &json, err);
+	if (rc < 0)
+		return rc;
 	json_object_end(&json);
 	wr_u8(http_out(req), '\n');
 	return 0;

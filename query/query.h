@@ -189,4 +189,14 @@ int query_replay(struct store *store, const struct query_opts *opts, double spee
 		 bool (*row)(void *arg, const struct table *table, const void *row),
 		 bool (*sleep)(void *arg, uint64_t ns), void *arg, struct query_stats *ret_stats, struct err *err);
 
+/*
+ * Members of an open object: how far back each table reaches, with the gaps in the range (to_ns 0: all);
+ * what the recorder reports, with the partitions. On failure the object is half written.
+ */
+int query_horizon_json(struct store *store, uint64_t from_ns, uint64_t to_ns, struct arena *arena,
+		       struct json *json, struct err *err);
+int query_status_json(struct store *store, struct arena *arena, struct json *json, struct err *err);
+/* A call in full: its row, what its protocol makes of its bytes, which of them are there. */
+void query_call_json(const struct call_row *call, const struct query_bytes *bytes, size_t body_max, struct json *json);
+
 #endif

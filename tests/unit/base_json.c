@@ -238,6 +238,24 @@ TEST(json, nesting_and_size_are_limited)
 	CHECK_RC(json_parse(view_make("", ((size_t)64 << 20) + 1), &doc, NULL), E_LIMIT);
 }
 
+TEST(json, parsed_values_are_written_again)
+{
+	static const char text[] = "{\"a\":[1,-2,0.5,null,true],\"b\":{\"c\":\"x\\ny\",\"d\":{}}}";
+	struct json_doc *doc = NULL;
+	struct err err = { 0 };
+	struct json json;
+	struct wr out;
+
+	CHECK_OK(json_parse(VIEW_LIT(text), &doc, &err), err);
+	wr_init(&out, 0);
+	json_init(&json, &out, false);
+	json_val(&json, json_root(doc));
+	CHECK_U64(out.len, strlen(text));
+	CHECK(memcmp(out.at, text, out.len) == 0);
+	wr_release(&out);
+	json_doc_free(doc);
+}
+
 TEST(json, parse_survives_failing_memory)
 {
 	struct json_doc *doc = NULL;
