@@ -11,7 +11,46 @@ struct transfer {
 	CURL *curl;
 	struct wr error;	/* the body of an error answer */
 	bool stopped;
+	uint64_t rows;		/* X-Rows; UINT64_MAX: not said */
+	char complete[16];	/* X-Complete; empty: not said */
 };
+
+/* What the end of an answer says in its headers, see api_end_headers(). */
+static size_t on_header(char *at, size_t size, size_t count, void *arg)
+{
+	struct transfer *transfer = arg;
+	struct view line = view_make(at, size * count), name, value;
+	ptrdiff_t colon;
+
+	while (line.len && (line.at[line.len - 1] == '\n' || line.at[line.len - 1] == '\r'))
+		line.len--;
+	colon = view_find(line, VIEW_LIT(":"));
+
+	if (colon < 0)
+		return size * count;
+	name = view_sub(line, 0, (size_t)colon);
+	value = view_trim(view_sub(line, (size_t)colon + 1, line.len));
+	if (view_ieq(name, "X-Rows"))
+		(void)view_u64(value, UINT64_MAX, &transfer->rows);
+	else if (view_ieq(name, "X-Complete"))
+		(void)snprintf(transfer->complete, sizeof(transfer->complete), "%.*s", (int)value.len,
+			       (const char *)value.at);
+	return size * count;
+}
+
+/* As tool_query_end(), from what the server said. */
+static int end_code(const struct tool *tool, const struct transfer *transfer)
+{
+	const char *complete = transfer->complete;
+
+	if (tool->set.fail_empty && transfer->rows == 0)
+		return EXIT_EMPTY;
+	if (!tool->set.strict || strcmp(complete, "yes") == 0 || strcmp(complete, "truncated") == 0)
+		return EXIT_DONE;
+	fprintf(stderr, "note: the answer is not complete: %s\n",
+		*complete ? complete : "it was too long for the server to say");
+	return EXIT_PARTIAL;
+}
 
 static size_t on_body(char *at, size_t size, size_t count, void *arg)
 {
@@ -86,15 +125,29 @@ static int add_token(struct tool *tool, struct curl_slist **headers)
 	return 0;
 }
 
+/* The server's error by its name, so that the exit code is the same as without a server. */
+static int code_of(struct view name, long status)
+{
+#define ERROR(name_, ...)			\
+	if (view_is(name, #name_))		\
+		return name_;
+#include "base/errors.def"
+#undef ERROR
+	return status < 500 ? E_USAGE : E_IO;
+}
+
 static void explain_status(struct tool *tool, long status, struct view body)
 {
 	struct json_doc *doc = NULL;
 
 	if (json_parse(body, &doc, NULL) >= 0) {
+		const struct json_val *error = json_get(json_root(doc), "error");
 		struct view words = json_get_str(json_get(json_root(doc), "message"), VIEW_LIT(""));
+		struct view code = json_get_str(json_get(error, "code"), VIEW_LIT(""));
 
-		(void)err_set(&tool->err, status < 500 ? E_USAGE : E_IO, "%.*s (HTTP %ld)", (int)words.len,
+		(void)err_set(&tool->err, code_of(code, status), "%.*s (HTTP %ld)", (int)words.len,
 			      (const char *)words.at, status);
+		tool->err.position = (size_t)json_get_i64(json_get(error, "position"), 0);
 		json_doc_free(doc);
 	} else {
 		(void)err_set(&tool->err, E_IO, "%s answers HTTP %ld", tool->set.server, status);
@@ -104,7 +157,7 @@ static void explain_status(struct tool *tool, long status, struct view body)
 int client_get(struct tool *tool, const char *path, const struct client_param *list, size_t count,
 	       int (*write)(void *arg, struct view bytes), void *arg)
 {
-	struct transfer transfer = { .write = write, .arg = arg };
+	struct transfer transfer = { .write = write, .arg = arg, .rows = UINT64_MAX };
 	struct curl_slist *headers = NULL;
 	char words[CURL_ERROR_SIZE] = "";
 	struct wr url;
@@ -127,6 +180,8 @@ int client_get(struct tool *tool, const char *path, const struct client_param *l
 	curl_easy_setopt(transfer.curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(transfer.curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(transfer.curl, CURLOPT_WRITEDATA, &transfer);
+	curl_easy_setopt(transfer.curl, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(transfer.curl, CURLOPT_HEADERDATA, &transfer);
 	curl_easy_setopt(transfer.curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(transfer.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(transfer.curl, CURLOPT_ERRORBUFFER, words);
@@ -143,8 +198,12 @@ int client_get(struct tool *tool, const char *path, const struct client_param *l
 	} else if (status >= 400) {
 		explain_status(tool, status, wr_view(&transfer.error));
 		code = tool_fail(tool);
+		if (tool->err.code == E_FORMAT)	/* of a parameter */
+			code = EXIT_USAGE;
+	} else if (transfer.stopped) {	/* the other end of our pipe went away, or a disk is full */
+		code = tool->err.code && tool->err.code != E_CANCELLED ? tool_fail(tool) : EXIT_DONE;
 	} else {
-		code = EXIT_DONE;
+		code = end_code(tool, &transfer);
 	}
 out:
 	curl_slist_free_all(headers);

@@ -7,15 +7,28 @@
 #include "tools/tools.h"
 
 struct target {
-	int fd;
+	int fd;			/* -1: not opened yet */
 	const char *name;
 	uint64_t bytes;
+	struct err *err;	/* of the tool, for what fails while a server sends */
 };
+
+/* Only with the first bytes: a mistake in the filter must not empty the file of an earlier export. */
+static int target_open(struct target *target, struct err *err)
+{
+	if (target->fd >= 0)
+		return 0;
+	target->fd = open(target->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	return target->fd < 0 ? err_errno(err, errno, "%s", target->name) : 0;
+}
 
 static int target_write(void *arg, struct view bytes, struct err *err)
 {
 	struct target *target = arg;
+	int rc = target_open(target, err);
 
+	if (rc < 0)
+		return rc;
 	target->bytes += bytes.len;
 	while (bytes.len) {
 		ssize_t n = write(target->fd, bytes.at, bytes.len);
@@ -33,7 +46,7 @@ static int target_write(void *arg, struct view bytes, struct err *err)
 
 static int remote_write(void *arg, struct view bytes)
 {
-	return target_write(arg, bytes, NULL);
+	return target_write(arg, bytes, ((struct target *)arg)->err);
 }
 
 static int export_remote(struct tool *tool, struct target *target)
@@ -52,7 +65,7 @@ int cmd_export(struct tool *tool)
 	struct query_export what = { .packet_filter = view_str(tool->set.bpf) };
 	struct query_export_totals totals = { 0 };
 	struct query_stats stats = { 0 };
-	struct target target = { .fd = STDOUT_FILENO, .name = "standard output" };
+	struct target target = { .fd = STDOUT_FILENO, .name = "standard output", .err = &tool->err };
 	struct store *store = NULL;
 	bool to_file = *tool->set.output && strcmp(tool->set.output, "-") != 0;
 	int code;
@@ -64,11 +77,7 @@ int cmd_export(struct tool *tool)
 		return tool_usage(tool, "packets do not belong on a terminal: --output FILE, or | tshark -r -");
 	if (to_file) {
 		target.name = tool->set.output;
-		target.fd = open(tool->set.output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-		if (target.fd < 0) {
-			(void)err_errno(&tool->err, errno, "%s", tool->set.output);
-			return tool_fail(tool);
-		}
+		target.fd = -1;
 	}
 	tool_catch_signals();
 	if (*tool->set.server) {
@@ -82,7 +91,7 @@ int cmd_export(struct tool *tool)
 				totals.flows, target.bytes);
 		code = tool_query_end(tool, &opts, &stats, totals.packets);
 	}
-	if (to_file && close(target.fd) < 0 && code == EXIT_DONE) {
+	if (to_file && target.fd >= 0 && close(target.fd) < 0 && code == EXIT_DONE) {
 		(void)err_errno(&tool->err, errno, "%s", tool->set.output);
 		code = tool_fail(tool);
 	}

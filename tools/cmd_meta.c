@@ -4,7 +4,12 @@
 
 int cmd_version(struct tool *tool)
 {
-	if (strcmp(tool->set.output, "json") == 0)
+	bool as_json;
+	int code = tool_wants_json(tool, &as_json);
+
+	if (code != EXIT_DONE)
+		return code;
+	if (as_json)
 		printf("{\"name\":\"tapedeck\",\"version\":\"%s\"}\n", TAPEDECK_VERSION);
 	else
 		printf("tapedeck %s\n", TAPEDECK_VERSION);

@@ -2,6 +2,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "query/output.h"
 #include "tools/tools.h"
@@ -77,11 +78,12 @@ static const struct table *table_arg(struct tool *tool)
 /* Errors in a filter point at the place. */
 static int fail_query(struct tool *tool)
 {
-	bool in_filter = tool->err.code == E_SYNTAX || tool->err.code == E_UNKNOWN_NAME || tool->err.code == E_TYPE;
+	int code;
 
-	if (in_filter && *tool->set.filter && tool->err.position <= strlen(tool->set.filter))
+	if (strncmp(tool->err.text, "filter, at byte", 15) == 0 && tool->err.position <= strlen(tool->set.filter))
 		fprintf(stderr, "  %s\n  %*s^\n", tool->set.filter, (int)tool->err.position, "");
-	return tool_fail(tool);
+	code = tool_fail(tool);
+	return tool->err.code == E_FORMAT ? EXIT_USAGE : code;	/* a time in the filter, a cursor */
 }
 
 static int explain(struct tool *tool, const struct query_opts *opts, const struct query_stats *stats)
@@ -103,16 +105,21 @@ static int explain(struct tool *tool, const struct query_opts *opts, const struc
 
 static int query_remote(struct tool *tool, const struct table *table)
 {
-	char path[64];
+	char path[64], from[CLOCK_TEXT_LEN] = "", to[CLOCK_TEXT_LEN] = "";
 	struct client_param list[] = {
-		{ "filter", tool->set.filter }, { "from", tool->set.text[PARAM_ID_from] },
-		{ "to", tool->set.text[PARAM_ID_to] }, { "fields", tool->set.fields },
+		{ "filter", tool->set.filter }, { "from", tool->set.at ? from : tool->set.text[PARAM_ID_from] },
+		{ "to", tool->set.at ? to : tool->set.text[PARAM_ID_to] }, { "fields", tool->set.fields },
 		{ "limit", tool->set.text[PARAM_ID_limit] }, { "cursor", tool->set.cursor },
 		{ "order", tool->set.ascending ? "asc" : "" }, { "match", tool->set.within ? "start" : "" },
 		{ "format", format_name(tool) }, { "explain", tool->set.explain ? "1" : "" },
+		{ "headers", tool->set.no_headers ? "0" : "" },
 	};
 
 	snprintf(path, sizeof(path), "/api/v1/%s", table->name);
+	if (tool->set.at) {
+		clock_format(tool->set.at, from);
+		clock_format(tool->set.at + 1, to);
+	}
 	return client_get(tool, path, list, sizeof(list) / sizeof(list[0]), to_stdout, NULL);
 }
 
@@ -131,6 +138,10 @@ int cmd_query(struct tool *tool)
 
 	if (!table)
 		return EXIT_USAGE;
+	if (tool->set.limit == 0)
+		return tool_usage(tool, "--limit 0: 1 or more");
+	if (tool->set.at && (tool->set.from || tool->set.to))
+		return tool_usage(tool, "--at is an instant, --from and --to are a range: one of the two");
 	if (tool->set.at)
 		opts.from_ns = tool->set.at, opts.to_ns = tool->set.at + 1;
 	if (*tool->set.server)
@@ -168,6 +179,7 @@ static int top_remote(struct tool *tool, const struct table *table)
 		{ "step", tool->set.text[PARAM_ID_step] }, { "order", tool->set.order },
 		{ "match", tool->set.within ? "start" : "" }, { "format", format_name(tool) },
 		{ "explain", tool->set.explain ? "1" : "" },
+		{ "headers", tool->set.no_headers ? "0" : "" },
 	};
 
 	return client_get(tool, "/api/v1/aggregate", list, sizeof(list) / sizeof(list[0]), to_stdout, NULL);
@@ -249,6 +261,8 @@ int cmd_replay(struct tool *tool)
 	struct store *store = NULL;
 	int rc;
 
+	if (*tool->set.output && strcmp(tool->set.output, "ndjson") != 0)
+		return tool_usage(tool, "--output %s: a replay is ndjson", tool->set.output);
 	if (*tool->set.server) {
 		struct client_param list[] = {
 			{ "filter", tool->set.filter }, { "from", tool->set.text[PARAM_ID_from] },

@@ -3,9 +3,9 @@
 
 #include "base/clock.h"
 #include "tools/tools.h"
-#include "wire/proto.h"
 
 #define SHOW_BYTES_MAX (64u << 20)
+#define SHOW_REMOTE_BODY_MAX "16777216"	/* what the server gives at most */
 
 static int to_stdout(void *arg, struct view bytes)
 {
@@ -54,8 +54,6 @@ static int show_raw(struct tool *tool, const struct query_bytes *bytes)
 	const char *part = tool->set.raw;
 	bool request = strcmp(part, "request") == 0;
 
-	if (!request && strcmp(part, "response") != 0)
-		return tool_usage(tool, "--raw %s: request or response", part);
 	if (bytes->payload == PAYLOAD_expired)
 		fprintf(stderr, "tapedeck show: the bytes have expired\n");
 	if (request ? bytes->request_missing : bytes->response_missing)
@@ -68,7 +66,6 @@ static int show_call(struct tool *tool, struct store *store, uint64_t id)
 {
 	struct call_row row;
 	struct query_bytes bytes = { 0 };
-	const struct proto_ops *proto;
 	struct wr out;
 	struct json json;
 	int code;
@@ -81,16 +78,46 @@ static int show_call(struct tool *tool, struct store *store, uint64_t id)
 	wr_init(&out, 0);
 	json_init(&json, &out, true);
 	json_object(&json);
-	query_row_json(table_get(TABLE_CALLS), &row, NULL, 0, false, &json);
-	json_kcstr(&json, "payload", sym_name(SYMS_PAYLOAD, bytes.payload));
-	json_ku64(&json, "request_missing_bytes", bytes.request_missing);
-	json_ku64(&json, "response_missing_bytes", bytes.response_missing);
-	proto = proto_by_id(row.l7);
-	if (proto && proto->detail)
-		(void)proto->detail(bytes.request, bytes.response, SHOW_BYTES_MAX, &json);
+	query_call_json(&row, &bytes, SHOW_BYTES_MAX, &json);
 	json_object_end(&json);
 	code = print_json(&out);
 	wr_release(&out);
+	return code;
+}
+
+static int collect(void *arg, struct view bytes)
+{
+	wr_bytes(arg, bytes);
+	return ((struct wr *)arg)->bad ? E_NO_MEMORY : 0;
+}
+
+/* Printed as if it had been read here: without the envelope, for people. */
+static int show_remote(struct tool *tool, bool call, uint64_t id)
+{
+	struct client_param list[] = { { "raw", tool->set.raw },
+				       { "body_max", call && !*tool->set.raw ? SHOW_REMOTE_BODY_MAX : NULL } };
+	struct json_doc *doc = NULL;
+	struct wr in, out;
+	struct json json;
+	char path[64];
+	int code;
+
+	snprintf(path, sizeof(path), "/api/v1/%s/%016llx", call ? "calls" : "flows", (unsigned long long)id);
+	if (*tool->set.raw)
+		return client_get(tool, path, list, 2, to_stdout, NULL);
+	wr_init(&in, 0);
+	wr_init(&out, 0);
+	code = client_get(tool, path, list, 2, collect, &in);
+	if (code == EXIT_DONE && json_parse(wr_view(&in), &doc, &tool->err) < 0)
+		code = tool_fail(tool);
+	if (code == EXIT_DONE) {
+		json_init(&json, &out, true);
+		json_val(&json, json_get(json_root(doc), "data"));
+		code = print_json(&out);
+	}
+	json_doc_free(doc);
+	wr_release(&out);
+	wr_release(&in);
 	return code;
 }
 
@@ -98,7 +125,6 @@ int cmd_show(struct tool *tool)
 {
 	struct store *store = NULL;
 	bool call;
-	char path[64];
 	uint64_t id;
 	int code;
 
@@ -107,12 +133,13 @@ int cmd_show(struct tool *tool)
 	call = strcmp(tool->set.args[0], "call") == 0;
 	if (!call && strcmp(tool->set.args[0], "flow") != 0)
 		return tool_usage(tool, "\"%s\" is neither call nor flow", tool->set.args[0]);
-	if (*tool->set.server) {
-		struct client_param list[] = { { "raw", tool->set.raw } };
-
-		snprintf(path, sizeof(path), "/api/v1/%ss/%016llx", tool->set.args[0], (unsigned long long)id);
-		return client_get(tool, path, list, 1, to_stdout, NULL);
-	}
+	if (*tool->set.raw && !call)
+		return tool_usage(tool, "--raw is for calls; the bytes of a flow: tapedeck export --filter 'id == \"%s\"'",
+				  tool->set.args[1]);
+	if (*tool->set.raw && strcmp(tool->set.raw, "request") != 0 && strcmp(tool->set.raw, "response") != 0)
+		return tool_usage(tool, "--raw %s: request or response", tool->set.raw);
+	if (*tool->set.server)
+		return show_remote(tool, call, id);
 	if (store_open(tool->set.data, &store, &tool->err) < 0)
 		return tool_fail(tool);
 	code = call ? show_call(tool, store, id) : show_flow(tool, store, id);

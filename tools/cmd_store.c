@@ -5,116 +5,123 @@
 #include "base/mem.h"
 #include "tools/tools.h"
 
+/*
+ * horizon and stats are JSON first, made by query/objects.c whether here or behind --server, and text is
+ * made of that: so all four ways say the same.
+ */
+struct answer {
+	struct wr text;
+	struct json_doc *doc;
+};
+
+static int collect(void *arg, struct view bytes)
+{
+	wr_bytes(arg, bytes);
+	return ((struct wr *)arg)->bad ? E_NO_MEMORY : 0;
+}
+
+static int ask_here(struct tool *tool, bool horizon, struct wr *out)
+{
+	struct store *store = NULL;
+	struct json json;
+	int rc = store_open(tool->set.data, &store, &tool->err);
+
+	json_init(&json, out, false);
+	json_object(&json);
+	if (rc == 0 && horizon)
+		rc = query_horizon_json(store, tool->set.from, tool->set.to, tool->arena, &json, &tool->err);
+	else if (rc == 0)
+		rc = query_status_json(store, tool->arena, &json, &tool->err);
+	store_close(store);
+	if (rc < 0)
+		return tool_fail(tool);
+	json_object_end(&json);
+	wr_u8(out, '\n');
+	return EXIT_DONE;
+}
+
+/* EXIT_DONE with the answer printed as JSON or parsed for text; else an exit code with words said. */
+static int ask(struct tool *tool, bool horizon, bool as_json, struct answer *answer)
+{
+	struct client_param list[] = {
+		{ "from", horizon ? tool->set.text[PARAM_ID_from] : NULL },
+		{ "to", horizon ? tool->set.text[PARAM_ID_to] : NULL },
+	};
+	int code;
+
+	*answer = (struct answer){ 0 };
+	wr_init(&answer->text, 0);
+	code = *tool->set.server ? client_get(tool, horizon ? "/api/v1/horizon" : "/api/v1/status", list, 2, collect,
+					      &answer->text)
+				 : ask_here(tool, horizon, &answer->text);
+	if (code == EXIT_DONE && as_json)
+		code = tool_write(wr_view(&answer->text)) ? EXIT_DONE : EXIT_FAILED;
+	else if (code == EXIT_DONE && json_parse(wr_view(&answer->text), &answer->doc, &tool->err) < 0)
+		code = tool_fail(tool);
+	return code;
+}
+
+static void forget(struct answer *answer)
+{
+	json_doc_free(answer->doc);
+	wr_release(&answer->text);
+}
+
+static struct view text_of(const struct json_val *val, const char *key, const char *none)
+{
+	return json_get_str(json_get(val, key), view_str(none));
+}
+
+static uint64_t number_of(const struct json_val *val, const char *key)
+{
+	return (uint64_t)json_get_i64(json_get(val, key), 0);
+}
+
+#define TEXT(v) (int)(v).len, (const char *)(v).at
+
 /* ------------------------------------------------------------------- horizon */
 
-static void gaps_text(const struct store_gap *gaps, size_t count)
+static void horizon_text(const struct json_val *root)
 {
-	char from[CLOCK_TEXT_LEN], to[CLOCK_TEXT_LEN];
-
-	printf("gaps %zu\n", count);
-	for (size_t i = count > 20 ? count - 20 : 0; i < count; i++) {
-		clock_format(gaps[i].from_ns, from);
-		clock_format(gaps[i].to_ns, to);
-		printf("  %s .. %s  %-12s %" PRIu64 " packets\n", from, to, gaps[i].reason, gaps[i].packets);
-	}
-}
-
-static void horizon_text(const struct store_horizon *horizon, const struct store_gap *gaps, size_t count)
-{
-	char text[CLOCK_TEXT_LEN], a[32], b[32];
+	const struct json_val *oldest = json_get(root, "oldest"), *gaps = json_get(root, "gaps");
+	struct view text;
+	size_t count = json_count(gaps);
+	char a[32], b[32];
 
 	for (int t = 1; t <= TABLE_MAX; t++) {
-		if (horizon->oldest_ns[t] == UINT64_MAX)
-			snprintf(text, sizeof(text), "nothing held");
-		else
-			clock_format(horizon->oldest_ns[t], text);
-		printf("%-10s since %s\n", t == TABLE_PACKETS ? "packets" : table_get((enum table_id)t)->name, text);
+		const char *name = table_get((enum table_id)t)->name;
+
+		text = text_of(oldest, name, "");
+		printf("%-10s %s%.*s\n", name, text.len ? "since " : "nothing held", TEXT(text));
 	}
-	clock_format(horizon->newest_ns, text);
-	printf("newest     %s\nrecorder   %s\n", horizon->newest_ns ? text : "-",
-	       horizon->writer_alive ? "running" : "not running");
-	printf("on disk    %s rows, %s packets, %zu partitions\n", tool_bytes(horizon->data_bytes, a),
-	       tool_bytes(horizon->packet_bytes, b), horizon->parts);
-	gaps_text(gaps, count);
-}
+	text = text_of(root, "newest", "-");
+	printf("newest     %.*s\nrecorder   %s\n", TEXT(text),
+	       json_get_bool(json_get(root, "recorder_running"), false) ? "running" : "not running");
+	printf("on disk    %s rows, %s packets, %" PRIu64 " partitions\n", tool_bytes(number_of(root, "data_bytes"), a),
+	       tool_bytes(number_of(root, "packet_bytes"), b), number_of(root, "partitions"));
+	printf("gaps       %zu%s\n", count, count > 20 ? ", the last 20:" : "");
+	for (size_t i = count > 20 ? count - 20 : 0; i < count; i++) {
+		const struct json_val *gap = json_at(gaps, i);
+		struct view from = text_of(gap, "from", "-"), to = text_of(gap, "to", "-");
 
-static void kns(struct json *json, const char *key, uint64_t ns)
-{
-	char text[CLOCK_TEXT_LEN];
-
-	if (ns == UINT64_MAX || ns == 0) {
-		json_knull(json, key);
-		return;
+		text = text_of(gap, "reason", "-");
+		printf("  %.*s .. %.*s  %-12.*s %" PRIu64 " packets\n", TEXT(from), TEXT(to), TEXT(text),
+		       number_of(gap, "packets"));
 	}
-	clock_format(ns, text);
-	json_kcstr(json, key, text);
-}
-
-static void horizon_json(const struct store_horizon *horizon, const struct store_gap *gaps, size_t count,
-			 struct json *json)
-{
-	json_object(json);
-	json_key(json, "oldest");
-	json_object(json);
-	for (int t = 1; t <= TABLE_MAX; t++)
-		kns(json, table_get((enum table_id)t)->name, horizon->oldest_ns[t]);
-	json_object_end(json);
-	kns(json, "newest", horizon->newest_ns);
-	kns(json, "last_commit", horizon->last_commit_ns);
-	json_kbool(json, "recorder_running", horizon->writer_alive);
-	json_ku64(json, "data_bytes", horizon->data_bytes);
-	json_ku64(json, "packet_bytes", horizon->packet_bytes);
-	json_ku64(json, "partitions", horizon->parts);
-	json_key(json, "gaps");
-	json_array(json);
-	for (size_t i = 0; i < count; i++) {
-		json_object(json);
-		kns(json, "from", gaps[i].from_ns);
-		kns(json, "to", gaps[i].to_ns);
-		json_kcstr(json, "reason", gaps[i].reason);
-		json_ku64(json, "packets", gaps[i].packets);
-		json_ku64(json, "bytes", gaps[i].bytes);
-		json_object_end(json);
-	}
-	json_array_end(json);
-	json_object_end(json);
-}
-
-static int print_to_stdout(void *arg, struct view bytes)
-{
-	(void)arg;
-	return tool_write(bytes) ? 0 : E_CANCELLED;
 }
 
 int cmd_horizon(struct tool *tool)
 {
-	struct store *store = NULL;
-	struct store_horizon horizon;
-	struct store_gap *gaps;
-	size_t count;
-	struct wr out;
-	struct json json;
-	int code = EXIT_DONE;
+	struct answer answer;
+	bool as_json;
+	int code = tool_wants_json(tool, &as_json);
 
-	if (*tool->set.server)
-		return client_get(tool, "/api/v1/horizon", NULL, 0, print_to_stdout, NULL);
-	if (store_open(tool->set.data, &store, &tool->err) < 0)
-		return tool_fail(tool);
-	wr_init(&out, 0);
-	if (store_horizon(store, &horizon, &tool->err) < 0 ||
-	    store_gaps(store, tool->set.from, tool->set.to ? tool->set.to : UINT64_MAX, tool->arena, &gaps, &count,
-		       &tool->err) < 0) {
-		code = tool_fail(tool);
-	} else if (strcmp(tool->set.output, "json") == 0) {
-		json_init(&json, &out, true);
-		horizon_json(&horizon, gaps, count, &json);
-		wr_u8(&out, '\n');
-		tool_write(wr_view(&out));
-	} else {
-		horizon_text(&horizon, gaps, count);
-	}
-	wr_release(&out);
-	store_close(store);
+	if (code != EXIT_DONE)
+		return code;
+	code = ask(tool, true, as_json, &answer);
+	if (code == EXIT_DONE && !as_json)
+		horizon_text(json_root(answer.doc));
+	forget(&answer);
 	return code;
 }
 
@@ -156,8 +163,17 @@ static int add_columns(struct store_view *view, size_t part, enum table_id id, s
 	return 0;
 }
 
-static int columns(struct tool *tool, struct store_view *view)
+static int columns(struct tool *tool)
 {
+	struct store *store = NULL;
+	struct store_view *view = NULL;
+	int code = EXIT_DONE;
+
+	if (store_open(tool->set.data, &store, &tool->err) < 0 ||
+	    store_view_open(store, 0, UINT64_MAX, &view, &tool->err) < 0) {
+		code = tool_fail(tool);
+		goto out;
+	}
 	for (int t = 1; t <= TABLE_MAX; t++) {
 		const struct table *table = table_get((enum table_id)t);
 		struct column_total totals[64 * SCHEMA_HAS_WORDS] = { 0 };
@@ -165,8 +181,10 @@ static int columns(struct tool *tool, struct store_view *view)
 
 		for (size_t p = 0; p < store_view_parts(view); p++) {
 			rows += store_view_part(view, p)->rows[t];
-			if (add_columns(view, p, table->id, totals, &tool->err) < 0)
-				return tool_fail(tool);
+			if (add_columns(view, p, table->id, totals, &tool->err) < 0) {
+				code = tool_fail(tool);
+				goto out;
+			}
 		}
 		if (rows == 0)
 			continue;
@@ -182,70 +200,131 @@ static int columns(struct tool *tool, struct store_view *view)
 		printf("  %-24s %-8s %12" PRIu64 " %12s %10.2f\n", "total", "", stored, "",
 		       (double)stored / (double)rows);
 	}
-	return EXIT_DONE;
+out:
+	store_view_close(view);
+	store_close(store);
+	return code;
 }
 
-static void partitions_text(struct store_view *view)
+static void partitions_text(const struct json_val *store)
 {
-	char data[32], packets[32], text[CLOCK_TEXT_LEN];
-	uint64_t rows[TABLE_MAX + 1] = { 0 }, frames = 0, plain = 0, data_bytes = 0, packet_bytes = 0;
+	const struct json_val *parts = json_get(store, "partitions");
+	uint64_t rows[TABLE_MAX + 1] = { 0 }, captured = 0;
+	char a[32], b[32];
 
 	printf("%-28s %-7s %10s %10s %10s %10s %10s  %s\n", "partition", "state", "flows", "calls", "packets", "rows",
 	       "bytes", "from");
-	for (size_t p = 0; p < store_view_parts(view); p++) {
-		const struct store_part_info *part = store_view_part(view, p);
+	for (size_t p = 0; p < json_count(parts); p++) {
+		const struct json_val *part = json_at(parts, p);
+		struct view path = text_of(part, "path", "-"), from = text_of(part, "from", "-");
+		bool held = json_get_bool(json_get(part, "has_packets"), true);
 
-		clock_format(part->start_min, text);
-		printf("%-28s %-7s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10s %10s  %s%s%s\n", part->path,
-		       part->sealed ? "sealed" : "hot", part->rows[TABLE_FLOWS], part->rows[TABLE_CALLS], part->packets,
-		       tool_bytes(part->data_bytes, data), tool_bytes(part->packet_bytes, packets), text,
-		       part->pinned ? " pinned" : "", part->packets && !part->has_packets ? " payload expired" : "");
+		printf("%-28.*s %-7s %10" PRIu64 " %10" PRIu64 " %10" PRIu64 " %10s %10s  %.*s%s%s\n", TEXT(path),
+		       json_get_bool(json_get(part, "sealed"), false) ? "sealed" : "hot", number_of(part, "flows"),
+		       number_of(part, "calls"), number_of(part, "packets"),
+		       tool_bytes(number_of(part, "data_bytes"), a), tool_bytes(number_of(part, "packet_bytes"), b),
+		       TEXT(from), json_get_bool(json_get(part, "pinned"), false) ? " pinned" : "",
+		       number_of(part, "packets") && !held ? " payload expired" : "");
 		for (int t = 1; t <= TABLE_MAX; t++)
-			rows[t] += part->rows[t];
-		frames += part->packets;
-		plain += part->packet_plain_bytes;
-		data_bytes += part->data_bytes;
-		packet_bytes += part->packet_bytes;
+			rows[t] += number_of(part, table_get((enum table_id)t)->name);
+		captured += number_of(part, "captured_bytes");
 	}
 	printf("\n");
 	for (int t = 1; t <= TABLE_MAX; t++)
 		if (t != TABLE_PACKETS)
 			printf("%-10s %" PRIu64 "\n", table_get((enum table_id)t)->name, rows[t]);
-	printf("%-10s %" PRIu64 ", %s as captured\n", "packets", frames, tool_bytes(plain, data));
-	printf("%-10s %s rows and indexes, %s packets\n", "on disk", tool_bytes(data_bytes, data),
-	       tool_bytes(packet_bytes, packets));
+	printf("%-10s %" PRIu64 ", %s as captured\n", "packets", rows[TABLE_PACKETS], tool_bytes(captured, a));
+	printf("%-10s %s rows and indexes, %s packets\n", "on disk", tool_bytes(number_of(store, "data_bytes"), a),
+	       tool_bytes(number_of(store, "packet_bytes"), b));
+}
+
+/* Everything the recorder says: one line a number, the names of nested ones joined by a dot. Zeros say nothing. */
+static void members_text(const struct json_val *val, const char *before)
+{
+	for (size_t i = 0; i < json_count(val); i++) {
+		const struct json_val *member;
+		const char *key;
+		char name[200];
+		struct view text;
+
+		member = json_member(val, i, &key);
+		if (!member)
+			return;
+		(void)snprintf(name, sizeof(name), "%s%s", before, key);
+		switch (json_kind(member)) {
+		case JSON_OBJECT:
+			(void)snprintf(name, sizeof(name), "%s%s.", before, strcmp(key, "counters") == 0 ? "" : key);
+			members_text(member, strcmp(key, "counters") == 0 ? before : name);
+			break;
+		case JSON_STRING:
+			text = json_get_str(member, VIEW_LIT(""));
+			printf("  %-34s %.*s\n", name, TEXT(text));
+			break;
+		case JSON_BOOL:
+			printf("  %-34s %s\n", name, json_get_bool(member, false) ? "yes" : "no");
+			break;
+		case JSON_INT:
+			if (json_get_i64(member, 0))
+				printf("  %-34s %" PRId64 "\n", name, json_get_i64(member, 0));
+			break;
+		case JSON_REAL:
+			printf("  %-34s %g\n", name, json_get_f64(member, 0));
+			break;
+		case JSON_ARRAY:
+		case JSON_NULL:
+			break;
+		}
+	}
+}
+
+/* A probe a line, with the columns that stay empty without it. */
+static void probes_text(const struct json_val *probes)
+{
+	for (size_t i = 0; i < json_count(probes); i++) {
+		const struct json_val *probe = json_at(probes, i), *empty = json_get(probe, "columns");
+		struct view name = text_of(probe, "name", "-"), state = text_of(probe, "state", "-");
+		struct view why = text_of(probe, "why", "");
+
+		printf("  probe %-28.*s %.*s%s%.*s", TEXT(name), TEXT(state), why.len ? ": " : "", TEXT(why));
+		for (size_t c = 0; c < json_count(empty); c++) {
+			struct view column = json_get_str(json_at(empty, c), VIEW_LIT(""));
+
+			printf("%s%.*s", c ? " " : "; empty without it: ", TEXT(column));
+		}
+		printf("\n");
+	}
+}
+
+static void recorder_text(const struct json_val *root)
+{
+	const struct json_val *recorder = json_get(root, "recorder");
+	struct view commit = text_of(root, "last_commit", "-");
+
+	printf("\nrecorder %s, last commit %.*s\n",
+	       json_get_bool(json_get(root, "recorder_running"), false) ? "running" : "not running", TEXT(commit));
+	probes_text(json_get(json_get(recorder, "live"), "probes"));
+	members_text(recorder, "");
 }
 
 int cmd_stats(struct tool *tool)
 {
-	struct store *store = NULL;
-	struct store_view *view = NULL;
-	struct view status;
-	bool json = strcmp(tool->set.output, "json") == 0;
-	int code = EXIT_DONE;
+	struct answer answer;
+	bool as_json;
+	int code = tool_wants_json(tool, &as_json);
 
-	if (*tool->set.server)
-		return client_get(tool, "/api/v1/status", NULL, 0, print_to_stdout, NULL);
-	if (store_open(tool->set.data, &store, &tool->err) < 0 ||
-	    store_view_open(store, 0, UINT64_MAX, &view, &tool->err) < 0) {
-		code = tool_fail(tool);
-		goto out;
+	if (code != EXIT_DONE)
+		return code;
+	if (tool->set.columns && (as_json || *tool->set.server))
+		return tool_usage(tool, "--columns reads a directory and prints text: without --server and --output json");
+	code = ask(tool, false, as_json, &answer);
+	if (code == EXIT_DONE && !as_json) {
+		partitions_text(json_get(json_root(answer.doc), "store"));
+		if (tool->set.columns)
+			code = columns(tool);
+		if (code == EXIT_DONE)
+			recorder_text(json_root(answer.doc));
 	}
-	if (!json)
-		partitions_text(view);
-	if (tool->set.columns)
-		code = columns(tool, view);
-	if (code == EXIT_DONE && store_status(store, "recorder", tool->arena, &status, NULL) >= 0) {
-		if (!json)
-			printf("\nrecorder\n");
-		tool_write(status);
-		printf("\n");
-	} else if (json) {
-		printf("null\n");
-	}
-out:
-	store_view_close(view);
-	store_close(store);
+	forget(&answer);
 	return code;
 }
 
@@ -265,12 +344,14 @@ static void finding_json(const char *finding, void *arg)
 int cmd_check(struct tool *tool)
 {
 	struct store_check_totals totals = { 0 };
-	bool as_json = strcmp(tool->set.output, "json") == 0;
+	bool as_json;
 	struct wr out;
 	struct json json;
 	char text[32];
-	int findings;
+	int findings, code = tool_wants_json(tool, &as_json);
 
+	if (code != EXIT_DONE)
+		return code;
 	wr_init(&out, 0);
 	json_init(&json, &out, true);
 	if (as_json) {

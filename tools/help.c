@@ -77,10 +77,34 @@ void help_command(FILE *file, const struct command *command)
 
 /* ---------------------------------------------------------------- completion */
 
+/* Parameters with few values, for completion. */
+static const struct {
+	enum param_id id;
+	const char *values;
+} choices[] = {
+	{ PARAM_ID_output, "table wide json ndjson csv" }, { PARAM_ID_format, "pcapng pcap" },
+	{ PARAM_ID_raw, "request response" },		   { PARAM_ID_color, "auto always never" },
+	{ PARAM_ID_progress, "auto plain json none" },	   { PARAM_ID_log_level, "error warn info debug" },
+};
+
 static void completion_bash(FILE *file)
 {
-	fputs("# bash completion for tapedeck\n_tapedeck() {\n\tlocal cur=${COMP_WORDS[COMP_CWORD]} words=\n"
-	      "\tif [ \"$COMP_CWORD\" = 1 ]; then\n\t\twords=\"", file);
+	char flag[64];
+
+	fputs("# bash completion for tapedeck\n_tapedeck() {\n"
+	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} words=\n\tcase $prev in\n", file);
+	for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+		const struct param *param = &params[choices[i].id];
+
+		param_flag(param, flag, sizeof(flag));
+		fprintf(file, "\t--%s", flag);
+		if (param->letter)
+			fprintf(file, " | -%c", param->letter);
+		fprintf(file, ") words=\"%s\" ;;\n", choices[i].values);
+	}
+	fputs("\t--data | -d) COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n"
+	      "\t--config | --token-file | --capture | -c) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
+	      "\tesac\n\tif [ -n \"$words\" ]; then :\n\telif [ \"$COMP_CWORD\" = 1 ]; then\n\t\twords=\"", file);
 	for (size_t i = 0; i < commands_count; i++)
 		fprintf(file, "%s%s", i ? " " : "", commands[i].name);
 	fputs("\"\n\telse\n\t\tcase ${COMP_WORDS[1]} in\n", file);
@@ -95,8 +119,6 @@ static void completion_bash(FILE *file)
 			at += strspn(at, " |");
 		}
 		for (int p = 0; p < PARAM_COUNT; p++) {
-			char flag[64];
-
 			param_flag(&params[p], flag, sizeof(flag));
 			if (param_for(&params[p], commands[i].name))
 				fprintf(file, "--%s ", flag);

@@ -41,6 +41,7 @@ int tool_fail(struct tool *tool)
 	case E_SYNTAX:
 	case E_UNKNOWN_NAME:
 	case E_TYPE:
+	case E_RANGE:
 		return EXIT_USAGE;
 	case E_CANCELLED:
 		return EXIT_INTERRUPTED;
@@ -86,6 +87,16 @@ bool tool_color(const struct tool *tool, FILE *file)
 	return isatty(fileno(file)) && (!term || strcmp(term, "dumb") != 0);
 }
 
+int tool_wants_json(struct tool *tool, bool *ret_json)
+{
+	const char *output = tool->set.output;
+
+	*ret_json = strcmp(output, "json") == 0;
+	if (*output && !*ret_json && strcmp(output, "table") != 0)
+		return tool_usage(tool, "--output %s: table or json", output);
+	return EXIT_DONE;
+}
+
 const char *tool_bytes(uint64_t bytes, char text[32])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
@@ -115,7 +126,8 @@ struct query_opts tool_query_opts(const struct tool *tool)
 
 int tool_query_end(struct tool *tool, const struct query_opts *opts, const struct query_stats *stats, uint64_t rows)
 {
-	bool partial = stats->gaps_count || stats->truncated || stats->damaged_row_groups ||
+	/* A limit that was reached is not a hole: the user set it, and the answer brings a cursor. */
+	bool partial = stats->gaps_count || stats->damaged_row_groups ||
 		       (opts->from_ns && stats->oldest_ns != UINT64_MAX && opts->from_ns < stats->oldest_ns);
 	char text[CLOCK_TEXT_LEN];
 
@@ -134,6 +146,43 @@ int tool_query_end(struct tool *tool, const struct query_opts *opts, const struc
 	if (rows == 0 && tool->set.fail_empty)
 		return EXIT_EMPTY;
 	return partial && tool->set.strict ? EXIT_PARTIAL : EXIT_DONE;
+}
+
+/* "flow|call ID": the words of the longest alternative. Flags in brackets are no arguments. */
+static size_t args_max(const char *args)
+{
+	size_t max = 0, words = 0;
+
+	if (strstr(args, "..."))
+		return SIZE_MAX;
+	if (strncmp(args, "[--", 3) == 0)
+		return 0;
+	while (*args) {
+		size_t len = strcspn(args, " |");
+
+		words += len > 0;
+		max = words > max ? words : max;
+		args += len;
+		if (*args == '|')
+			words = 0;
+		args += *args != '\0';
+	}
+	return max;
+}
+
+/* What every command wants of its settings and arguments. */
+static int check_common(struct tool *tool)
+{
+	const char *color = tool->set.color;
+
+	if (strcmp(color, "auto") != 0 && strcmp(color, "always") != 0 && strcmp(color, "never") != 0)
+		return tool_usage(tool, "--color %s: auto, always or never", color);
+	if (!*tool->set.data)
+		return tool_usage(tool, "--data is empty: name a directory");
+	if (tool->set.args_count > args_max(tool->command->args))
+		return tool_usage(tool, "\"%s\" is one argument too many",
+				  tool->set.args[args_max(tool->command->args)]);
+	return EXIT_DONE;
 }
 
 static int run(const struct command *command, int argc, char **argv)
@@ -158,6 +207,10 @@ static int run(const struct command *command, int argc, char **argv)
 		goto out;
 	}
 	log_set_level(level);
+	if (check_common(&tool) != EXIT_DONE) {
+		code = EXIT_USAGE;
+		goto out;
+	}
 	code = EXIT_FAILED;
 	for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
 		if (strcmp(runs[i].name, command->name) == 0)

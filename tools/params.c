@@ -152,6 +152,7 @@ static int set_value(struct settings *settings, enum param_id id, const char *te
 	}
 	if (rc < 0) {
 		(void)err_prefix(err, "--%s (%s)", flag, where);
+		err->code = E_USAGE;	/* whatever the parser calls it: the user wrote it */
 		return E_USAGE;
 	}
 	settings->from_where[id] = where;

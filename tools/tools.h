@@ -42,6 +42,8 @@ struct query_opts tool_query_opts(const struct tool *tool);
 /* Exit code of a finished query: --fail-empty, --strict. Prints the range answered and gaps to stderr on a terminal. */
 int tool_query_end(struct tool *tool, const struct query_opts *opts, const struct query_stats *stats,
 		   uint64_t rows);
+/* For commands that print text or JSON: EXIT_DONE, or what --output says wrong. */
+int tool_wants_json(struct tool *tool, bool *ret_json);
 /* "12.3 MiB" */
 const char *tool_bytes(uint64_t bytes, char text[32]);
 

@@ -115,8 +115,8 @@ for i in $(seq "$rounds"); do
 	sleep 1
 	kill -TERM $pid && wait $pid || true
 	"$tapedeck" stats --data "$work/live" -o json >"$work/stats.json"
-	seen=$(jq -r '.counters.frames_total // 0' "$work/stats.json")
-	jq -r '.counters.frames_lost_total // 0' "$work/stats.json" >>"$work/record.drops"
+	seen=$(jq -r '.recorder.counters.frames_total // 0' "$work/stats.json")
+	jq -r '.recorder.counters.frames_lost_total // 0' "$work/stats.json" >>"$work/record.drops"
 	awk -v c="$cpu" -v p="$seen" 'BEGIN { print p ? c * 1e6 / p : 0 }' >>"$work/record.cpu"
 done
 none=$(median <"$work/none.rps") dump=$(median <"$work/tcpdump.rps") rec=$(median <"$work/record.rps")
