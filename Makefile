@@ -218,8 +218,9 @@ install: all
 	install -D -m 644 LICENSE $(DESTDIR)$(prefix)/share/doc/tapedeck/LICENSE
 	for page in $(wildcard docs/man/*.[1-8]); do install -D -m 644 $$page \
 		$(DESTDIR)$(prefix)/share/man/man$${page##*.}/$${page##*/} || exit 1; done
-	for file in $(wildcard docs/completion/*.bash); do install -D -m 644 $$file \
-		$(DESTDIR)$(prefix)/share/bash-completion/completions/$$(basename $$file .bash) || exit 1; done
+	install -D -m 644 docs/completion/tapedeck.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/tapedeck
+	install -D -m 644 docs/completion/_tapedeck $(DESTDIR)$(prefix)/share/zsh/vendor-completions/_tapedeck
+	install -D -m 644 docs/completion/tapedeck.fish $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/tapedeck.fish
 
 clean:
 	rm -rf build

@@ -21,13 +21,14 @@ static void on_ready(const char *address, void *arg)
 {
 	const struct tool *tool = arg;
 	const char *host = address + strlen("http://");
+	bool file = *tool->set.capture;	/* its times are its own */
 
 	printf("\nTapedeck serves %s from %s\n\n"
 	       "  curl -s '%s/api/v1/calls?limit=5&format=table'\n"
-	       "  curl -s '%s/api/v1/flows?filter=tcp&from=-5m&limit=3'\n"
-	       "  curl -s '%s/api/v1/export?from=-1m&format=pcapng' | tshark -r -\n\n"
+	       "  curl -s '%s/api/v1/flows?filter=tcp&limit=3%s'\n"
+	       "  curl -s '%s/api/v1/export?format=pcapng%s' | tshark -r -\n\n"
 	       "Grafana: a JSON data source with the URL %s/grafana. Ctrl-C stops it.\n",
-	       address, tool->set.data, host, host, host, address);
+	       address, tool->set.data, host, host, file ? "" : "&from=-5m", host, file ? "" : "&from=-1m", address);
 	fflush(stdout);
 }
 
