@@ -21,7 +21,7 @@
 #define HTTP_ARGS_MAX	    2
 #define HTTP_PUMP_BYTES	    (128u << 10) /* of an answer that wait before they are handed over */
 #define HTTP_FLIGHT_BYTES   (1u << 20)	 /* handed over and not taken by the client */
-#define HTTP_ARENA_BYTES    (64u << 20)	 /* of one request, besides the query's own memory */
+#define HTTP_ARENA_BYTES  (256u << 20) /* of one request, besides the memory of its query */
 
 /*
  * Which threads run a handler. QUERY: scans, bounded in time. STREAM: as long as the
