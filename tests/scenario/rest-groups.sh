@@ -22,7 +22,7 @@ get /api/v1/aggregate table=calls 'agg=median(latency_ns)'
 status 400
 get /api/v1/aggregate table=nothing
 status 400
-get /api/v1/aggregate step=1ms from=2020-01-01 to=2026-01-01
+get /api/v1/aggregate table=calls step=1ms
 status 413
 
 get /api/v1/values table=calls field=status filter=http

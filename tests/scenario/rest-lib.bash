@@ -6,6 +6,7 @@
 #   expect WANT JQ [FILE] jq expression over the last body (or FILE) gives WANT
 #   status WANT           of the last answer
 set -u
+: "${TAPEDECK:=$PWD/build/tapedeck}"
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for tool in curl jq python3; do
 	command -v $tool >/dev/null || { echo "no $tool"; exit 77; }
