@@ -152,10 +152,12 @@ static void commit(struct committer *committer)
 	struct err err = { 0 };
 	int rc;
 
-	/* What was dropped is told with the first commit that may work again. */
-	if (committer->gap.to_ns && begin_ns >= committer->retry_at_ns)
-		(void)store_write_gap(committer->store, &committer->gap, NULL);
 	rc = store_commit(committer->store, &err);
+	/* What was dropped is told once, when the disk takes it: told with every try it would be there as often. */
+	if (rc >= 0 && committer->gap.to_ns && store_write_gap(committer->store, &committer->gap, &err) >= 0) {
+		memset(&committer->gap, 0, sizeof(committer->gap));
+		rc = store_commit(committer->store, &err);
+	}
 	committer->commit_at_ns = begin_ns + committer->opts.commit_ns;
 	if (rc < 0) {
 		counter_add(committer->opts.counters, COUNTER_commit_failures_total, 1);
@@ -165,7 +167,6 @@ static void commit(struct committer *committer)
 	counter_add(committer->opts.counters, COUNTER_commits_total, 1);
 	counter_add(committer->opts.counters, COUNTER_commit_ns_total, clock_mono_ns() - begin_ns);
 	committer->dirty = false;
-	memset(&committer->gap, 0, sizeof(committer->gap));
 	if (!committer->degraded_now)
 		return;
 	committer->degraded_now = false;

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -16,6 +17,7 @@
 
 #define KV_PATH_MAX 1024
 #define KV_READERS_MAX 512
+#define KV_FREE_BLOCKS_MIN 64
 #define KV_DATA_PERMS 0640	/* the group reads */
 #define KV_LOCK_PERMS 0660	/* and takes a reader's slot, which is a write to lock.mdb */
 
@@ -55,6 +57,8 @@ static struct kv *kv_list;	/* guarded by kv_mutex */
 
 static int kv_fail(struct err *err, const struct kv *kv, int rc, const char *what)
 {
+	struct statvfs fs;
+
 	switch (rc) {
 	case MDB_MAP_FULL:
 	case MDB_TXN_FULL:
@@ -75,6 +79,9 @@ static int kv_fail(struct err *err, const struct kv *kv, int rc, const char *wha
 	default:
 		break;
 	}
+	/* LMDB 0.9.24 takes a write that a full disk cut short for an input/output error. */
+	if (rc == EIO && statvfs(kv->dir, &fs) == 0 && fs.f_bavail < KV_FREE_BLOCKS_MIN)
+		rc = ENOSPC;
 	if (rc > 0)
 		return err_errno(err, rc, "%s: %s", kv->dir, what);
 	return err_set(err, E_INTERNAL, "%s: %s: %s", kv->dir, what, mdb_strerror(rc));

@@ -487,11 +487,15 @@ static int commit_hots(struct store_writer *writer, struct err *err)
 	return first;
 }
 
-static int put_catalog(struct store_writer *writer, struct kv_txn *txn, bool clean, struct err *err)
+/* whole: all partitions were committed. If not, what a crash loses still begins at the commit before. */
+static int put_catalog(struct store_writer *writer, struct kv_txn *txn, bool whole, bool clean, struct err *err)
 {
-	struct catalog_progress progress = { .clean = clean, .last_commit_ns = clock_now_ns() };
-	int rc = 0;
+	struct catalog_progress progress = { 0 };
+	int rc = catalog_progress_get(txn, &progress, err);
 
+	progress.clean = clean;
+	if (whole || progress.last_commit_ns == 0)
+		progress.last_commit_ns = clock_now_ns();
 	for (size_t i = 0; i < writer->hots_count && rc == 0; i++) {
 		const struct hot *hot = writer->hots[i];
 
@@ -510,14 +514,14 @@ static int put_catalog(struct store_writer *writer, struct kv_txn *txn, bool cle
 	return rc == 0 ? catalog_progress_put(txn, &progress, err) : rc;
 }
 
-static int commit_catalog(struct store_writer *writer, bool clean, struct err *err)
+static int commit_catalog(struct store_writer *writer, bool whole, bool clean, struct err *err)
 {
 	struct kv_txn *txn = NULL;
 	int rc = kv_txn_begin(writer->catalog, true, &txn, err);
 
 	if (rc < 0)
 		return rc;
-	rc = put_catalog(writer, txn, clean, err);
+	rc = put_catalog(writer, txn, whole, clean, err);
 	if (rc < 0) {
 		kv_txn_abort(txn);
 		return rc;
@@ -550,7 +554,7 @@ static int note_lost(struct store_writer *writer, struct err *err)
 static int commit(struct store_writer *writer, bool clean, struct err *err)
 {
 	int rc = commit_hots(writer, err);
-	int rc_catalog = commit_catalog(writer, clean, err);
+	int rc_catalog = commit_catalog(writer, rc == 0, clean, err);
 
 	if (rc == 0)
 		rc = rc_catalog;

@@ -97,8 +97,11 @@ int tool_import(struct tool *tool, const char *const *paths, size_t count)
 	rc = import_run(&opts, &totals, &tool->err);
 	if (show.drawn)
 		fputs("\r\033[K", stderr);
-	if (totals.packets || rc >= 0)
+	if (rc >= 0)
 		print_totals(&totals);
+	else if (totals.packets)
+		fprintf(stderr, "%" PRIu64 " packets were read before it failed; what was committed of them is kept\n",
+			totals.packets);
 	return rc < 0 ? tool_fail(tool) : EXIT_DONE;
 }
 
