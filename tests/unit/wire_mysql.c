@@ -220,6 +220,7 @@ TEST(mysql, shows_calls_in_full)
 static void expect(const struct truth_line *line, struct truth_keys *keys)
 {
 	char value[64], text[4096];
+	uint64_t command;
 
 	if (truth_field(line, "err", value, sizeof(value)))
 		truth_key(keys, "ERROR %s", value);
@@ -228,14 +229,15 @@ static void expect(const struct truth_line *line, struct truth_keys *keys)
 		return;
 	}
 	if (!truth_field(line, "num", value, sizeof(value)) || strcmp(value, "0") != 0 ||
-	    !truth_field(line, "cmd", value, sizeof(value)) || !mysql_command((uint8_t)atoi(value)))
+	    !truth_field(line, "cmd", value, sizeof(value)) || view_u64(view_str(value), UINT8_MAX, &command) < 0 ||
+	    !mysql_command((uint8_t)command))
 		return;
-	if ((atoi(value) == MYSQL_COM_QUERY || atoi(value) == MYSQL_COM_PREPARE) && truth_field(line, "query", text, sizeof(text)))
+	if ((command == MYSQL_COM_QUERY || command == MYSQL_COM_PREPARE) && truth_field(line, "query", text, sizeof(text)))
 		truth_key(keys, "SQL %.30s", text);
-	else if (atoi(value) == MYSQL_COM_EXECUTE)
+	else if (command == MYSQL_COM_EXECUTE)
 		truth_key(keys, "EXECUTE");
 	else
-		truth_key(keys, "%s", mysql_command((uint8_t)atoi(value)));
+		truth_key(keys, "%s", mysql_command((uint8_t)command));
 }
 
 static void got(const struct kit_call *call, struct truth_keys *keys)
