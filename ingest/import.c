@@ -371,9 +371,11 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 
 	*ret_totals = (struct import_totals){ .first_ns = UINT64_MAX };
 	(void)snprintf(name, sizeof(name), "import pid %d", (int)getpid());
-	committer_opts.name = name;
 	import.started_ns = clock_mono_ns();
 	import.bytes_total = size_of_all(opts);
+	committer_opts.name = name;
+	/* Files lie still: all of them or nothing. What comes through a pipe is kept, and visible, as it comes. */
+	committer_opts.store.bulk = !opts->no_seal && import.bytes_total;
 	rc = committer_open(opts->data_dir, &committer_opts, &import.committer, err);
 	if (rc < 0)
 		return rc;

@@ -11,19 +11,41 @@
 #include "store/pins.h"
 #include "store/writer.h"
 
-/* Every table, then the packets, then the entry of itself. */
+/* Every table, then the packets. */
 static int fill(struct seal *seal, struct err *err)
 {
-	struct wr wr;
 	int rc = 0;
 
 	for (int t = 1; t <= TABLE_MAX && rc == 0; t++)
 		if (t != TABLE_PACKETS)
 			rc = seal_rows(seal, (enum table_id)t, err);
+	return rc == 0 ? seal_packets(seal, err) : rc;
+}
+
+int seal_begin(struct seal *seal, struct err *err)
+{
+	struct kv_opts opts = { .mode = KV_BUILD, .dbs = part_dbs, .map_bytes = PART_MAP_BYTES,
+				.group_gid = seal->opts->group_gid };
+	int rc = files_remove_tree(seal->path, err);
+
+	seal->entry.state = PART_SEALED;
 	if (rc == 0)
-		rc = seal_packets(seal, err);
-	if (rc < 0)
-		return rc;
+		rc = files_mkdir(seal->path, seal->opts->group_gid, err);
+	return rc == 0 ? kv_open(seal->path, &opts, &seal->batch.kv, err) : rc;
+}
+
+static void close_batch(struct seal *seal)
+{
+	kv_batch_abort(&seal->batch);
+	kv_close(seal->batch.kv);
+	seal->batch.kv = NULL;
+}
+
+static int put_entry(struct seal *seal, struct err *err)
+{
+	struct wr wr;
+	int rc;
+
 	wr_init(&wr, 0);
 	part_entry_write(&seal->entry, &wr);
 	rc = wr.bad ? err_set(err, E_NO_MEMORY, "out of memory")
@@ -32,25 +54,13 @@ static int fill(struct seal *seal, struct err *err)
 	return rc == 0 ? kv_batch_commit(&seal->batch, err) : rc;
 }
 
-/* The environment in seal->path, complete and on disk. */
-static int build(struct seal *seal, struct err *err)
+int seal_end(struct seal *seal, struct err *err)
 {
-	struct kv_opts opts = { .mode = KV_BUILD, .dbs = part_dbs, .map_bytes = PART_MAP_BYTES,
-				.group_gid = seal->opts->group_gid };
 	struct manifest_hashes hashes = { 0 };
 	char path[STORE_PATH_MAX];
-	int rc;
+	int rc = put_entry(seal, err);
 
-	rc = files_remove_tree(seal->path, err);
-	if (rc == 0)
-		rc = files_mkdir(seal->path, seal->opts->group_gid, err);
-	if (rc == 0)
-		rc = kv_open(seal->path, &opts, &seal->batch.kv, err);
-	if (rc < 0)
-		return rc;
-	rc = fill(seal, err);
-	kv_batch_abort(&seal->batch);
-	kv_close(seal->batch.kv);
+	close_batch(seal);
 	if (rc == 0)
 		rc = files_path(path, err, seal->path, KV_DATA_FILE, NULL);
 	if (rc == 0)
@@ -66,14 +76,20 @@ static int build(struct seal *seal, struct err *err)
 	return rc == 0 ? files_sync_dir(seal->path, err) : rc;
 }
 
-/* Rename and say so in the catalog: from here on readers find the sealed one. */
-static int publish(struct seal *seal, const char *name, struct err *err)
+void seal_abort(struct seal *seal)
 {
-	char parts[STORE_PATH_MAX], path[STORE_PATH_MAX];
+	close_batch(seal);
+	(void)files_remove_tree(seal->path, NULL);
+}
+
+int seal_publish(struct seal *seal, struct err *err)
+{
+	char parts[STORE_PATH_MAX], path[STORE_PATH_MAX], name[PART_NAME_LEN];
 	struct kv_txn *txn = NULL;
-	struct store_gap gap = { .from_ns = seal->from.hour * NS_PER_HOUR, .reason = "damaged" };
+	struct store_gap gap = { .from_ns = seal->entry.hour * NS_PER_HOUR, .reason = "damaged" };
 	int rc;
 
+	part_name(seal->entry.hour, seal->entry.gen, name);
 	rc = files_path(parts, err, seal->opts->dir, "parts", NULL);
 	if (rc == 0)
 		rc = files_path(path, err, parts, name, NULL);
@@ -123,7 +139,6 @@ static int seal_full(const struct seal_opts *opts, struct hot *hot, const char *
 
 	seal.path = path;
 	part_entry_init(&seal.entry, hot->entry.hour, hot->entry.gen, hot->entry.serial);
-	seal.entry.state = PART_SEALED;
 	rc = files_path(path, err, opts->dir, "tmp", name);
 	if (rc == 0)
 		rc = hot_open(hot, err);
@@ -131,12 +146,16 @@ static int seal_full(const struct seal_opts *opts, struct hot *hot, const char *
 		rc = kv_txn_begin(hot->kv, false, &seal.txn, err);
 	if (rc < 0)
 		return rc;
-	rc = build(&seal, err);
+	rc = seal_begin(&seal, err);
+	if (rc == 0)
+		rc = fill(&seal, err);
+	if (rc == 0)
+		rc = seal_end(&seal, err);
 	kv_txn_abort(seal.txn);
 	if (rc == 0)
-		rc = publish(&seal, name, err);
+		rc = seal_publish(&seal, err);
 	if (rc < 0)
-		(void)files_remove_tree(path, NULL);
+		seal_abort(&seal);
 	if (seal.damaged)
 		log_warn("damaged row groups or blocks were left out part=%s count=%llu", name,
 			 (unsigned long long)seal.damaged);

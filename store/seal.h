@@ -21,7 +21,7 @@ struct seal_opts {
  */
 int seal_part(const struct seal_opts *opts, struct hot *hot, struct err *err);
 
-/* ---- the steps: seal_rows.c, seal_packets.c ---- */
+/* ---- the steps: seal.c, seal_rows.c, seal_packets.c; bulk.c takes them without a hot partition ---- */
 
 struct seal {
 	const struct seal_opts *opts;
@@ -29,11 +29,28 @@ struct seal {
 	const char *from_path;
 	struct kv_txn *txn;		/* reads it */
 	struct part_entry entry;	/* of the new one, growing */
-	const char *path;
+	const char *path;		/* below tmp/ */
 	struct kv_batch batch;		/* writes it */
 	uint64_t damaged;		/* row groups and blocks that could not be read */
 };
+/* Make the directory and the environment. */
+int seal_begin(struct seal *seal, struct err *err);
+/* The entry, the environment closed, everything synced, the MANIFEST. */
+int seal_end(struct seal *seal, struct err *err);
+/* Rename and say so in the catalog: from here on readers find it. */
+int seal_publish(struct seal *seal, struct err *err);
+void seal_abort(struct seal *seal);	/* remove what is in tmp/; also after a failed end or publish */
+
 int seal_rows(struct seal *seal, enum table_id table, struct err *err);
 int seal_packets(struct seal *seal, struct err *err);
+
+/* Rows of one table straight from memory, instead of seal_rows. Copied; sorted a row group at a time. */
+struct seal_run;
+int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_run, struct err *err);
+void seal_run_free(struct seal_run *run);	/* takes NULL */
+int seal_run_add(struct seal_run *run, const void *row, struct err *err);
+size_t seal_run_bytes(const struct seal_run *run);	/* of rows not sorted yet */
+int seal_run_flush(struct seal_run *run, struct err *err);	/* sort them now; frees their memory */
+int seal_run_end(struct seal_run *run, struct err *err);	/* tables in ascending order, behind all adds */
 
 #endif

@@ -6,6 +6,8 @@
  * about SLICE_ROWS rows: memory holds one slice, not the table. A minute with
  * more than SLICE_ROWS_MAX rows is sorted in pieces, which costs compression
  * and nothing else: no reader relies on the order of rows.
+ *
+ * An import has no hot groups to slice: its rows are sorted in runs as they come.
  */
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@
 
 #define SLICE_ROWS (1u << 17)
 #define SLICE_ROWS_MAX (1u << 19)
+#define RUN_BYTES_MAX (64u << 20)	/* of copied rows */
 #define MINUTES 60u	/* of a partition */
 
 struct sort_cols {
@@ -49,6 +52,7 @@ struct rows_seal {
 	struct sort_cols sort;
 	struct rg_zone *zones;		/* of the hot groups */
 	uint32_t groups;
+	enum kv_put how;		/* APPEND when one table is written after the other */
 	struct arena arena;		/* the slice's rows */
 	struct sort_row *rows;
 	size_t rows_count, rows_cap;
@@ -244,11 +248,9 @@ static int write_group(struct rows_seal *rs, struct err *err)
 	rg_zone_write(&rg.zone, &rs->zone);
 	rc = rs->zone.bad ? err_set(err, E_NO_MEMORY, "out of memory") : 0;
 	if (rc == 0)
-		rc = kv_batch_put(&rs->seal->batch, PART_ZONE, KV_PUT_APPEND, part_key_view(&key), wr_view(&rs->zone),
-				  err);
+		rc = kv_batch_put(&rs->seal->batch, PART_ZONE, rs->how, part_key_view(&key), wr_view(&rs->zone), err);
 	if (rc == 0)
-		rc = kv_batch_put(&rs->seal->batch, PART_RG, KV_PUT_APPEND, part_key_view(&key), wr_view(&rs->blob),
-				  err);
+		rc = kv_batch_put(&rs->seal->batch, PART_RG, rs->how, part_key_view(&key), wr_view(&rs->blob), err);
 	if (rc < 0)
 		return rc;
 	table->groups++;
@@ -394,36 +396,155 @@ static int seal_slices(struct rows_seal *rs, struct err *err)
 	return rc == 0 ? write_group(rs, err) : rc;
 }
 
+static int rows_seal_init(struct rows_seal *rs, struct seal *seal, enum table_id table, struct err *err)
+{
+	*rs = (struct rows_seal){ .seal = seal, .table = table_get(table), .how = KV_PUT_APPEND };
+	rs->sort = sort_cols(rs->table);
+	arena_init(&rs->arena, 0);
+	wr_init(&rs->blob, 0);
+	wr_init(&rs->zone, 0);
+	rs->builder = rg_builder_new(rs->table);
+	rs->index = index_builder_new(rs->table);
+	return rs->builder && rs->index ? 0 : err_set(err, E_NO_MEMORY, "out of memory");
+}
+
+static void rows_seal_release(struct rows_seal *rs)
+{
+	arena_release(&rs->arena);
+	wr_release(&rs->blob);
+	wr_release(&rs->zone);
+	rg_builder_free(rs->builder);
+	index_builder_free(rs->index);
+	ranks_release(&rs->ranks);
+	mem_free(rs->rows);
+	mem_free(rs->zones);
+}
+
 int seal_rows(struct seal *seal, enum table_id table, struct err *err)
 {
-	struct rows_seal rs = { .seal = seal, .table = table_get(table), .groups = seal->from.tables[table].groups };
-	int rc = E_NO_MEMORY;
+	struct rows_seal rs;
+	int rc;
 
-	if (rs.groups == 0)
+	if (seal->from.tables[table].groups == 0)
 		return 0;
-	rs.sort = sort_cols(rs.table);
-	arena_init(&rs.arena, 0);
-	wr_init(&rs.blob, 0);
-	wr_init(&rs.zone, 0);
-	rs.builder = rg_builder_new(rs.table);
-	rs.index = index_builder_new(rs.table);
-	if (!rs.builder || !rs.index) {
-		(void)err_set(err, E_NO_MEMORY, "out of memory");
-		goto out;
-	}
-	rc = load_zones(&rs, err);
+	rc = rows_seal_init(&rs, seal, table, err);
+	rs.groups = seal->from.tables[table].groups;
+	if (rc == 0)
+		rc = load_zones(&rs, err);
 	if (rc == 0)
 		rc = seal_slices(&rs, err);
 	if (rc == 0)
 		rc = index_write(rs.index, &seal->batch, err);
-out:
-	arena_release(&rs.arena);
-	wr_release(&rs.blob);
-	wr_release(&rs.zone);
-	rg_builder_free(rs.builder);
-	index_builder_free(rs.index);
-	ranks_release(&rs.ranks);
-	mem_free(rs.rows);
-	mem_free(rs.zones);
+	rows_seal_release(&rs);
 	return rc;
+}
+
+/* --------------------------------------------------------------------- runs */
+
+struct seal_run {
+	struct rows_seal rs;
+	const struct col **texts;	/* columns whose bytes lie outside of the row */
+	size_t texts_count;
+};
+
+int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_run, struct err *err)
+{
+	struct seal_run *run = mem_zalloc(sizeof(*run));
+	int rc;
+
+	if (!run)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	rc = rows_seal_init(&run->rs, seal, table, err);
+	run->rs.how = KV_PUT_NEW;	/* tables take turns */
+	run->texts = mem_array(run->rs.table->cols_count, sizeof(*run->texts));
+	if (rc == 0 && !run->texts)
+		rc = err_set(err, E_NO_MEMORY, "out of memory");
+	if (rc < 0) {
+		seal_run_free(run);
+		return rc;
+	}
+	for (size_t i = 0; i < run->rs.table->cols_count; i++) {
+		const struct col *col = &run->rs.table->cols[i];
+
+		if (types[col->type].phys == PHYS_BYTES && col->type != TYPE_IP)
+			run->texts[run->texts_count++] = col;
+	}
+	*ret_run = run;
+	return 0;
+}
+
+void seal_run_free(struct seal_run *run)
+{
+	if (!run)
+		return;
+	rows_seal_release(&run->rs);
+	mem_free(run->texts);
+	mem_free(run);
+}
+
+/* The row with its texts; NULL when memory is out. */
+static void *copy_row(struct seal_run *run, const void *row)
+{
+	uint8_t *copy = arena_alloc(&run->rs.arena, run->rs.table->row_bytes);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, row, run->rs.table->row_bytes);
+	for (size_t i = 0; i < run->texts_count; i++) {
+		const struct col *col = run->texts[i];
+		struct view text;
+
+		if (col->presence != PRESENCE_REQ && !row_has(row, col->ordinal))
+			continue;
+		memcpy(&text, copy + col->offset, sizeof(text));
+		if (!text.len)
+			continue;
+		text = arena_copy(&run->rs.arena, text);
+		if (!text.at)
+			return NULL;
+		memcpy(copy + col->offset, &text, sizeof(text));
+	}
+	return copy;
+}
+
+int seal_run_add(struct seal_run *run, const void *row, struct err *err)
+{
+	struct rows_seal *rs = &run->rs;
+	void *copy;
+
+	if (rs->rows_count >= RG_ROWS_MAX || rs->arena.used_bytes >= RUN_BYTES_MAX) {
+		int rc = flush_slice(rs, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	copy = copy_row(run, row);
+	if (!copy || mem_grow((void **)&rs->rows, &rs->rows_cap, rs->rows_count, sizeof(*rs->rows)) < 0 ||
+	    sort_row_make(&rs->sort, &rs->ranks, copy, &rs->rows[rs->rows_count]) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	rs->rows_count++;
+	return 0;
+}
+
+size_t seal_run_bytes(const struct seal_run *run)
+{
+	return run->rs.arena.used_bytes;
+}
+
+int seal_run_flush(struct seal_run *run, struct err *err)
+{
+	int rc = flush_slice(&run->rs, err);
+
+	arena_release(&run->rs.arena);
+	arena_init(&run->rs.arena, 0);
+	return rc;
+}
+
+int seal_run_end(struct seal_run *run, struct err *err)
+{
+	int rc = flush_slice(&run->rs, err);
+
+	if (rc == 0)
+		rc = write_group(&run->rs, err);
+	return rc == 0 ? index_write(run->rs.index, &run->rs.seal->batch, err) : rc;
 }

@@ -31,6 +31,12 @@ struct store_writer_opts {
 	int zstd_level;		/* of sealed partitions; 0 = 3 */
 	int group_gid;		/* -1: as it is; else directories and lock files are given to this group, so that serve can read */
 	bool seal_inline;	/* no background thread: tests */
+	/*
+	 * Imports: rows and packets go straight into sealed partitions, on all cores. Nothing is visible or durable
+	 * before store_writer_close(seal = true) succeeds; store_commit does nothing, and a crash or failure before
+	 * leaves the store as it was.
+	 */
+	bool bulk;
 };
 
 /*

@@ -15,6 +15,7 @@
 #define HOT_IDLE_NS (60 * NS_PER_SEC)	/* without a row, once its hour is over: seal */
 #define RETENTION_EVERY_NS NS_PER_MIN
 #define NOTES_MAX 256			/* turned into rows at a time */
+#define BULK_THREADS_MAX 15
 #define EVENT_ID_FIRST 0x600000u	/* counters of the store's own events: away from the recorder's */
 
 /* --------------------------------------------------------------- the lock */
@@ -196,6 +197,56 @@ static int next_gen(struct store_writer *writer, uint64_t hour, uint32_t *ret_ge
 	return rc;
 }
 
+static uint64_t row_start(const struct table *table, const void *row)
+{
+	uint64_t start_ns;
+
+	memcpy(&start_ns, (const uint8_t *)row + table->cols[table->start_ord].offset, sizeof(start_ns));
+	return start_ns;
+}
+
+/* The same for a bulk load, which has no hot partitions. */
+static int bulk_for(struct store_writer *writer, uint64_t hour, struct bulk_part **ret_part, struct err *err)
+{
+	struct bulk_part *part = bulk_find(writer->bulk, hour);
+	uint32_t gen;
+	int rc = part ? 0 : next_gen(writer, hour, &gen, err);
+
+	if (!part && rc == 0)
+		rc = bulk_begin(writer->bulk, hour, bulk_next_gen(writer->bulk, hour, gen), writer->serial++, &part,
+				err);
+	if (rc == 0)
+		*ret_part = part;
+	return rc;
+}
+
+static int bulk_rows(struct store_writer *writer, const struct table *table, const uint8_t *row, size_t count,
+		     struct err *err)
+{
+	struct bulk_part *part = NULL;
+	int rc = 0;
+
+	for (size_t i = 0; i < count && rc == 0; i++, row += table->row_bytes) {
+		uint64_t hour = row_start(table, row) / NS_PER_HOUR;
+
+		if (!part || bulk_hour(part) != hour)
+			rc = bulk_for(writer, hour, &part, err);
+		if (rc == 0)
+			rc = bulk_add_row(writer->bulk, part, table->id, row, err);
+	}
+	return rc == 0 ? bulk_tidy(writer->bulk, err) : rc;
+}
+
+static int bulk_packets(struct store_writer *writer, const struct packet_block *block, struct err *err)
+{
+	struct bulk_part *part;
+	int rc = bulk_for(writer, block->hour, &part, err);
+
+	if (rc == 0)
+		rc = bulk_add_packets(writer->bulk, part, block, err);
+	return rc == 0 ? bulk_tidy(writer->bulk, err) : rc;
+}
+
 /* The partition that takes rows of this hour, open. */
 static int hot_for(struct store_writer *writer, uint64_t hour, struct hot **ret_hot, struct err *err)
 {
@@ -276,6 +327,7 @@ static int note_crash(struct store_writer *writer, struct err *err)
 static void writer_free(struct store_writer *writer)
 {
 	sealer_free(writer->sealer);
+	bulk_free(writer->bulk);
 	for (size_t i = 0; i < writer->hots_count; i++)
 		hot_free(writer->hots[i]);
 	for (size_t i = 0; i < writer->statuses_count; i++)
@@ -289,12 +341,27 @@ static void writer_free(struct store_writer *writer)
 	mem_free(writer);
 }
 
+static struct seal_opts seal_opts(const struct store_writer *writer)
+{
+	return (struct seal_opts){ .dir = writer->dir, .catalog = writer->catalog, .zstd_level = writer->zstd_level,
+				   .group_gid = writer->group_gid };
+}
+
 static int start_sealer(struct store_writer *writer, bool inline_, struct err *err)
 {
-	const struct seal_opts opts = { .dir = writer->dir, .catalog = writer->catalog,
-					.zstd_level = writer->zstd_level, .group_gid = writer->group_gid };
+	const struct seal_opts opts = seal_opts(writer);
 
 	return sealer_new(&opts, inline_, &writer->sealer, err);
+}
+
+/* Behind the first commit: what the last run left to tell is not of the load. */
+static int start_bulk(struct store_writer *writer, struct err *err)
+{
+	const struct seal_opts opts = seal_opts(writer);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return bulk_new(&opts, cores > BULK_THREADS_MAX ? BULK_THREADS_MAX : cores > 1 ? (unsigned)cores - 1 : 0,
+			&writer->bulk, err);
 }
 
 int store_writer_open(const char *dir, const struct store_writer_opts *opts,
@@ -331,6 +398,8 @@ int store_writer_open(const char *dir, const struct store_writer_opts *opts,
 		rc = note_crash(writer, err);
 	if (rc == 0)
 		rc = store_commit(writer, err);
+	if (rc == 0 && opts->bulk)
+		rc = start_bulk(writer, err);
 out:
 	if (rc < 0) {
 		writer_free(writer);
@@ -342,14 +411,6 @@ out:
 
 /* --------------------------------------------------------------------- rows */
 
-static uint64_t row_start(const struct table *table, const void *row)
-{
-	uint64_t start_ns;
-
-	memcpy(&start_ns, (const uint8_t *)row + table->cols[table->start_ord].offset, sizeof(start_ns));
-	return start_ns;
-}
-
 int store_write_rows(struct store_writer *writer, enum table_id table_id, const void *rows, size_t count,
 		     struct err *err)
 {
@@ -358,6 +419,8 @@ int store_write_rows(struct store_writer *writer, enum table_id table_id, const 
 	int rc = 0;
 
 	assert(table && table_id != TABLE_PACKETS);
+	if (writer->bulk)
+		return bulk_rows(writer, table, rows, count, err);
 	for (size_t i = 0; i < count && rc == 0; i++, row += table->row_bytes) {
 		uint64_t hour = row_start(table, row) / NS_PER_HOUR;
 		struct hot *hot = writer->last;
@@ -379,6 +442,8 @@ int store_write_packets(struct store_writer *writer, const struct packet_block *
 
 	if (block->count == 0)
 		return 0;
+	if (writer->bulk)
+		return bulk_packets(writer, block, err);
 	rc = hot_for(writer, block->hour, &hot, err);
 	if (rc == 0)
 		rc = hot_add_packets(hot, block, err);
@@ -579,7 +644,11 @@ static int roll_over(struct store_writer *writer, struct err *err)
 
 int store_commit(struct store_writer *writer, struct err *err)
 {
-	int rc = commit(writer, false, err);
+	int rc;
+
+	if (writer->bulk)	/* all of it at the end */
+		return 0;
+	rc = commit(writer, false, err);
 
 	return rc == 0 ? roll_over(writer, err) : rc;
 }
@@ -600,10 +669,22 @@ static int seal_all(struct store_writer *writer, struct err *err)
 	return rc;
 }
 
+static int publish_bulk(struct store_writer *writer, struct err *err)
+{
+	uint64_t newest_ns;
+	int rc = bulk_end(writer->bulk, &newest_ns, err);
+
+	if (rc == 0 && newest_ns > writer->newest_ns)
+		writer->newest_ns = newest_ns;
+	return rc;
+}
+
 int store_writer_close(struct store_writer *writer, bool seal, struct err *err)
 {
 	int rc = store_commit(writer, err);
 
+	if (rc == 0 && writer->bulk && seal)
+		rc = publish_bulk(writer, err);
 	if (rc == 0 && seal)
 		rc = seal_all(writer, err);
 	if (rc == 0)

@@ -2,6 +2,7 @@
 #ifndef STORE_WRITER_H
 #define STORE_WRITER_H
 
+#include "store/bulk.h"
 #include "store/catalog.h"
 #include "store/hot.h"
 #include "store/sealer.h"
@@ -25,6 +26,7 @@ struct store_writer {
 	struct hot *last;		/* where the last row went */
 	uint64_t serial;		/* of the next partition */
 	struct sealer *sealer;
+	struct bulk *bulk;		/* NULL: rows go into hot partitions */
 
 	/* for the next commit */
 	struct store_gap *gaps;

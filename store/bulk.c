@@ -1,0 +1,286 @@
+#include "store/bulk.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "store/packet_window.h"
+
+#define PARTS_OPEN_MAX 8u
+#define WAITING_BYTES_MAX (192u << 20)	/* rows and frames in memory, of all partitions */
+#define DATA_BYTES_MAX (2ull << 30)	/* a partition of more goes on as the next generation */
+#define SEG_BYTES_MAX (4ull << 30)
+
+struct bulk_part {
+	struct seal seal;
+	char path[STORE_PATH_MAX];
+	struct seal_run *runs[TABLE_MAX + 1];
+	struct packet_window *window;
+	uint64_t used;		/* by the load's count of uses */
+	bool complete;		/* closed and synced, waits to be published */
+};
+
+struct bulk {
+	struct seal_opts opts;
+	struct pool *pool;
+	struct bulk_part **parts;
+	size_t parts_count, parts_cap;
+	uint64_t uses;
+	bool failed;
+};
+
+static void part_drop_buffers(struct bulk_part *part)
+{
+	for (int t = 1; t <= TABLE_MAX; t++) {
+		seal_run_free(part->runs[t]);
+		part->runs[t] = NULL;
+	}
+	packet_window_free(part->window);
+	part->window = NULL;
+}
+
+static void part_free(struct bulk_part *part)
+{
+	part_drop_buffers(part);
+	seal_abort(&part->seal);	/* published: its directory has moved away */
+	mem_free(part);
+}
+
+static size_t part_bytes(const struct bulk_part *part)
+{
+	size_t bytes = part->window ? packet_window_bytes(part->window) : 0;
+
+	for (int t = 1; t <= TABLE_MAX; t++)
+		bytes += part->runs[t] ? seal_run_bytes(part->runs[t]) : 0;
+	return bytes;
+}
+
+/* Sort and pack what waits in memory. */
+static int part_flush(struct bulk_part *part, struct err *err)
+{
+	int rc = 0;
+
+	for (int t = 1; t <= TABLE_MAX && rc == 0; t++)
+		if (part->runs[t])
+			rc = seal_run_flush(part->runs[t], err);
+	if (rc == 0 && part->window)
+		rc = packet_window_flush(part->window, err);
+	/* Transactions end with the call: who comes next may be another thread. */
+	return rc == 0 ? kv_batch_commit(&part->seal.batch, err) : rc;
+}
+
+static int part_complete(struct bulk_part *part, struct err *err)
+{
+	int rc = 0;
+
+	for (int t = 1; t <= TABLE_MAX && rc == 0; t++)
+		if (part->runs[t])
+			rc = seal_run_end(part->runs[t], err);
+	if (rc == 0 && part->window)
+		rc = packet_window_end(part->window, err);
+	if (rc == 0)
+		rc = seal_end(&part->seal, err);
+	part_drop_buffers(part);
+	part->complete = rc == 0;
+	return rc;
+}
+
+/* --------------------------------------------------------------- partitions */
+
+struct bulk_part *bulk_find(struct bulk *bulk, uint64_t hour)
+{
+	for (size_t i = 0; i < bulk->parts_count; i++) {
+		struct bulk_part *part = bulk->parts[i];
+
+		if (part->complete || part->seal.entry.hour != hour)
+			continue;
+		part->used = ++bulk->uses;
+		return part;
+	}
+	return NULL;
+}
+
+uint64_t bulk_hour(const struct bulk_part *part)
+{
+	return part->seal.entry.hour;
+}
+
+uint32_t bulk_next_gen(const struct bulk *bulk, uint64_t hour, uint32_t gen)
+{
+	for (size_t i = 0; i < bulk->parts_count; i++) {
+		const struct part_entry *entry = &bulk->parts[i]->seal.entry;
+
+		if (entry->hour == hour && entry->gen >= gen)
+			gen = entry->gen + 1;
+	}
+	return gen;
+}
+
+/* Captures go from hour to hour: those before give their memory back, and the least used one is completed. */
+static int make_room(struct bulk *bulk, struct err *err)
+{
+	struct bulk_part *oldest = NULL;
+	size_t open = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++) {
+		struct bulk_part *part = bulk->parts[i];
+
+		if (part->complete)
+			continue;
+		open++;
+		if (!oldest || part->used < oldest->used)
+			oldest = part;
+		rc = part_flush(part, err);
+	}
+	return rc == 0 && open >= PARTS_OPEN_MAX ? part_complete(oldest, err) : rc;
+}
+
+int bulk_begin(struct bulk *bulk, uint64_t hour, uint32_t gen, uint64_t serial, struct bulk_part **ret_part,
+	       struct err *err)
+{
+	struct bulk_part *part = NULL;
+	char name[PART_NAME_LEN];
+	int rc = make_room(bulk, err);
+
+	if (rc == 0 && mem_grow((void **)&bulk->parts, &bulk->parts_cap, bulk->parts_count, sizeof(part)) == 0)
+		part = mem_zalloc(sizeof(*part));
+	if (rc == 0 && !part)
+		rc = err_set(err, E_NO_MEMORY, "out of memory");
+	if (rc < 0)
+		goto out;
+	part->seal.opts = &bulk->opts;
+	part->seal.path = part->path;
+	part_entry_init(&part->seal.entry, hour, gen, serial);
+	part_name(hour, gen, name);
+	rc = files_path(part->path, err, bulk->opts.dir, "tmp", name);
+	if (rc == 0)
+		rc = seal_begin(&part->seal, err);
+	if (rc < 0) {
+		part_free(part);
+		goto out;
+	}
+	part->used = ++bulk->uses;
+	bulk->parts[bulk->parts_count++] = part;
+	*ret_part = part;
+out:
+	bulk->failed |= rc < 0;
+	return rc;
+}
+
+/* -------------------------------------------------------------------- adding */
+
+int bulk_add_row(struct bulk *bulk, struct bulk_part *part, enum table_id table, const void *row, struct err *err)
+{
+	struct seal_run **run = &part->runs[table];
+	int rc = *run ? 0 : seal_run_new(&part->seal, table, run, err);
+
+	if (rc == 0)
+		rc = seal_run_add(*run, row, err);
+	bulk->failed |= rc < 0;
+	return rc;
+}
+
+int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct packet_block *block, struct err *err)
+{
+	const struct packet_window_opts opts = { .dir = part->path, .group_gid = bulk->opts.group_gid,
+						 .zstd_level = bulk->opts.zstd_level, .batch = &part->seal.batch,
+						 .entry = &part->seal.entry, .pool = bulk->pool };
+	int rc = part->window ? 0 : packet_window_new(&opts, &part->window, err);
+
+	for (uint32_t i = 0; i < block->count && rc == 0; i++) {
+		struct packet_rec rec = packet_block_rec(block, i);
+
+		rc = packet_window_add(part->window, &rec, block->source, err);
+	}
+	bulk->failed |= rc < 0;
+	return rc;
+}
+
+static bool is_full(const struct bulk_part *part)
+{
+	return part->seal.entry.packet_bytes > SEG_BYTES_MAX || kv_used_bytes(part->seal.batch.kv) > DATA_BYTES_MAX;
+}
+
+int bulk_tidy(struct bulk *bulk, struct err *err)
+{
+	size_t bytes = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++) {
+		struct bulk_part *part = bulk->parts[i];
+
+		if (part->complete)
+			continue;
+		rc = kv_batch_commit(&part->seal.batch, err);
+		if (rc == 0 && is_full(part))
+			rc = part_complete(part, err);
+		else
+			bytes += part_bytes(part);
+	}
+	for (size_t i = 0; i < bulk->parts_count && rc == 0 && bytes > WAITING_BYTES_MAX; i++)
+		if (!bulk->parts[i]->complete)
+			rc = part_flush(bulk->parts[i], err);
+	bulk->failed |= rc < 0;
+	return rc;
+}
+
+/* ----------------------------------------------------------- begin and end */
+
+int bulk_new(const struct seal_opts *opts, unsigned threads, struct bulk **ret_bulk, struct err *err)
+{
+	struct bulk *bulk = mem_zalloc(sizeof(*bulk));
+
+	if (!bulk)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	bulk->opts = *opts;
+	bulk->pool = pool_new(threads);
+	if (!bulk->pool) {
+		bulk_free(bulk);
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	}
+	*ret_bulk = bulk;
+	return 0;
+}
+
+void bulk_free(struct bulk *bulk)
+{
+	if (!bulk)
+		return;
+	for (size_t i = 0; i < bulk->parts_count; i++)
+		part_free(bulk->parts[i]);
+	mem_free(bulk->parts);
+	pool_free(bulk->pool);
+	mem_free(bulk);
+}
+
+static int cmp_parts(const void *a, const void *b)
+{
+	return part_entry_cmp(&(*(struct bulk_part *const *)a)->seal.entry,
+			      &(*(struct bulk_part *const *)b)->seal.entry);
+}
+
+int bulk_end(struct bulk *bulk, uint64_t *ret_newest_ns, struct err *err)
+{
+	uint64_t newest_ns = 0;
+	int rc = 0;
+
+	if (bulk->failed)
+		return err_set(err, E_INTERNAL, "a bulk load that failed is not published");
+	if (bulk->parts_count)
+		qsort(bulk->parts, bulk->parts_count, sizeof(*bulk->parts), cmp_parts);
+	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++)
+		if (!bulk->parts[i]->complete)
+			rc = part_complete(bulk->parts[i], err);
+	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++) {
+		struct seal *seal = &bulk->parts[i]->seal;
+
+		rc = seal_publish(seal, err);
+		if (part_entry_end_max(&seal->entry) > newest_ns)
+			newest_ns = part_entry_end_max(&seal->entry);
+	}
+	bulk->failed = rc < 0;
+	if (rc == 0)
+		*ret_newest_ns = newest_ns;
+	return rc;
+}
