@@ -156,9 +156,10 @@ TEST(cassandra, shows_calls_in_full)
 static void expect(const struct truth_line *line, struct truth_keys *keys)
 {
 	char op[32];
+	uint64_t number;
 
-	if (truth_field(line, "op", op, sizeof(op)))
-		truth_key(keys, "%s", cql_opcode((uint8_t)atoi(op)));
+	if (truth_field(line, "op", op, sizeof(op)) && view_u64(view_str(op), UINT8_MAX, &number) == 0)
+		truth_key(keys, "%s", cql_opcode((uint8_t)number));
 }
 
 static void got(const struct kit_call *call, struct truth_keys *keys)
