@@ -415,6 +415,17 @@ void clock_format(uint64_t ns, char text[CLOCK_TEXT_LEN])
 		       (unsigned)(in_day_s % 60), (unsigned)(ns % NS_PER_SEC));
 }
 
+/* "3h5m", and "3h" when there is nothing of the second unit. */
+static void two_units(uint64_t ns, uint64_t large_ns, char large, uint64_t small_ns, char small, char *text, size_t cap)
+{
+	unsigned long long first = ns / large_ns, second = ns % large_ns / small_ns;
+
+	if (second)
+		(void)snprintf(text, cap, "%llu%c%llu%c", first, large, second, small);
+	else
+		(void)snprintf(text, cap, "%llu%c", first, large);
+}
+
 void clock_format_duration(uint64_t ns, char *text, size_t cap)
 {
 	unsigned long long whole = ns;
@@ -428,9 +439,9 @@ void clock_format_duration(uint64_t ns, char *text, size_t cap)
 	else if (ns < NS_PER_MIN)
 		(void)snprintf(text, cap, "%.4gs", (double)(ns / NS_PER_MS) / 1000);
 	else if (ns < NS_PER_HOUR)
-		(void)snprintf(text, cap, "%llum%llus", whole / NS_PER_MIN, whole % NS_PER_MIN / NS_PER_SEC);
+		two_units(ns, NS_PER_MIN, 'm', NS_PER_SEC, 's', text, cap);
 	else if (ns < NS_PER_DAY)
-		(void)snprintf(text, cap, "%lluh%llum", whole / NS_PER_HOUR, whole % NS_PER_HOUR / NS_PER_MIN);
+		two_units(ns, NS_PER_HOUR, 'h', NS_PER_MIN, 'm', text, cap);
 	else
-		(void)snprintf(text, cap, "%llud%lluh", whole / NS_PER_DAY, whole % NS_PER_DAY / NS_PER_HOUR);
+		two_units(ns, NS_PER_DAY, 'd', NS_PER_HOUR, 'h', text, cap);
 }

@@ -615,6 +615,18 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 
 /* ---- the run ---- */
 
+/* A conversation that both ends recorded counts once, unless the question is about the ends. */
+static bool names_side(const struct aggregate *agg)
+{
+	const struct table *table = agg->plan.table;
+
+	for (size_t i = 0; i < agg->spec.bys_count; i++)
+		if (agg->spec.bys[i]->ordinal == FLOW_view || agg->spec.bys[i]->ordinal == FLOW_vantage)
+			return true;
+	return filter_uses(agg->plan.filters[0], &table->cols[FLOW_view]) ||
+	       filter_uses(agg->plan.filters[0], &table->cols[FLOW_vantage]);
+}
+
 static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t *ret_tier,
 			   struct err *err)
 {
@@ -624,9 +636,7 @@ static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t 
 
 	if (rc < 0)
 		return rc;
-	if (table->id == TABLE_FLOWS &&
-	    !filter_uses(agg->plan.filters[0], &table->cols[FLOW_view]) &&
-	    !filter_uses(agg->plan.filters[0], &table->cols[FLOW_vantage]))
+	if (table->id == TABLE_FLOWS && !names_side(agg))
 		rc = plan_add_filter(&agg->plan, VIEW_LIT("view == first"), err);
 	else if (table->id == TABLE_ROLLUPS)
 		rc = tier_choose(&agg->plan, agg->what->step_ns, arena, ret_tier, err);

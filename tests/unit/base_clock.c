@@ -148,7 +148,7 @@ TEST(clock, writes_durations_for_people)
 	static const struct { uint64_t ns; const char *text; } cases[] = {
 		{ 0, "0ns" }, { 999, "999ns" }, { 1500, "1.5us" }, { 1250000, "1.25ms" }, { 250 * NS_PER_MS, "250ms" },
 		{ 1500 * NS_PER_MS, "1.5s" }, { 200 * SEC, "3m20s" }, { 3 * NS_PER_HOUR + 5 * NS_PER_MIN, "3h5m" },
-		{ 50 * NS_PER_HOUR, "2d2h" },
+		{ 50 * NS_PER_HOUR, "2d2h" }, { 720 * NS_PER_HOUR, "30d" }, { 3 * NS_PER_HOUR, "3h" }, { 60 * SEC, "1m" },
 	};
 	char text[32];
 

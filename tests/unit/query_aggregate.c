@@ -372,6 +372,11 @@ TEST(aggregate, counts_a_conversation_once)
 		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
 		err);
 	CHECK(groups.groups[0].values[0] == 10);
+	opts.filter = VIEW_LIT("");
+	what.by = VIEW_LIT("view");
+	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_U64(groups.count, 2);	/* asked for the ends, it tells both */
+	CHECK(groups.groups[0].values[0] == 5 && groups.groups[1].values[0] == 5);
 	fixture_close(&fixture);
 }
 
