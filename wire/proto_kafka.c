@@ -332,7 +332,8 @@ static enum guess kafka_guess(struct view bytes, const struct guess_hint *hint)
 	struct kafka_request r;
 	uint32_t len;
 
-	if (hint->proto != PROTO_tcp)
+	/* 16 MiB and more do not come first */
+	if (hint->proto != PROTO_tcp || (bytes.len && bytes.at[0]))
 		return GUESS_NO;
 	switch (kafka_request(bytes, &r)) {
 	case KAFKA_HEAD:
