@@ -1,0 +1,12 @@
+/* A TLS handshake in full, and a certificate. */
+#ifndef WIRE_TLS_SHOW_H
+#define WIRE_TLS_SHOW_H
+
+#include "base/json.h"
+
+/* As proto_ops.detail. */
+int tls_detail(struct view request, struct view response, size_t body_max, struct json *json);
+/* Members of the open object out of an X.509 certificate in DER: subject, issuer, names, validity. */
+void x509_show(struct view der, struct json *json);
+
+#endif
