@@ -131,7 +131,7 @@ static inline bool truth_run(const struct truth_test *test, const char *file, st
 	}
 	(void)fclose(in);
 	one.more |= want.more;
-	kit_init(&kit, NULL);
+	kit_init_scaled(&kit, NULL, 4);
 	(void)snprintf(path, sizeof(path), "%s/%s/%s", captures, test->folder, file);
 	CHECK(kit_run_file(&kit, path), "%s", path);
 	for (unsigned i = 0; i < kit.count; i++)

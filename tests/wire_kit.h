@@ -11,7 +11,8 @@
 #include "wire/decode.h"
 #include "wire/stream.h"
 
-#define KIT_CALLS_MAX 16384
+#define KIT_CALLS_MAX 4096
+#define KIT_TEXTS_MAX ((size_t)8 << 20)
 
 /* A finished call, copied: texts live in the kit. */
 struct kit_call {
@@ -31,7 +32,7 @@ struct kit {
 	uint64_t sent[2];	/* bytes sent so far each way */
 	uint64_t now_ns;
 	struct kit_call *call;
-	unsigned count;
+	unsigned count, calls_max;
 	struct wr texts;
 };
 
@@ -42,7 +43,7 @@ static inline void kit_emit(void *arg, const struct call *call)
 	struct kit_call *to;
 	const struct table *table = table_get(TABLE_CALLS);
 
-	cr_assert(kit->count < KIT_CALLS_MAX, "more than %d calls", KIT_CALLS_MAX);
+	cr_assert(kit->count < kit->calls_max, "more than %u calls", kit->calls_max);
 	to = &kit->call[kit->count++];
 	to->row = call->row;
 	to->req_off = call->req_off;
@@ -68,19 +69,26 @@ static inline void kit_emit(void *arg, const struct call *call)
 	}
 }
 
-static inline void kit_init(struct kit *kit, const struct stream_pool_opts *opts)
+/* scale: so many times the calls and texts of a common test. */
+static inline void kit_init_scaled(struct kit *kit, const struct stream_pool_opts *opts, unsigned scale)
 {
 	memset(kit, 0, sizeof(*kit));
+	kit->calls_max = KIT_CALLS_MAX * scale;
 	kit->calls = call_pool_new(NULL);
 	kit->streams = stream_pool_new(opts);
-	kit->call = mem_array(KIT_CALLS_MAX, sizeof(*kit->call));
+	kit->call = mem_array(kit->calls_max, sizeof(*kit->call));
 	wr_init(&kit->texts, 0);
-	CHECK(kit->calls && kit->streams && kit->call && wr_reserve(&kit->texts, 32 << 20));
+	CHECK(kit->calls && kit->streams && kit->call && wr_reserve(&kit->texts, KIT_TEXTS_MAX * scale));
 	kit->sink = (struct call_sink){ .pool = kit->calls, .next_id = &kit->next_id, .emit = kit_emit,
 					.arg = kit };
 	kit->isn[0] = 1000;
 	kit->isn[1] = 5000;
 	kit->now_ns = 1000000000;
+}
+
+static inline void kit_init(struct kit *kit, const struct stream_pool_opts *opts)
+{
+	kit_init_scaled(kit, opts, 1);
 }
 
 static inline void kit_flow(struct kit *kit, uint8_t proto, uint16_t src_port, uint16_t dst_port)

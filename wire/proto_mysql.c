@@ -765,7 +765,7 @@ static enum guess mysql_guess(struct view bytes, const struct guess_hint *hint)
 		return GUESS_YES;
 	if (begins_packet(bytes, true))
 		return payload.at[0] == MYSQL_COM_QUERY || payload.at[0] == MYSQL_COM_PREPARE || port ? GUESS_YES : GUESS_MAYBE;
-	if (bytes.at[3] == 0 && payload.len < len && payload.len <= 40 &&
+	if (bytes.at[3] == 0 && payload.len < len && payload.len <= 48 &&
 	    (payload.at[0] == MYSQL_COM_QUERY || payload.at[0] == MYSQL_COM_PREPARE)) {
 		size_t i = 1;
 

@@ -130,7 +130,11 @@ TEST(cut, calls_do_not_depend_on_segments, .timeout = 120)
 		"http/http-500-head.pcap", "http/http-content-gzip.pcap", "http/http_asymmetric.pcapng",
 		"http/smuggle-http-request.pcap", "http/v6-http.pcap", "dns/dns-tcp-multi.pcap",
 		"tcp/tcp-fast-open.pcap", "tcp/miss_end_data.pcap", "websocket/reply-ping-coalesced.pcap",
-		"http/pipelined-requests.pcap",
+		"http/pipelined-requests.pcap", "redis/pubsub.pcap", "redis/pipelining-example.pcap", "redis/redis-debug.pcap",
+		"postgresql/pgsql.pcap", "postgresql/psql-create-insert-select-delete-drop.pcap",
+		"postgresql/pgsql-cancel-request.pcap", "mysql/mysql-error.pcap", "mysql/mysql.pcap",
+		"mysql/caching_sha2_password.pcap", "mysql/mysql-statement.pcap", "memcache/memcached.pcap",
+		"mongodb/mongo.pcap", "cassandra/cassandra.pcap", "other/mssql_tds.pcap",
 	};
 	const char *captures = check_need_captures();
 

@@ -573,9 +573,9 @@ TEST(stream, a_wrong_guess_is_revised_once)
 	stream_pool_stats(kit.streams, &stats);
 	CHECK_U64(stats.wrong_guesses, 1);
 	CHECK_U64(stream_l7(kit.stream), L7_none);
-	kit_send(&kit, 1, "\x01\x02\x03\x04");
-	kit_send(&kit, 1, "\x01\x02\x03\x04");
-	kit_send(&kit, 1, "\x01\x02\x03\x04");
+	kit_send(&kit, 1, "\xff\xfe\xfd\xfc");
+	kit_send(&kit, 1, "\xff\xfe\xfd\xfc");
+	kit_send(&kit, 1, "\xff\xfe\xfd\xfc");
 	stream_pool_stats(kit.streams, &stats);
 	CHECK_U64(stats.held_bytes, 0);
 	CHECK_U64(kit.count, 0);
