@@ -55,34 +55,33 @@ if ! kill -0 $record 2>/dev/null; then
 	echo "cannot record here: $(tail -1 "$work/err")"
 	exit 77
 fi
-traffic() {	# datagrams to a port where nobody listens: until a file is there, or for N ms
-	python3 - "$1" "$2" <<'PY'
+traffic() {	# seconds of datagrams that do not compress, to a port where nobody listens
+	python3 - "$1" <<'PY'
 import os, socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-data = os.urandom(8000)
 end = time.time() + float(sys.argv[1])
-while time.time() < end and sys.argv[2] not in open(sys.argv[3] if len(sys.argv) > 3 else os.devnull).read():
-    for _ in range(20):
+while time.time() < end:
+    for _ in range(10):
         try:
-            s.sendto(data, ("127.0.0.1", 9))
+            s.sendto(os.urandom(8000), ("127.0.0.1", 9))
         except OSError:
             pass
     time.sleep(0.02)
 PY
 }
 for _ in $(seq 20); do
-	traffic 0.5 -
+	traffic 0.5
 	grep -q 'cannot write' "$work/err" && break
 done
 grep -q 'cannot write' "$work/err" || fail "a full disk is not noticed"
 grep 'cannot write' "$work/err" | grep -qi 'no space left' || fail "the recorder does not say why: $(tail -1 "$work/err")"
-traffic 3 -
+traffic 3
 kill -0 $record || fail "the recorder ends on a full disk"
 "$TAPEDECK" query flows --data "$work/disk/tape" >/dev/null || fail "reading during the outage"
 mount -o remount,size=200m "$work/disk"
 for _ in $(seq 100); do grep -q 'writing again' "$work/err" && break; sleep 0.1; done
 grep -q 'writing again' "$work/err" || fail "the recorder does not write again"
-traffic 0.5 -
+traffic 0.5
 sleep 1.5
 kill -INT $record
 wait $record || fail "record ends with $?"
