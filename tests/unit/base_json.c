@@ -243,16 +243,16 @@ TEST(json, parsed_values_are_written_again)
 	static const char text[] = "{\"a\":[1,-2,0.5,null,true],\"b\":{\"c\":\"x\\ny\",\"d\":{}}}";
 	struct json_doc *doc = NULL;
 	struct err err = { 0 };
-	struct json json;
-	struct wr out;
+	struct json writer;
+	struct wr text_again;
 
 	CHECK_OK(json_parse(VIEW_LIT(text), &doc, &err), err);
-	wr_init(&out, 0);
-	json_init(&json, &out, false);
-	json_val(&json, json_root(doc));
-	CHECK_U64(out.len, strlen(text));
-	CHECK(memcmp(out.at, text, out.len) == 0);
-	wr_release(&out);
+	wr_init(&text_again, 0);
+	json_init(&writer, &text_again, false);
+	json_val(&writer, json_root(doc));
+	CHECK_U64(text_again.len, strlen(text));
+	CHECK(memcmp(text_again.at, text, text_again.len) == 0);
+	wr_release(&text_again);
 	json_doc_free(doc);
 }
 
