@@ -2,35 +2,15 @@
 
 #include <stdio.h>
 
+#include "base/distance.h"
+
 #define TEXT(v)	       (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 #define NEAR_BYTES_MAX 40
 
-static size_t least(size_t a, size_t b)
-{
-	return a < b ? a : b;
-}
-
-/* Edits from one to the other (Levenshtein), both short. */
+/* Longer words are never offered as the one that was meant. */
 static size_t distance(struct view a, struct view b)
 {
-	size_t row[NEAR_BYTES_MAX + 1];
-
-	if (a.len > NEAR_BYTES_MAX || b.len > NEAR_BYTES_MAX)
-		return SIZE_MAX;
-	for (size_t j = 0; j <= b.len; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a.len; i++) {
-		size_t corner = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= b.len; j++) {
-			size_t above = row[j], change = corner + (a.at[i - 1] != b.at[j - 1]);
-
-			row[j] = least(change, least(above, row[j - 1]) + 1);
-			corner = above;
-		}
-	}
-	return row[b.len];
+	return a.len > NEAR_BYTES_MAX || b.len > NEAR_BYTES_MAX ? SIZE_MAX : distance_edits(a, b);
 }
 
 static struct view next_word(struct view *words)

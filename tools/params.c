@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/distance.h"
 #include "base/mem.h"
 
 const struct param params[PARAM_COUNT] = {
@@ -172,45 +173,19 @@ static int set_defaults(struct settings *settings, struct err *err)
 	return 0;
 }
 
-/* Edit distance of short words, for "did you mean". */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[64], la = strlen(a), lb = strlen(b);
-
-	if (la >= 64 || lb >= 64)
-		return 99;
-	for (size_t j = 0; j <= lb; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= la; i++) {
-		size_t left_up = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= lb; j++) {
-			size_t best = left_up + (a[i - 1] != b[j - 1]);
-
-			left_up = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[lb];
-}
-
 static int unknown_flag(const struct command *command, const char *flag, struct err *err)
 {
 	const struct param *best = NULL;
-	size_t best_distance = 4;
+	size_t best_distance = 4, edits;
 	char text[64];
 
 	for (int i = 0; i < PARAM_COUNT; i++) {
 		if (!param_for(&params[i], command->name))
 			continue;
 		param_flag(&params[i], text, sizeof(text));
-		if (distance(flag, text) < best_distance) {
-			best_distance = distance(flag, text);
+		edits = distance_edits(view_str(flag), view_str(text));
+		if (edits < best_distance) {
+			best_distance = edits;
 			best = &params[i];
 		}
 	}
