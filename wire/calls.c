@@ -36,6 +36,7 @@ struct call_pool {
 	struct slab *slabs;
 	struct slot *free;
 	struct block_pool *blocks;
+	uint8_t note[CALL_NOTE_MAX];
 };
 
 struct call_pool *call_pool_new(const struct call_pool_opts *opts)
@@ -120,6 +121,13 @@ struct call *call_open(struct call_sink *sink, uint16_t l7)
 void call_refuse(struct call_sink *sink)
 {
 	sink->pool->refused++;
+}
+
+void call_note(struct call_sink *sink, struct view note)
+{
+	note = view_sub(note, 0, CALL_NOTE_MAX);
+	memcpy(sink->pool->note, note.at, note.len);
+	sink->note = view_make(sink->pool->note, note.len);
 }
 
 struct view call_text(struct call_sink *sink, struct call *call, struct view bytes, size_t max)

@@ -32,6 +32,7 @@ struct call_sink {
 	uint64_t *next_id;
 	uint64_t open_calls;
 	uint64_t now_ns;	/* latest packet or tick; the stream sets it */
+	struct view note;	/* call_note(): in the pool, until the stream has copied it */
 	void (*emit)(void *arg, const struct call *call);
 	void *arg;
 };

@@ -19,6 +19,8 @@ struct guess_hint {
 	uint8_t proto;			/* IP protocol */
 	uint16_t src_port, dst_port;	/* of the flow: dst is who was connected to */
 	unsigned dir;			/* direction of the bytes: 0 tx, 1 rx */
+	uint8_t before;			/* L7_... that handed the flow over (PROTO_SWITCH), else L7_none */
+	struct view note;		/* what it said of what follows: call_note() */
 };
 
 /*
@@ -77,6 +79,12 @@ void call_response_begin(struct call *call, const struct chunk *chunk, uint64_t 
 /* The byte before end_off was its last one; sets req_bytes / rsp_bytes and the times. May be called again as it grows. */
 void call_request_end(struct call *call, const struct chunk *chunk, uint64_t end_off);
 void call_response_end(struct call *call, const struct chunk *chunk, uint64_t end_off);
+/*
+ * Something the next dissector has to know: an upgrade's target, the options it
+ * agreed on. For a feed() that returns PROTO_SWITCH next. Cut to CALL_NOTE_MAX.
+ */
+#define CALL_NOTE_MAX 512
+void call_note(struct call_sink *sink, struct view note);
 /* The time of what is being fed now. */
 uint64_t call_sink_now(const struct call_sink *sink);
 /*
@@ -106,8 +114,9 @@ struct proto_ops {
 	/*
 	 * Take bytes of direction dir. Returns how many were consumed (the rest comes
 	 * again), or PROTO_SKIP(n): n bytes from here on need not be shown (they may
-	 * be more than the chunk holds), or a negative number: these bytes are not
-	 * this protocol, the guess was wrong.
+	 * be more than the chunk holds), or PROTO_SWITCH(n, l7): another protocol
+	 * follows, or a negative number: these bytes are not this protocol, the guess
+	 * was wrong.
 	 */
 	int64_t (*feed)(void *conn, unsigned dir, const struct chunk *chunk, struct call_sink *sink);
 	/*
@@ -132,6 +141,14 @@ struct proto_ops {
 #define PROTO_SKIP(n) (PROTO_SKIP_BASE + (int64_t)(n))
 /* All that follows: an empty chunk with end set comes at the FIN. */
 #define PROTO_SKIP_REST PROTO_SKIP((int64_t)1 << 59)
+
+/*
+ * n bytes were consumed; what follows them in this direction, and what the other
+ * direction has not consumed yet, is l7, or L7_none to have it guessed from its
+ * first bytes. close() comes at once, with CALL_END_closed. Streams only.
+ */
+#define PROTO_SWITCH_BASE ((int64_t)1 << 61)
+#define PROTO_SWITCH(n, l7) (PROTO_SWITCH_BASE + ((int64_t)(l7) << 40) + (int64_t)(n))
 
 /* Generated from the file names wire/proto_*.c. NULL-terminated. */
 extern const struct proto_ops *const protos[];

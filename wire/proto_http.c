@@ -2,16 +2,14 @@
  * HTTP/1.0 and 1.1: RFC 9112 (messages), RFC 9110 (semantics).
  *
  * One call per request. Requests wait in a queue for their responses, which come
- * in the same order; 1xx answers are not paired, 101 and a successful CONNECT end
- * HTTP on the connection. Bodies of known length are skipped unseen, so a hole in
+ * in the same order; 1xx answers are not paired, 101 and a successful CONNECT hand
+ * the connection over (http_upgrade.h). Bodies of known length are skipped unseen, so a hole in
  * one costs nothing but its bytes.
  */
+#include "wire/dissect.h"
 #include "wire/http_body.h"
 #include "wire/http_head.h"
-#include "wire/proto.h"
-
-#include <stdarg.h>
-#include <stdio.h>
+#include "wire/http_upgrade.h"
 
 #define METHOD_MAX	32
 #define TARGET_MAX	4096
@@ -20,7 +18,6 @@
 #define AGENT_MAX	512
 #define REASON_MAX	128
 #define TRACE_MAX	64
-#define ERROR_MAX	256
 #define HEAD_MAX	((size_t)64 << 10)
 #define CHUNK_LINE_MAX	4096	/* size and extension */
 #define GARBAGE_MAX	((uint64_t)1 << 20)	/* without any message in it: this is not HTTP any more */
@@ -52,6 +49,8 @@ struct http_conn {
 	bool roles;			/* client is known */
 	uint8_t client;			/* direction of the requests */
 	bool doubt;			/* requests or responses were lost while several waited */
+	bool tunnel;			/* HTTP is over, next_l7 follows */
+	uint8_t next_l7;
 };
 
 /* One call of feed(). */
@@ -65,7 +64,7 @@ struct feed {
 	uint64_t skip;		/* STEP_SKIP: to this offset */
 };
 
-enum step { STEP_ON, STEP_WAIT, STEP_SKIP, STEP_REST, STEP_WRONG };
+enum step { STEP_ON, STEP_WAIT, STEP_SKIP, STEP_REST, STEP_SWITCH, STEP_WRONG };
 
 static uint64_t here(const struct feed *f)
 {
@@ -75,41 +74,6 @@ static uint64_t here(const struct feed *f)
 static struct view ahead(const struct feed *f)
 {
 	return view_sub(f->chunk->bytes, f->pos, f->chunk->bytes.len);
-}
-
-static void add_error(struct call_sink *sink, struct call *call, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void add_error(struct call_sink *sink, struct call *call, const char *fmt, ...)
-{
-	char text[ERROR_MAX];
-	size_t len = 0;
-	va_list args;
-	int n;
-
-	if (!call)
-		return;
-	if (ROW_HAS(CALL, &call->row, error)) {
-		len = call->row.error.len;
-		if (len + 3 >= sizeof(text))
-			return;
-		memcpy(text, call->row.error.at, len);
-		memcpy(text + len, "; ", 2);
-		len += 2;
-	}
-	va_start(args, fmt);
-	n = vsnprintf(text + len, sizeof(text) - len, fmt, args);
-	va_end(args);
-	if (n < 0)
-		return;
-	len = len + (size_t)n < sizeof(text) ? len + (size_t)n : sizeof(text) - 1;
-	ROW_SET(CALL, &call->row, error, call_text(sink, call, view_make(text, len), ERROR_MAX));
-}
-
-static void add_missing(struct call *call, uint64_t bytes)
-{
-	if (call && bytes)
-		ROW_SET(CALL, &call->row, missing_bytes, call->row.missing_bytes + bytes);
 }
 
 /* No direction may keep a call that is gone. */
@@ -150,7 +114,7 @@ static void set_request(struct call_sink *sink, struct call *call, const struct 
 	if (trace.len)
 		ROW_SET(CALL, row, trace_id, call_text(sink, call, trace, TRACE_MAX));
 	if (head->problem)
-		add_error(sink, call, "request: %s", head->problem);
+		call_error(sink, call, "request: %s", head->problem);
 }
 
 static void set_response(struct call_sink *sink, struct call *call, const struct http_head *head)
@@ -174,7 +138,7 @@ static void set_response(struct call_sink *sink, struct call *call, const struct
 	if (trace.len && !ROW_HAS(CALL, row, trace_id))
 		ROW_SET(CALL, row, trace_id, call_text(sink, call, trace, TRACE_MAX));
 	if (head->problem)
-		add_error(sink, call, "response: %s", head->problem);
+		call_error(sink, call, "response: %s", head->problem);
 }
 
 /* ---- messages begin, grow and end ---- */
@@ -284,7 +248,7 @@ static struct call *pair(struct feed *f, uint64_t *ret_tag)
 	*ret_tag = 0;
 	if (call) {
 		if (conn->doubt)
-			add_error(f->sink, call, "messages before this one were not captured: the pairing is a guess");
+			call_error(f->sink, call, "messages before this one were not captured: the pairing is a guess");
 		if (!conn->waiting.count)
 			conn->doubt = false;
 		*ret_tag = call->tag;
@@ -317,7 +281,8 @@ static void begin_response(struct feed *f, const struct http_head *head, uint64_
 	}
 	tunnel = head->status == 101 || (tag & TAG_CONNECT && head->status < 300);
 	if (tunnel) {
-		conn->dir[0].state = conn->dir[1].state = OPAQUE;
+		conn->tunnel = true;
+		conn->next_l7 = http_upgrade(f->sink, f->dir->call, head);
 		if (f->dir->call)
 			f->dir->call->tag |= TAG_REQ_DONE;	/* what follows is not HTTP */
 	}
@@ -383,7 +348,7 @@ static enum step step_start(struct feed *f)
 		begin_request(f, &head, here(f) - len);
 	else
 		begin_response(f, &head, here(f) - len);
-	return STEP_ON;
+	return f->conn->tunnel ? STEP_SWITCH : STEP_ON;
 }
 
 static enum step step_body(struct feed *f)
@@ -412,7 +377,7 @@ static enum step step_body(struct feed *f)
 static enum step bad_chunk(struct feed *f, const char *what)
 {
 	if (f->dir->call)
-		add_error(f->sink, f->dir->call, "%s body: %s at byte %llu of it",
+		call_error(f->sink, f->dir->call, "%s body: %s at byte %llu of it",
 			  f->dir->is_request ? "request" : "response", what,
 			  (unsigned long long)f->dir->body_bytes);
 	f->dir->state = RESYNC;
@@ -613,7 +578,7 @@ static void direction_end(struct feed *f)
 	if (!conn->roles)
 		return;
 	if (call)
-		add_error(f->sink, call, "%s cut short by the end of the connection",
+		call_error(f->sink, call, "%s cut short by the end of the connection",
 			  dir->is_request ? "request" : "response");
 	if (f->d == conn->client) {
 		drop_request(conn, CALL_END_closed, f->sink);
@@ -626,7 +591,7 @@ static void direction_end(struct feed *f)
 		call_fifo_take(&conn->waiting);
 		call_response_begin(call, f->chunk, here(f));
 		call_response_end(call, f->chunk, f->chunk->off + f->chunk->bytes.len);
-		add_error(f->sink, call, "response cut short by the end of the connection");
+		call_error(f->sink, call, "response cut short by the end of the connection");
 		end_call(conn, call, CALL_END_closed, f->sink);
 	}
 	end_waiting(conn, CALL_END_unanswered, f->sink);
@@ -638,12 +603,14 @@ static int64_t http_feed(void *conn, unsigned d, const struct chunk *chunk, stru
 	enum step step_rc;
 
 	f.dir = &f.conn->dir[d];
-	add_missing(f.dir->call, chunk->missing);
+	call_missing(f.dir->call, chunk->missing);
 	do {
 		step_rc = step(&f);
 	} while (step_rc == STEP_ON);
 	if (step_rc == STEP_WRONG)
 		return E_FORMAT;
+	if (step_rc == STEP_SWITCH)
+		return PROTO_SWITCH(f.pos, f.conn->next_l7);
 	if (chunk->end) {
 		direction_end(&f);
 		return (int64_t)chunk->bytes.len;
@@ -667,7 +634,7 @@ static int http_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct cal
 	dir->state = RESYNC;
 	if (!conn->roles)
 		return 0;
-	add_missing(call, len);
+	call_missing(call, len);
 	if (d == conn->client) {
 		drop_request(conn, CALL_END_gap, sink);
 		conn->doubt = conn->waiting.count > 0;
@@ -678,7 +645,7 @@ static int http_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct cal
 	} else if (conn->waiting.head) {
 		/* at least the first of the answers awaited is in the hole */
 		call = call_fifo_take(&conn->waiting);
-		add_missing(call, len);
+		call_missing(call, len);
 		end_call(conn, call, CALL_END_gap, sink);
 		conn->doubt = conn->waiting.count > 0;
 	}

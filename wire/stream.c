@@ -13,6 +13,8 @@
 #define GUESS_BYTES_MAX		4096	/* no protocol may ask for more to be recognised */
 #define ONEWAY_BYTES_MAX	((uint64_t)1 << 20)	/* so much without an answer: the answer will tell nothing */
 #define DATAGRAM_GUESSES	4
+#define SWITCH_GUESSES		4	/* segments of a direction, after a hand-over to whoever knows it */
+#define SWITCHES_MAX		8	/* a chain of hand-overs beyond it is somebody's joke */
 #define SLAB_STREAMS		64
 #define PROTO_IP_TCP		6
 #define PROTO_IP_UDP		17
@@ -172,6 +174,13 @@ static bool hold_put(struct stream *stream, struct stream_dir *dir, uint64_t off
 
 /* ---- the life of a dissector ---- */
 
+static void note_drop(struct stream *stream)
+{
+	stream->hint.note = view_make("", 0);
+	stream_buf_give(stream->pool, stream->note);
+	stream->note = NULL;
+}
+
 /* No dissector from here on: the rest of the flow costs nothing. */
 static void go_dead(struct stream *stream)
 {
@@ -179,6 +188,7 @@ static void go_dead(struct stream *stream)
 	reasm_drop(stream);
 	for (unsigned d = 0; d < 2; d++)
 		hold_drop(stream, &stream->dir[d]);
+	note_drop(stream);
 }
 
 static void conn_close(struct stream *stream, uint8_t reason)
@@ -331,6 +341,62 @@ static void wrong_guess(struct stream *stream, unsigned d, struct view bytes, ui
 		guess_stream(stream, d, 0, time_ns, false);
 }
 
+/* What the dissector said of its successor's bytes. Without memory the successor goes without. */
+static void note_keep(struct stream *stream)
+{
+	struct view note = stream->sink->note;
+
+	stream->sink->note = view_make("", 0);
+	note_drop(stream);
+	if (!note.len)
+		return;
+	stream->note = stream_buf_take(stream->pool, note.len);
+	if (!stream->note)
+		return;
+	memcpy(stream->note, note.at, note.len);
+	stream->hint.note = view_make(stream->note, note.len);
+}
+
+/*
+ * Another protocol begins with bytes, which end at next_off of direction d; in
+ * the other direction it begins with what is held there.
+ */
+static void hand_over(struct stream *stream, unsigned d, uint8_t l7, struct view bytes, bool held, uint64_t time_ns,
+		      bool end)
+{
+	const struct proto_ops *next = l7 == L7_none ? NULL : proto_by_id(l7);
+	struct stream_dir *dir = &stream->dir[d];
+	uint64_t off = dir->next_off - bytes.len;
+
+	note_keep(stream);
+	stream->hint.before = stream->ops->id;
+	conn_close(stream, CALL_END_closed);
+	stream->ops = NULL;
+	stream->tried = 0;
+	stream->revised = false;
+	stream->state = STREAM_GUESSING;
+	for (unsigned i = 0; i < 2; i++) {
+		stream->dir[i].skip_end = stream->dir[i].skip_missing = 0;
+		stream->dir[i].guesses = SWITCH_GUESSES;
+	}
+	if (held)
+		hold_consume(stream, dir, dir->hold->len - bytes.len, off);
+	else if (bytes.len && !hold_put(stream, dir, off, bytes, time_ns))
+		next = NULL, stream->switches = SWITCHES_MAX;
+	if (++stream->switches > SWITCHES_MAX || (next && !conn_open(stream, next))) {
+		go_dead(stream);
+		return;
+	}
+	if (next) {
+		feed_both(stream, time_ns);
+		return;
+	}
+	if (dir->hold)
+		guess_stream(stream, d, 0, time_ns, end);
+	if (stream->state == STREAM_GUESSING && stream->dir[!d].hold)
+		guess_stream(stream, !d, 0, time_ns, stream->dir[!d].ended);
+}
+
 static size_t hold_max(const struct stream *stream)
 {
 	size_t max = stream->ops->hold_bytes ? stream->ops->hold_bytes : HOLD_BYTES_DEFAULT;
@@ -388,6 +454,15 @@ static void feed(struct stream *stream, unsigned d, struct view bytes, bool held
 			assert(n <= bytes.len);
 			bytes = view_sub(bytes, n, bytes.len);
 			break;
+		}
+		if (rc >= PROTO_SWITCH_BASE) {
+			size_t n = (size_t)(rc - PROTO_SWITCH_BASE) & (((size_t)1 << 40) - 1);
+			uint8_t l7 = (uint8_t)((rc - PROTO_SWITCH_BASE) >> 40);
+
+			assert(n <= bytes.len);
+			dir->last_ns = chunk.time_ns;
+			hand_over(stream, d, l7, view_sub(bytes, n, bytes.len), held, time_ns, end);
+			return;
 		}
 		rc -= PROTO_SKIP_BASE;
 		if ((uint64_t)rc > bytes.len) {
@@ -642,7 +717,7 @@ void stream_tick(struct stream *stream, uint64_t now_ns)
 
 uint8_t stream_l7(const struct stream *stream)
 {
-	return stream->ops ? stream->ops->id : L7_none;
+	return stream->ops ? stream->ops->id : stream->hint.before;
 }
 
 uint32_t stream_seq(const struct stream *stream, unsigned dir, uint64_t off)

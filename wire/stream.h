@@ -44,7 +44,10 @@ void stream_free(struct stream *stream, uint8_t reason);
 void stream_packet(struct stream *stream, unsigned dir, const struct packet *packet);
 /* Time passes: timeouts of unanswered calls. Called about once a second for flows with open calls. */
 void stream_tick(struct stream *stream, uint64_t now_ns);
-/* L7_... as known so far, L7_none while undecided or unknown. */
+/*
+ * L7_... as known so far, L7_none while undecided or unknown. After a hand-over
+ * the successor's, or, while that is unknown, that of who handed over.
+ */
 uint8_t stream_l7(const struct stream *stream);
 /* TCP sequence number of stream offset off of direction dir. */
 uint32_t stream_seq(const struct stream *stream, unsigned dir, uint64_t off);

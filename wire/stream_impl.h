@@ -72,7 +72,9 @@ struct stream {
 	uint64_t tried;		/* bit i: protos[i] was a wrong guess */
 	struct guess_hint hint;
 	uint8_t state;
+	uint8_t switches;	/* how often one protocol handed over to another */
 	bool revised;
+	uint8_t *note;		/* hint.note lies here */
 	struct stream_dir dir[2];
 	struct stream *free_next;
 };

@@ -79,14 +79,15 @@ static const struct dialogue dialogues[] = {
 		{ '>', "GET /not/a/request HTTP/1.1\r\n\r\n" },
 		{ '<', "HTTP/1.1 200 OK\r\n\r\n" },
 	}, "GET /ws 101 complete req=0+61 rsp=0+56 body=0\n" },
-	{ "CONNECT: a tunnel when it succeeds", {
+	{ "CONNECT: a tunnel when it succeeds, with whatever protocol inside", {
 		{ '>', "CONNECT a.example:443 HTTP/1.1\r\nHost: proxy\r\n\r\n" },
 		{ '<', "HTTP/1.1 407 Auth\r\nContent-Length: 2\r\n\r\nno" },
 		{ '>', "CONNECT a.example:443 HTTP/1.1\r\nProxy-Authorization: x\r\n\r\n" },
 		{ '<', "HTTP/1.1 200 Established\r\nContent-Length: 10\r\n\r\n" },
 		{ '>', "GET / HTTP/1.1\r\n\r\n" },
 	}, "CONNECT a.example:443 407 complete req=0+47 rsp=0+42 body=2\n"
-	   "CONNECT a.example:443 200 complete req=47+58 rsp=42+48 body=0\n" },
+	   "CONNECT a.example:443 200 complete req=47+58 rsp=42+48 body=0\n"
+	   "GET / - unanswered req=105+18\n" },
 	{ "bare line feeds, blank lines before, folded headers", {
 		{ '>', "\r\n\nGET /lf HTTP/1.1\nX: a\n  b\n\nGET /2 HTTP/1.1\r\nContent-Length:\r\n 0\r\n\r\n" },
 		{ '<', "HTTP/1.1 200 OK\nContent-Length: 1\n\nx\r\nHTTP/1.1 200\r\nContent-Length: 0\r\n\r\n" },

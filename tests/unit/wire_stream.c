@@ -553,6 +553,71 @@ TEST(stream, dissectors_can_be_off)
 	kit_release(&kit);
 }
 
+/* CONNECT: what is in the tunnel is asked for again; the flow is called by it. */
+TEST(stream, hands_over_to_who_follows)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 3128);
+	kit_handshake(&kit);
+	kit_send(&kit, 0, "CONNECT cache:6379 HTTP/1.1\r\nHost: cache:6379\r\n\r\n");
+	kit_send(&kit, 1, "HTTP/1.1 200 OK\r\n\r\n");
+	CHECK_U64(kit.count, 1);
+	CHECK_U64(kit.call[0].row.end_reason, CALL_END_complete);
+	CHECK_U64(stream_l7(kit.stream), L7_http);
+	kit_send(&kit, 0, "*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+	kit_send(&kit, 1, "$1\r\n1\r\n");
+	CHECK_U64(kit.count, 2);
+	CHECK_VIEW(kit.call[1].row.method, "GET");
+	CHECK_U64(kit.call[1].row.l7, L7_redis);
+	CHECK_U64(stream_l7(kit.stream), L7_redis);
+	kit_release(&kit);
+}
+
+/* The successor's first bytes come with the last ones of the predecessor. */
+TEST(stream, hands_over_in_the_middle_of_a_segment)
+{
+	struct kit kit;
+	struct stream_stats stats;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 3128);
+	kit_handshake(&kit);
+	kit_send(&kit, 0, "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n");
+	kit_send(&kit, 1, "HTTP/1.1 200 OK\r\n\r\n" OK("x", 1));
+	CHECK_U64(kit.count, 2);
+	CHECK_VIEW(kit.call[0].row.method, "CONNECT");
+	CHECK_U64(kit.call[1].row.end_reason, CALL_END_no_request);
+	CHECK_U64(kit.call[1].row.rsp_body_bytes, 1);
+	kit_end(&kit, CALL_END_closed);
+	stream_pool_stats(kit.streams, &stats);
+	CHECK_U64(stats.held_bytes, 0);
+	CHECK_U64(stats.wrong_guesses, 0);
+	kit_release(&kit);
+}
+
+TEST(stream, a_chain_of_tunnels_ends_somewhere)
+{
+	struct kit kit;
+	struct stream_stats stats;
+	unsigned seen;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 3128);
+	kit_handshake(&kit);
+	for (unsigned i = 0; i < 40; i++) {
+		kit_send(&kit, 0, "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n");
+		kit_send(&kit, 1, "HTTP/1.1 200 OK\r\n\r\n");
+	}
+	seen = kit.count;
+	CHECK_GE(seen, 8);
+	CHECK_LT(seen, 12);
+	stream_pool_stats(kit.streams, &stats);
+	CHECK_U64(stats.held_bytes, 0);
+	kit_release(&kit);
+}
+
 TEST(stream, a_wrong_guess_is_revised_once)
 {
 	struct kit kit;
