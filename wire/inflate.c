@@ -152,6 +152,8 @@ int inflate_view(enum coding coding, struct view in, size_t max, struct wr *out,
 		if (in.len >= 2 && (in.at[0] & 0x0f) == 8 && (in.at[0] << 8 | in.at[1]) % 31 == 0)
 			return inflate_zlib(47, in, max, out, ret_more, err);
 		return inflate_zlib(-15, in, max, out, ret_more, err);
+	case CODING_RAW_DEFLATE:
+		return inflate_zlib(-15, in, max, out, ret_more, err);
 	case CODING_BR:
 		return inflate_br(in, max, out, ret_more, err);
 	case CODING_UNKNOWN:

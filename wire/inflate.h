@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "base/wr.h"
 
-enum coding { CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_BR, CODING_UNKNOWN };
+enum coding { CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_RAW_DEFLATE, CODING_BR, CODING_UNKNOWN };
 
 /* A content coding by its HTTP name, case ignored; empty is identity. */
 enum coding coding_by_name(struct view name);
