@@ -73,12 +73,13 @@ static const struct dialogue dialogues[] = {
 		{ 'f', NULL },
 	}, "GET /c - closed req=0+19 rsp=0+27 error=response cut short by the end of the connection\n"
 	   "GET /d - unanswered req=19+19\n" },
-	{ "upgrade: the rest is opaque", {
+	{ "upgrade: the rest is no HTTP", {
 		{ '>', "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n" },
 		{ '<', "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x05hello" },
 		{ '>', "GET /not/a/request HTTP/1.1\r\n\r\n" },
 		{ '<', "HTTP/1.1 200 OK\r\n\r\n" },
-	}, "GET /ws 101 complete req=0+61 rsp=0+56 body=0\n" },
+	}, "GET /ws 101 complete req=0+61 rsp=0+56 body=0\n"
+	   "text /ws - oneway req=56+7\n" },
 	{ "CONNECT: a tunnel when it succeeds, with whatever protocol inside", {
 		{ '>', "CONNECT a.example:443 HTTP/1.1\r\nHost: proxy\r\n\r\n" },
 		{ '<', "HTTP/1.1 407 Auth\r\nContent-Length: 2\r\n\r\nno" },
