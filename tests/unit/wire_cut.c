@@ -135,6 +135,8 @@ TEST(cut, calls_do_not_depend_on_segments, .timeout = 120)
 		"postgresql/pgsql-cancel-request.pcap", "mysql/mysql-error.pcap", "mysql/mysql.pcap",
 		"mysql/caching_sha2_password.pcap", "mysql/mysql-statement.pcap", "memcache/memcached.pcap",
 		"mongodb/mongo.pcap", "cassandra/cassandra.pcap", "other/mssql_tds.pcap",
+		"smtp/smtp-bdat-pipeline-8bitmime.pcap", "smtp/smtp-pipelining.pcap", "smtp/smtperr.pcap",
+		"tls/smtp-starttls.pcap",
 	};
 	const char *captures = check_need_captures();
 
