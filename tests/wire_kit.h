@@ -250,11 +250,15 @@ struct kit_frame {
 	uint16_t link;
 };
 
+#define KIT_IFACES_MAX 128
+
 struct kit_file {
 	struct view all;
 	size_t pos;
 	bool swapped, nanos, ng;
 	uint16_t link;
+	uint16_t iface_link[KIT_IFACES_MAX];
+	unsigned ifaces;
 };
 
 static inline uint32_t kit_u32(const struct kit_file *file, size_t at)
@@ -317,14 +321,16 @@ static inline bool kit_file_next(struct kit_file *file, struct kit_frame *frame)
 		if (len < 12 || len > file->all.len - at)
 			return false;
 		file->pos = at + len;
-		if (kit_u32(file, at) == 1)
-			file->link = (uint16_t)kit_u32(file, at + 8);
+		if (kit_u32(file, at) == 1 && file->ifaces < KIT_IFACES_MAX)
+			file->iface_link[file->ifaces++] = (uint16_t)kit_u32(file, at + 8);
 		if (kit_u32(file, at) != 6 || len < 32)
 			continue;
 		frame->time_ns = ((uint64_t)kit_u32(file, at + 12) << 32 | kit_u32(file, at + 16)) * 1000;
 		frame->bytes = view_sub(file->all, at + 28, kit_u32(file, at + 20));
 		frame->orig_len = kit_u32(file, at + 24);
-		frame->link = file->link;
+		if (kit_u32(file, at + 8) >= file->ifaces)
+			return false;
+		frame->link = file->iface_link[kit_u32(file, at + 8)];
 		return true;
 	}
 	return false;

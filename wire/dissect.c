@@ -3,6 +3,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "wire/txt.h"
+
+#define SHOW_TEXT_MAX 4096
 #define GARBAGE_MAX ((uint64_t)4 << 20)	/* without a frame in it: nobody looks any more */
 
 void call_error(struct call_sink *sink, struct call *call, const char *fmt, ...)
@@ -52,6 +55,58 @@ void call_fifo_end_open(struct call_fifo *fifo, struct call_sink *sink, uint8_t 
 
 	while ((call = call_fifo_take(fifo)))
 		call_end_open(sink, call, reason);
+}
+
+void call_fifo_remove(struct call_fifo *fifo, struct call *call)
+{
+	struct call *prev = NULL;
+
+	for (struct call *at = fifo->head; at != call; at = at->next)
+		prev = at;
+	*(prev ? &prev->next : &fifo->head) = call->next;
+	if (fifo->tail == call)
+		fifo->tail = prev;
+	fifo->count--;
+	call->next = NULL;
+}
+
+struct call *call_fifo_pick(struct call_fifo *fifo, uint64_t tag)
+{
+	struct call *call = fifo->head;
+
+	while (call && call->tag != tag)
+		call = call->next;
+	if (call)
+		call_fifo_remove(fifo, call);
+	return call;
+}
+
+void show_bytes(struct json *json, struct view value, size_t *budget)
+{
+	char text[SHOW_TEXT_MAX];
+	struct txt txt = { .at = text, .cap = sizeof(text) };
+	size_t max = *budget < sizeof(text) ? *budget : sizeof(text);
+
+	if (txt_is_text(value)) {
+		if (value.len > max)
+			value.len = max;
+		json_str(json, value);
+		*budget -= value.len;
+		return;
+	}
+	max = max > 2 ? (max - 2) / 2 : 0;
+	txt_str(&txt, "0x");
+	txt_hex(&txt, view_sub(value, 0, max));
+	if (value.len > max)
+		txt_str(&txt, "...");
+	json_str(json, txt_view(&txt));
+	*budget -= txt.len < *budget ? txt.len : *budget;
+}
+
+void show_kbytes(struct json *json, const char *key, struct view value, size_t *budget)
+{
+	json_key(json, key);
+	show_bytes(json, value, budget);
 }
 
 /* ---- frames ---- */
@@ -137,7 +192,7 @@ int64_t frames_feed(struct frames *f, const struct frame_ops *ops)
 	}
 	if (chunk->missing && dir->open)
 		ops->progress(f, dir->end < chunk->off ? dir->end : chunk->off, false, chunk->missing);
-	while (step == STEP_ON)
+	while (step == STEP_ON && !(f->stop && !dir->open))
 		step = dir->open ? pass(f, ops, &pos) : begin(f, ops, &pos);
 	switch (step) {
 	case STEP_BAD:

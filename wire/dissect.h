@@ -27,6 +27,14 @@ void call_missing(struct call *call, uint64_t bytes);
 void call_end_open(struct call_sink *sink, struct call *call, uint8_t reason);
 void call_fifo_end_open(struct call_fifo *fifo, struct call_sink *sink, uint8_t reason);
 
+/* The first call of that tag, taken out; NULL when there is none. */
+struct call *call_fifo_pick(struct call_fifo *fifo, uint64_t tag);
+void call_fifo_remove(struct call_fifo *fifo, struct call *call);	/* it is in there */
+
+/* For detail(): a value as a string, hexadecimal ("0x...") where it is no text; *budget bounds what is shown. */
+void show_bytes(struct json *json, struct view value, size_t *budget);
+void show_kbytes(struct json *json, const char *key, struct view value, size_t *budget);
+
 /* ---- frames ---- */
 
 /* One direction's place in its frames; zeroed at start. */
@@ -45,6 +53,7 @@ struct frames {
 	const struct chunk *chunk;
 	struct call_sink *sink;
 	bool sure;	/* the protocol is beyond doubt: broken frames are a loss, not a wrong guess */
+	bool stop;	/* set by the ops: what follows the frame in progress is left, frames_feed() returns its end */
 };
 
 /* A frame whose first bytes are there: those that size() asked for. */

@@ -1,56 +1,12 @@
 #include "wire/dns_msg.h"
 
 #include <arpa/inet.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "base/rd.h"
 
 #define NAME_OCTETS_MAX 255
 
 /* ---- text ---- */
-
-void txt_put(struct txt *txt, struct view bytes)
-{
-	size_t room = txt->cap - txt->len;
-
-	if (bytes.len > room) {
-		bytes.len = room;
-		txt->cut = true;
-	}
-	if (bytes.len)
-		memcpy(txt->at + txt->len, bytes.at, bytes.len);
-	txt->len += bytes.len;
-}
-
-void txt_str(struct txt *txt, const char *s)
-{
-	txt_put(txt, view_str(s));
-}
-
-void txt_printf(struct txt *txt, const char *fmt, ...)
-{
-	char text[128];
-	va_list args;
-	int n;
-
-	va_start(args, fmt);
-	n = vsnprintf(text, sizeof(text), fmt, args);
-	va_end(args);
-	if (n > 0)
-		txt_put(txt, view_make(text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1));
-}
-
-static void txt_hex(struct txt *txt, struct view v)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < v.len && !txt->cut; i++) {
-		char two[2] = { digits[v.at[i] >> 4], digits[v.at[i] & 15] };
-
-		txt_put(txt, view_make(two, 2));
-	}
-}
 
 /* One octet of a name or string, escaped as in a zone file (RFC 1035 5.1). */
 static void txt_octet(struct txt *txt, uint8_t c, const char *special)

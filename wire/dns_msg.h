@@ -6,7 +6,7 @@
 #ifndef WIRE_DNS_MSG_H
 #define WIRE_DNS_MSG_H
 
-#include "base/view.h"
+#include "wire/txt.h"
 
 #define DNS_HEADER_BYTES	12
 #define DNS_NAME_TEXT_MAX	1024	/* 255 octets, each at most \DDD */
@@ -19,16 +19,6 @@ enum {
 	DNS_AXFR = 252, DNS_CAA = 257,
 };
 enum dns_section { DNS_QUESTIONS, DNS_ANSWERS, DNS_AUTHORITY, DNS_ADDITIONAL, DNS_SECTIONS };
-
-/* A text of limited length, in the caller's memory. */
-struct txt {
-	char *at;
-	size_t len, cap;
-	bool cut;	/* something did not fit */
-};
-void txt_put(struct txt *txt, struct view bytes);
-void txt_str(struct txt *txt, const char *s);
-void txt_printf(struct txt *txt, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 struct dns_msg {
 	struct view all;
