@@ -10,6 +10,7 @@
 #include "wire/http_body.h"
 #include "wire/http_head.h"
 #include "wire/http_upgrade.h"
+#include "wire/http_watch.h"
 
 #define METHOD_MAX	32
 #define TARGET_MAX	4096
@@ -32,6 +33,7 @@ enum http_state {
 
 struct http_dir {
 	uint8_t state;
+	uint8_t watch;		/* enum http_watch: what its body is read for */
 	bool is_request;	/* of the message in progress */
 	size_t scanned;		/* bytes of the head that is being waited for already searched */
 	uint64_t body_off;	/* offset of the body's first byte */
@@ -49,6 +51,7 @@ struct http_conn {
 	bool roles;			/* client is known */
 	uint8_t client;			/* direction of the requests */
 	bool doubt;			/* requests or responses were lost while several waited */
+	struct http_events events;	/* of the response in progress */
 	bool tunnel;			/* HTTP is over, next_l7 follows */
 	uint8_t next_l7;
 };
@@ -76,9 +79,20 @@ static struct view ahead(const struct feed *f)
 	return view_sub(f->chunk->bytes, f->pos, f->chunk->bytes.len);
 }
 
+/* The events of a response end with it. */
+static void end_events(struct http_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
+{
+	if (call && conn->events.count)
+		ROW_SET(CALL, &call->row, rows, conn->events.count);
+	http_events_end(&conn->events, reason, sink);
+	conn->events.count = 0;
+}
+
 /* No direction may keep a call that is gone. */
 static void end_call(struct http_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
 {
+	if (call == conn->dir[!conn->client].call)
+		end_events(conn, call, reason, sink);
 	for (unsigned d = 0; d < 2; d++)
 		if (conn->dir[d].call == call)
 			conn->dir[d].call = NULL;
@@ -168,6 +182,9 @@ static void message_done(struct feed *f, uint64_t end_off)
 	struct call *call = dir->call;
 
 	note_progress(f, end_off);
+	if (dir->watch == WATCH_EVENTS)
+		end_events(f->conn, call, CALL_END_closed, f->sink);
+	dir->watch = WATCH_NONE;
 	dir->call = NULL;
 	if (dir->state != OPAQUE && dir->state != RESYNC)
 		dir->state = AT_START;
@@ -235,6 +252,7 @@ static void begin_request(struct feed *f, const struct http_head *head, uint64_t
 	f->dir->call = call;
 	f->dir->is_request = true;
 	f->dir->body_bytes = 0;
+	f->dir->watch = (uint8_t)http_watch_request(f->sink, call, head);
 	note_progress(f, here(f));
 	begin_body(f, head, false);
 }
@@ -279,6 +297,7 @@ static void begin_response(struct feed *f, const struct http_head *head, uint64_
 		set_response(f->sink, f->dir->call, head);
 		note_progress(f, here(f));
 	}
+	f->dir->watch = (uint8_t)http_watch_response(f->dir->call, head);
 	tunnel = head->status == 101 || (tag & TAG_CONNECT && head->status < 300);
 	if (tunnel) {
 		conn->tunnel = true;
@@ -351,12 +370,39 @@ static enum step step_start(struct feed *f)
 	return f->conn->tunnel ? STEP_SWITCH : STEP_ON;
 }
 
+/* A body that is read: up to stop, which is the end of it, or of its chunk, if whole. */
+static enum step watch_body(struct feed *f, uint64_t stop, bool whole)
+{
+	struct http_dir *dir = f->dir;
+	size_t to = stop > f->chunk->off ? (size_t)(stop - f->chunk->off) : 0;
+	struct view bytes = to > f->pos ? view_sub(f->chunk->bytes, f->pos, to - f->pos) : view_make("", 0);
+
+	if (dir->watch == WATCH_EVENTS) {
+		f->pos = http_events_feed(&f->conn->events, dir->call, f->chunk, f->pos, to,
+					  whole || f->chunk->end, f->sink);
+		note_progress(f, here(f));
+		return whole ? STEP_ON : STEP_WAIT;
+	}
+	if (!whole && !f->chunk->end && http_watch_wants(dir->watch, bytes))
+		return STEP_WAIT;
+	if (bytes.len)
+		http_watch_body(dir->watch, f->sink, dir->call, bytes);
+	dir->watch = WATCH_NONE;
+	return STEP_ON;
+}
+
 static enum step step_body(struct feed *f)
 {
 	struct http_dir *dir = f->dir;
 	uint64_t now = here(f), end = f->chunk->off + f->chunk->bytes.len;
 	uint64_t stop = dir->body_end < end ? dir->body_end : end;
 
+	if (dir->watch) {
+		enum step rc = watch_body(f, stop, stop == dir->body_end);
+
+		if (rc != STEP_ON)
+			return rc;
+	}
 	if (now < stop)
 		f->pos = (size_t)(stop - f->chunk->off);
 	if (stop < dir->body_end) {
@@ -440,6 +486,12 @@ static enum step step_trailers(struct feed *f)
 
 static enum step step_until_close(struct feed *f)
 {
+	if (f->dir->watch) {
+		enum step rc = watch_body(f, f->chunk->off + f->chunk->bytes.len, false);
+
+		if (rc != STEP_ON && !f->chunk->end)
+			return rc;
+	}
 	f->pos = f->chunk->bytes.len;
 	if (f->chunk->end) {
 		message_done(f, here(f));

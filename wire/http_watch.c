@@ -1,0 +1,176 @@
+#include "wire/http_watch.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "wire/dissect.h"
+#include "wire/graphql.h"
+
+#define LINE_BYTES_MAX	8192	/* of an event that are waited for */
+#define EVENT_NAME_MAX	64
+#define BEGIN_BYTES	64	/* of a JSON body: what it is can be told then */
+#define EVENT_ID_MAX	128
+
+static bool contains(struct view text, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (size_t i = 0; i + len <= text.len; i++)
+		if (strncasecmp((const char *)text.at + i, word, len) == 0)
+			return true;
+	return false;
+}
+
+/* ---- GraphQL ---- */
+
+static void set_operation(struct call_sink *sink, struct call *call, const struct graphql_op *op)
+{
+	struct view name = view_make(op->name, op->name_len);
+
+	call->row.l7 = L7_graphql;
+	CALL_TEXT(sink, call, method, view_str(op->type), 16);
+	CALL_TEXT(sink, call, target, name, GRAPHQL_NAME_MAX);
+	CALL_TEXT(sink, call, target_template, name, GRAPHQL_NAME_MAX);
+}
+
+enum http_watch http_watch_request(struct call_sink *sink, struct call *call, const struct http_head *head)
+{
+	struct graphql_op op;
+
+	if (!call || head->content_encoding.len)
+		return WATCH_NONE;
+	if (view_is(head->method, "POST"))
+		return contains(head->content_type, "json") ? WATCH_OPERATION : WATCH_NONE;
+	if (view_is(head->method, "GET")) {
+		const uint8_t *at = head->target.len ? memchr(head->target.at, '?', head->target.len) : NULL;
+		struct view query = at ? view_sub(head->target, (size_t)(at - head->target.at) + 1, head->target.len) :
+				    view_make("", 0);
+
+		if (contains(query, "query=") && graphql_url(query, &op))
+			set_operation(sink, call, &op);
+	}
+	return WATCH_NONE;
+}
+
+enum http_watch http_watch_response(struct call *call, const struct http_head *head)
+{
+	static const struct view events = VIEW_LIT("text/event-stream");
+
+	if (!call || head->content_encoding.len)
+		return WATCH_NONE;
+	if (contains(view_sub(head->content_type, 0, events.len), (const char *)events.at) && head->status == 200) {
+		if (call->row.l7 != L7_graphql)
+			call->row.l7 = L7_sse;
+		return WATCH_EVENTS;
+	}
+	return call->row.l7 == L7_graphql ? WATCH_ERRORS : WATCH_NONE;
+}
+
+bool http_watch_wants(enum http_watch watch, struct view bytes)
+{
+	if (bytes.len >= WATCH_PEEK_BYTES)
+		return false;
+	return watch == WATCH_ERRORS || (watch == WATCH_OPERATION && (bytes.len < BEGIN_BYTES || graphql_begins(bytes)));
+}
+
+void http_watch_body(enum http_watch watch, struct call_sink *sink, struct call *call, struct view bytes)
+{
+	struct graphql_op op;
+	struct graphql_errors errors;
+
+	bytes = view_sub(bytes, 0, WATCH_PEEK_BYTES);
+	if (watch == WATCH_OPERATION && graphql_begins(bytes) && graphql_body(bytes, &op)) {
+		set_operation(sink, call, &op);
+	} else if (watch == WATCH_ERRORS && graphql_errors(bytes, &errors)) {
+		call_error(sink, call, "%.*s", (int)errors.text_len, errors.text);
+		if (call->row.status_class == CLASS_ok)
+			ROW_SET(CALL, &call->row, status_class, errors.client ? CLASS_client_error : CLASS_server_error);
+	}
+}
+
+/* ---- server-sent events: HTML standard, 9.2 ---- */
+
+static void open_event(struct http_events *events, struct call *page, const struct chunk *chunk, size_t pos,
+		       struct call_sink *sink)
+{
+	struct call *call = call_open(sink, L7_sse);
+
+	events->open = true;
+	events->data_bytes = 0;
+	events->event = call;
+	if (!call)
+		return;
+	call_request_begin(call, chunk, chunk->off + pos);
+	CALL_TEXT(sink, call, method, view_str("message"), EVENT_NAME_MAX);
+	if (!page)
+		return;
+	CALL_TEXT(sink, call, target, page->row.target, page->row.target.len);
+	CALL_TEXT(sink, call, target_template, page->row.target_template, page->row.target_template.len);
+	CALL_TEXT(sink, call, host, page->row.host, page->row.host.len);
+	CALL_TEXT(sink, call, version, page->row.version, page->row.version.len);
+}
+
+static void read_line(struct http_events *events, struct view line, struct call_sink *sink)
+{
+	const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
+	struct view name = view_sub(line, 0, colon ? (size_t)(colon - line.at) : line.len);
+	struct view value = view_sub(line, name.len + 1, line.len);
+	struct call *call = events->event;
+
+	if (value.len && value.at[0] == ' ')
+		value = view_sub(value, 1, value.len);
+	if (view_is(name, "data"))
+		events->data_bytes += value.len;
+	if (call && view_is(name, "event"))
+		CALL_TEXT(sink, call, method, value, EVENT_NAME_MAX);
+	if (call && view_is(name, "id"))
+		CALL_TEXT(sink, call, key, value, EVENT_ID_MAX);
+}
+
+static void end_event(struct http_events *events, const struct chunk *chunk, size_t pos, struct call_sink *sink)
+{
+	struct call *call = events->event;
+
+	events->open = false;
+	events->event = NULL;
+	events->count++;
+	if (!call)
+		return;
+	call_request_end(call, chunk, chunk->off + pos);
+	ROW_SET(CALL, &call->row, req_body_bytes, events->data_bytes);
+	call_end(sink, call, CALL_END_oneway);
+}
+
+size_t http_events_feed(struct http_events *events, struct call *page, const struct chunk *chunk, size_t pos,
+			size_t stop, bool cut, struct call_sink *sink)
+{
+	while (pos < stop) {
+		const uint8_t *at = chunk->bytes.at + pos, *nl = memchr(at, '\n', stop - pos);
+		size_t len = nl ? (size_t)(nl - at) : stop - pos, next = pos + len + (nl ? 1 : 0);
+		struct view line;
+
+		if (!nl && !cut && len < LINE_BYTES_MAX)
+			return pos;
+		line = view_make(at, len);
+		if (line.len && line.at[line.len - 1] == '\r')
+			line.len--;
+		if (line.len && !events->open && line.at[0] != ':')
+			open_event(events, page, chunk, pos, sink);
+		if (line.len && line.at[0] != ':')
+			read_line(events, line, sink);
+		if (events->event)
+			call_request_end(events->event, chunk, chunk->off + next);
+		if (!line.len && events->open)
+			end_event(events, chunk, next, sink);
+		pos = next;
+	}
+	return pos;
+}
+
+void http_events_end(struct http_events *events, uint8_t reason, struct call_sink *sink)
+{
+	if (events->event)
+		call_end(sink, events->event, reason);
+	events->event = NULL;
+	events->open = false;
+}
