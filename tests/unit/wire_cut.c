@@ -137,7 +137,8 @@ TEST(cut, calls_do_not_depend_on_segments, .timeout = 120)
 		"mongodb/mongo.pcap", "cassandra/cassandra.pcap", "other/mssql_tds.pcap",
 		"ldap/ldap_invalid_credentials.pcap", "ldap/sasl-scram-sha-512.pcap", "ldap/ldap-starttls.pcap",
 		"smtp/smtp-bdat-pipeline-8bitmime.pcap", "smtp/smtp-pipelining.pcap", "smtp/smtperr.pcap",
-		"tls/smtp-starttls.pcap",
+		"tls/smtp-starttls.pcap", "ssh/ssh1-ssh2-fingerprints.pcap", "ssh/server-pre-banner-data.pcap",
+		"ssh/ssh_version_199.pcap",
 	};
 	const char *captures = check_need_captures();
 
