@@ -742,8 +742,24 @@ static void mysql_close(void *at, uint8_t reason, struct call_sink *sink)
 	call_fifo_end_open(&conn->waiting, sink, reason);
 }
 
-static enum guess mysql_guess(struct view bytes, const struct guess_hint *hint)
+/* Idle connections of a pool: what says more stands behind the pings and their answers. */
+static struct view after_pings(struct view bytes)
 {
+	static const char ping[] = { 1, 0, 0, 0, MYSQL_COM_PING }, ok[] = { 7, 0, 0, 1, 0 };
+
+	for (;;) {
+		size_t len = bytes.len < sizeof(ping) ? 0 : memcmp(bytes.at, ping, sizeof(ping)) == 0 ? sizeof(ping) :
+			     memcmp(bytes.at, ok, sizeof(ok)) == 0 ? MYSQL_HEAD_BYTES + 7 : 0;
+
+		if (!len || bytes.len <= len)
+			return bytes;
+		bytes = view_sub(bytes, len, bytes.len);
+	}
+}
+
+static enum guess mysql_guess(struct view whole, const struct guess_hint *hint)
+{
+	struct view bytes = after_pings(whole);
 	bool port = hint->src_port == PORT_MYSQL || hint->dst_port == PORT_MYSQL;
 	struct mysql_greeting greeting;
 	struct view payload = view_sub(bytes, MYSQL_HEAD_BYTES, bytes.len);

@@ -155,6 +155,26 @@ TEST(mysql, reads_dialogues)
 	}
 }
 
+/* Idle connections of a pool, on a port that says nothing: pings alone may be anything, with a statement behind not. */
+TEST(mysql, finds_the_pings_before_the_first_statement)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 20130);
+	for (unsigned i = 0; i < 2; i++) {
+		kit_sendv(&kit, 0, view_make(PING, sizeof(PING) - 1));
+		kit_sendv(&kit, 1, view_make(OK1, sizeof(OK1) - 1));
+	}
+	kit_sendv(&kit, 0, view_make(QUERY, sizeof(QUERY) - 1));
+	kit_sendv(&kit, 1, view_make(RESULT_OLD, sizeof(RESULT_OLD) - 1));
+	kit_end(&kit, CALL_END_capture_end);
+	CHECK_LINES(&kit, "PING - - complete req=0+5 rsp=0+11\n"
+			  "PING - - complete req=5+5 rsp=11+11\n"
+			  "SELECT SELECT a FROM t - complete req=10+20 rsp=22+64 body=3\n");
+	kit_release(&kit);
+}
+
 TEST(mysql, fills_the_columns)
 {
 	struct kit kit;
