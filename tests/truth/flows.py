@@ -89,13 +89,19 @@ def compare_pair(score, capture, stream, flow):
     if stream.irtt is not None:
         got = flow.row.get("handshake_ns")
         near = got is not None and abs(got - stream.irtt) <= SLACK_NS
-        score.check(capture, "initial RTT", which + (" SYN repeated" if flow.row.get("handshake_ambiguous") else ""),
-                    stream.irtt if near else got, stream.irtt)
+        # a handshake has a SYN-ACK; they take the ACK of a RST, or one whose SYN-ACK is not in the capture
+        tag = " SYN repeated" if flow.row.get("handshake_ambiguous") else \
+            "" if flow.row.get("completeness", 0) & 2 else " no SYN-ACK"
+        score.check(capture, "initial RTT", which + tag, stream.irtt if near else got, stream.irtt)
+    sums = [[both(flow, column, turned)[d] for column in ("retransmits", "out_of_order")] for d in (0, 1)]
+    # a segment with bytes seen before is sent again to us; to them out of order when it comes soon enough
+    split = all(sum(sums[d]) == sum(stream.events.get(event, (0, 0))[d] for event in ("retx", "ooo")) for d in (0, 1))
     for item, event, column, _ in EVENTS:
         if "tx_" + column in flow.sums or "rx_" + column in flow.sums:
             want = stream.events.get(event, (0, 0))
             got = both(flow, column, turned)
-            check(item, got, want, any(want) or any(got))
+            tag = " split" if split and event in ("retx", "ooo", "fast") else ""
+            score.check(capture, item, which + tag, got, want, any(want) or any(got))
 
 
 def compare(score, capture, answer, tape):

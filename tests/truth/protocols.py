@@ -159,7 +159,7 @@ def tls_got(call):
     if asked(call):
         out += request(target=call.get("host"))
     if answered(call) and "answers" in call:
-        out += response(cipher=call["answers"].split(",")[0])
+        out += response(time=call["rsp_first_ns"], cipher=call["answers"].split(",")[0])    # the hello, not the end
     return out
 
 
@@ -340,7 +340,7 @@ def kafka_got(call):
 
 # ---- MQTT ----
 
-MQTT = {1: "CONNECT", 3: "PUBLISH", 8: "SUBSCRIBE", 10: "UNSUBSCRIBE", 12: "PING", 14: "DISCONNECT", 15: "AUTH"}
+MQTT = {1: "CONNECT", 3: "PUBLISH", 6: "PUBREL", 8: "SUBSCRIBE", 10: "UNSUBSCRIBE", 12: "PING", 14: "DISCONNECT", 15: "AUTH"}
 
 
 def mqtt_expect(line):

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import flows
 
 FOUND_GOAL, EXTRA_GOAL, FIELDS_GOAL = 98, 1, 98
+WHOLE = 200         # a run of so many captures is the whole set
 
 
 def percent(value):
@@ -16,6 +17,7 @@ class Report:
     def __init__(self, score, table, args):
         self.score, self.table, self.args = score, table, args
         self.captures = self.packets = 0
+        self.names = []
         self.refused, self.broken = [], []
         self.files = Counter()
         self.unlisted = Counter()               # lines the truth counts but does not hold
@@ -28,6 +30,7 @@ class Report:
 
     def capture(self, capture, tape, answer):
         self.captures += 1
+        self.names.append(capture)
         self.packets += len(tape.packets)
         if tape.refused:
             self.refused.append((capture, len(tape.packets), tape.refused))
@@ -51,7 +54,8 @@ class Report:
         rate, extra = score.rate(item), score.extra_rate(item)
         if not score.compared[item] and not score.extra[item]:
             return None
-        good = goal is None or ((rate is None or rate >= goal) and (extra_goal is None or extra <= extra_goal))
+        good = goal is None or ((rate is None or rate >= goal) and (extra_goal is None or extra <= extra_goal)
+                                and score.busy_rate(item) >= goal)
         goal_text = "-" if goal is None else ">= %d%%" % goal + (
             ", extra <= %d%%" % extra_goal if extra_goal is not None else "")
         row = (item, score.compared[item], score.equal[item], score.excused[item], percent(rate),
@@ -126,11 +130,12 @@ class Report:
             for capture, item, which, words, listed in score.shown:
                 if fnmatch.fnmatchcase(item, self.args.show):
                     print("%s %s\t%s\t%s\t%s" % ("+" if listed else "-", capture, item, which, words))
-        if not self.args.only:
-            for entry in score.listed.entries:
-                if not entry["used"]:
-                    print("line %d of the list matches no difference any more: %s" % (
-                        entry["number"], " ".join(entry["words"][:3])))
+        for entry in score.listed.entries:
+            # a pattern may stand for captures that are not of this run
+            ran = entry["words"][0] in self.names or self.captures >= WHOLE and not self.args.only
+            if not entry["used"] and ran:
+                print("line %d of the list matches no difference any more: %s" % (
+                    entry["number"], " ".join(entry["words"][:3])))
         missed = [row[0] for row in self.lines if row[-1] == "MISS"]
         print("\n%s" % ("every goal is met" if self.passed else "missed: " + ", ".join(missed or ["see above"])))
         if self.args.out:

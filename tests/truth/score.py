@@ -38,6 +38,7 @@ class Score:
         self.excused = defaultdict(int)
         self.busy = defaultdict(int)        # where there was anything to count
         self.busy_equal = defaultdict(int)
+        self.busy_excused = defaultdict(int)
         self.extra = defaultdict(int)
         self.extra_excused = defaultdict(int)
         self.shown = []                     # (capture, item, which, words)
@@ -56,6 +57,7 @@ class Score:
             self.busy_equal[item] += busy
         elif self.differs(capture, item, which, "%s, should be %s" % (got, want)):
             self.excused[item] += 1
+            self.busy_excused[item] += busy
 
     def surplus(self, capture, item, which, words):
         """Something of ours they do not have."""
@@ -67,6 +69,11 @@ class Score:
         """Equal of what is not excused, in percent; None when nothing was compared."""
         rest = self.compared[item] - self.excused[item]
         return 100.0 * self.equal[item] / rest if rest else None if not self.compared[item] else 100.0
+
+    def busy_rate(self, item):
+        """The same where either side counts any: zeros agree too easily."""
+        rest = self.busy[item] - self.busy_excused[item]
+        return 100.0 * self.busy_equal[item] / rest if rest else 100.0
 
     def extra_rate(self, item):
         rest = self.extra[item] - self.extra_excused[item]
