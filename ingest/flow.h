@@ -4,6 +4,7 @@
 
 #include "ingest/rollup.h"
 #include "ingest/tracker.h"
+#include "wire/fragment.h"
 #include "wire/stream.h"
 #include "wire/tcp.h"
 
@@ -38,7 +39,7 @@ struct flow {
 	uint8_t proto;
 	uint8_t local;			/* the observed end: 0 src, 1 dst, LOCAL_NONE */
 	uint8_t idle;			/* enum idle_class: which list it is in */
-	bool has_ports, second_view, no_stream, over, lost_known, handshake_told;
+	bool has_ports, second_view, no_stream, over, lost_known, handshake_told, fragmented;
 	uint8_t end_reason;		/* FLOW_END_ of a flow that is over and lingers */
 	struct ip ip[2];		/* 0 src, 1 dst, as the observed socket sees them */
 	uint16_t port[2];
@@ -56,6 +57,7 @@ struct flow {
 	uint32_t report;
 	uint64_t packets[2], bytes[2], goodput[2], lost[2];
 	uint32_t kernel_retransmits, fast_retransmits;
+	uint32_t fragments[2], broken_datagrams, fragment_overlaps;
 
 	struct flow_second second;
 	struct flow *twin;		/* the other end's flow on this machine */
@@ -68,16 +70,6 @@ struct flow {
 	uint16_t nat_port[2];
 	struct tcp_conn tcp;
 	struct tracker *tracker;
-};
-
-#define FRAGMENTS 256		/* first fragments remembered, so that later ones find their flow */
-
-struct fragment_memory {
-	struct ip src, dst;
-	uint32_t ip_id;
-	uint8_t proto;
-	struct flow *flow;
-	uint64_t flow_id;	/* the flow's struct may have been used again */
 };
 
 struct tracker {
@@ -102,7 +94,7 @@ struct tracker {
 	uint64_t next_id, next_number;
 	uint64_t evictions, eviction_event_ns;
 	uint64_t undecoded[DECODE_STATUS_COUNT];
-	struct fragment_memory fragments[FRAGMENTS];
+	struct fragments *fragments;
 	/* A socket was opened: told with its first frame, which comes next, so that the event names its flow. */
 	bool open_pending;
 	struct sock_event opened;
@@ -137,10 +129,30 @@ void flow_find_parties(struct flow *flow);
 
 /* ---- tracker.c ---- */
 
+/* The packet's flow, made if need be; NULL when it has no addresses, or memory is out. */
+struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
+			     unsigned *ret_dir);
+/* The flow it would be, if there is one. */
+struct flow *tracker_flow_known(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
+				unsigned *ret_dir);
+/* One frame more; then what is in it, to whom it concerns. */
+void flow_count(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet);
+void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet);
+/* The frame did not decode: by reason. */
+void tracker_count_undecoded(struct tracker *tracker, enum decode_status status, uint64_t frames);
+/* Into the packet log, as frame `number` of the source; flow may be NULL. E_NO_MEMORY. */
+int tracker_keep_frame(struct tracker *tracker, const struct frame *frame, uint64_t number, unsigned segments,
+		       const struct flow *flow, unsigned dir);
 /* The conversation is over for reason (FLOW_END_): its row comes after lingering. */
 void flow_over(struct flow *flow, uint8_t reason);
 /* Row, last calls, and out of the table. */
 void flow_end(struct flow *flow, uint8_t reason);
+
+/* ---- tracker_fragment.c ---- */
+
+int tracker_fragments_new(struct tracker *tracker);	/* E_NO_MEMORY */
+/* A frame with a piece of a datagram: kept at once, or when its flow is known. */
+int tracker_fragment(struct tracker *tracker, const struct frame *frame, const struct packet *packet);
 
 /* ---- tracker_sock.c ---- */
 

@@ -44,7 +44,8 @@ int tracker_new(const struct tracker_opts *opts, struct tracker **ret_tracker, s
 	tracker->calls = call_pool_new(&call_opts);
 	tracker->streams = stream_pool_new(&stream_opts);
 	tracker->rollup = rollup_new(opts->rollup_edges_max, opts->counters);
-	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->rollup) {
+	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->rollup ||
+	    tracker_fragments_new(tracker) < 0) {
 		tracker_free(tracker);
 		return err_set(err, E_NO_MEMORY, "no memory for the table of flows");
 	}
@@ -77,6 +78,7 @@ void tracker_free(struct tracker *tracker)
 	}
 	mem_free(tracker->slabs);
 	mem_free(tracker->table);
+	fragments_free(tracker->fragments);
 	rollup_free(tracker->rollup);
 	stream_pool_free(tracker->streams);
 	call_pool_free(tracker->calls);
@@ -253,6 +255,7 @@ static struct flow *flow_new(struct tracker *tracker, const struct packet *packe
 	tracker->flows++;
 	flow->second.flows = 1;
 	counter_add(tracker->counters, COUNTER_flows_opened_total, 1);
+	touch(flow, IDLE_OTHER);
 	flow_find_parties(flow);
 	*ret_dir = dir;
 	return flow;
@@ -370,6 +373,7 @@ static void sweep(struct tracker *tracker)
 	uint64_t now_ns = tracker->clock_ns;
 	struct flow *flow;
 
+	fragments_tick(tracker->fragments, now_ns);
 	for (int idle = 0; idle < IDLE_CLASSES; idle++) {
 		uint64_t limit_ns = idle_limit(tracker, (enum idle_class)idle);
 
@@ -403,6 +407,7 @@ void tracker_tick(struct tracker *tracker, uint64_t now_ns)
 
 void tracker_end(struct tracker *tracker)
 {
+	fragments_flush(tracker->fragments);
 	for (int idle = 0; idle < IDLE_CLASSES; idle++)
 		while (tracker->idle[idle].first)
 			flow_end(tracker->idle[idle].first, FLOW_END_capture_end);
@@ -445,45 +450,25 @@ static void remember_nat(struct flow *flow, unsigned dir, const struct packet *p
 	flow->nat_port[1 - dir] = packet->dport;
 }
 
-static struct fragment_memory *fragment_slot(struct tracker *tracker, const struct packet *packet)
+struct flow *tracker_flow_known(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
+				unsigned *ret_dir)
 {
-	uint64_t h = hash_bytes(packet->src.b, 16, packet->ip_id);
+	struct ends ends;
 
-	return &tracker->fragments[hash_bytes(packet->dst.b, 16, h) % FRAGMENTS];
-}
-
-static void remember_fragment(struct tracker *tracker, const struct packet *packet, struct flow *flow)
-{
-	*fragment_slot(tracker, packet) = (struct fragment_memory){ packet->src, packet->dst, packet->ip_id,
-								    packet->proto, flow, flow->id };
-}
-
-/* Flow of a fragment that has no ports of its own; NULL when its first one was not seen. */
-static struct flow *fragment_flow(struct tracker *tracker, const struct packet *packet, unsigned *ret_dir)
-{
-	const struct fragment_memory *m = fragment_slot(tracker, packet);
-
-	if (!m->flow || m->flow->id != m->flow_id || m->ip_id != packet->ip_id ||
-	    !ip_eq(&m->src, &packet->src) || !ip_eq(&m->dst, &packet->dst))
+	if (!packet->ip_version)
 		return NULL;
-	*ret_dir = ip_eq(&m->flow->ip[0], &packet->src) ? 0 : 1;
-	return m->flow;
+	ends_of(frame, packet, &ends);
+	return tracker_find(tracker, &ends, ret_dir);
 }
 
-/* The packet's flow, made if need be; NULL when it has no addresses, or memory is out. */
-static struct flow *flow_of(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
-			    unsigned *ret_dir)
+struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
+			     unsigned *ret_dir)
 {
 	struct flow *flow = NULL;
 	struct ends ends;
 
 	if (!packet->ip_version)
 		return NULL;
-	if (packet->fragment && !packet->has_ports) {
-		flow = fragment_flow(tracker, packet, ret_dir);
-		if (flow)
-			return flow;
-	}
 	ends_of(frame, packet, &ends);
 	flow = tracker_find(tracker, &ends, ret_dir);
 	if (flow && packet->has_tcp && packet->flags & TCP_SYN && tcp_conn_reuses(&flow->tcp, *ret_dir, packet)) {
@@ -500,8 +485,6 @@ static struct flow *flow_of(struct tracker *tracker, const struct frame *frame, 
 		flow->cookie = frame->cookie;	/* the child's, after the listener's */
 	if (frame->has_sk_tuple && !flow->has_nat)
 		remember_nat(flow, *ret_dir, packet);
-	if (packet->fragment)
-		remember_fragment(tracker, packet, flow);
 	return flow;
 }
 
@@ -549,7 +532,7 @@ static void feed_stream(struct flow *flow, unsigned dir, const struct packet *pa
 		list_put(flow, LIST_CALLS);
 }
 
-static void count_packet(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet)
+void flow_count(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet)
 {
 	uint64_t bytes = packet->orig_len + (uint64_t)(packet->segments - 1) * packet->header_bytes;
 
@@ -559,14 +542,14 @@ static void count_packet(struct flow *flow, unsigned dir, const struct frame *fr
 		flow->end_ns = frame->time_ns;
 	if (frame->time_ns > flow->last_ns)
 		flow->last_ns = frame->time_ns;
+	if (frame->time_ns < flow->first_ns)
+		flow->first_ns = frame->time_ns;	/* a fragment that waited for its first */
 	if (!flow->links[LIST_REPORT].in) {
 		flow->report_seen_ns = flow->tracker->clock_ns;
 		list_put(flow, LIST_REPORT);
 	}
 	flow->packets[dir] += packet->segments;
 	flow->bytes[dir] += bytes;
-	if (!packet->has_tcp)
-		flow->goodput[dir] += packet->payload_len;
 	if (flow->second_view)
 		return;
 	if (flow->second.at != frame->time_ns / NS_PER_SEC) {
@@ -580,11 +563,10 @@ static void count_packet(struct flow *flow, unsigned dir, const struct frame *fr
 	flow->second.bytes[dir] += bytes;
 }
 
-static void flow_packet(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet)
+void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 {
 	enum idle_class idle = packet->proto == PROTO_udp ? IDLE_UDP : IDLE_OTHER;
 
-	count_packet(flow, dir, frame, packet);
 	if (packet->has_tcp) {
 		unsigned bits = tcp_conn_packet(&flow->tcp, dir, packet);
 
@@ -596,6 +578,8 @@ static void flow_packet(struct flow *flow, unsigned dir, const struct frame *fra
 		idle = flow->tcp.dir[0].seen && flow->tcp.dir[1].seen ? IDLE_TCP : IDLE_HALF_OPEN;
 		if (!flow->tcp.dir[0].isn_known && flow->tcp.completeness & 8)
 			idle = IDLE_TCP;
+	} else {
+		flow->goodput[dir] += packet->payload_len;
 	}
 	feed_stream(flow, dir, packet);
 	if (flow->over)
@@ -615,11 +599,30 @@ static void count_lost(struct tracker *tracker, struct flow *flow, unsigned dir,
 	tracker_lost(tracker, frame->time_ns, frame->lost_before, frame->lost_before_bytes, "ring_full");
 }
 
+void tracker_count_undecoded(struct tracker *tracker, enum decode_status status, uint64_t frames)
+{
+	tracker->undecoded[status] += frames;
+	counter_add(tracker->counters, COUNTER_frames_undecoded_total, frames);
+}
+
+int tracker_keep_frame(struct tracker *tracker, const struct frame *frame, uint64_t number, unsigned segments,
+		       const struct flow *flow, unsigned dir)
+{
+	struct packet_rec rec = { .time_ns = frame->time_ns, .orig_len = frame->orig_len, .iface = frame->iface,
+				  .link = frame->link, .frame = frame->bytes, .number = number,
+				  .segments = (uint16_t)segments, .dir = (uint8_t)dir };
+
+	if (flow) {
+		rec.flow_id = flow->id;
+		if (frame->at != FRAME_WIRE && flow->second_view)
+			rec.iface = LIVE_IFACE_SECOND;
+	}
+	return batch_packet(tracker->batch, tracker->opts.source, &rec);
+}
+
 int tracker_frame(struct tracker *tracker, const struct frame *frame)
 {
 	struct packet packet;
-	struct packet_rec rec = { .time_ns = frame->time_ns, .orig_len = frame->orig_len, .iface = frame->iface,
-				  .link = frame->link, .frame = frame->bytes };
 	struct flow *flow;
 	unsigned dir = 0;
 
@@ -634,27 +637,23 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 	counter_add(tracker->counters, COUNTER_frame_captured_bytes_total, frame->bytes.len);
 	if (frame->bytes.len < frame->orig_len)
 		counter_add(tracker->counters, COUNTER_frames_cut_total, 1);
-	if (decode_frame(&packet) != DECODE_OK) {
-		tracker->undecoded[packet.status]++;
-		counter_add(tracker->counters, COUNTER_frames_undecoded_total, 1);
-	}
-	flow = flow_of(tracker, frame, &packet, &dir);
+	(void)decode_frame(&packet);
+	if (packet.in_fragments)
+		return tracker_fragment(tracker, frame, &packet);
+	if (packet.status != DECODE_OK)
+		tracker_count_undecoded(tracker, packet.status, 1);
+	flow = tracker_flow_of(tracker, frame, &packet, &dir);
 	if (tracker->open_pending)
 		tracker_open_event(tracker, flow);
 	if (frame->lost_before)
 		count_lost(tracker, flow, dir, frame);
-	rec.number = tracker->next_number++;
-	rec.segments = packet.segments;
-	rec.dir = (uint8_t)dir;
 	if (flow) {
-		rec.flow_id = flow->id;
-		if (frame->at != FRAME_WIRE && flow->second_view)
-			rec.iface = LIVE_IFACE_SECOND;
 		if (frame->cookie)
 			flow->lost_known = true;
-		flow_packet(flow, dir, frame, &packet);
+		flow_count(flow, dir, frame, &packet);
+		flow_feed(flow, dir, &packet);
 	}
-	return batch_packet(tracker->batch, tracker->opts.source, &rec);
+	return tracker_keep_frame(tracker, frame, tracker->next_number++, packet.segments, flow, dir);
 }
 
 void tracker_lost(struct tracker *tracker, uint64_t time_ns, uint64_t frames, uint64_t bytes, const char *reason)
@@ -672,8 +671,10 @@ void tracker_gauges(struct tracker *tracker)
 {
 	struct counters *counters = tracker->counters;
 	struct stream_stats stats;
+	struct fragments_stats pieces;
 
 	stream_pool_stats(tracker->streams, &stats);
+	fragments_stats(tracker->fragments, &pieces);
 	counter_set(counters, COUNTER_flows_open, tracker->flows);
 	counter_set(counters, COUNTER_calls_open, call_pool_open(tracker->calls));
 	counter_set(counters, COUNTER_calls_refused_total, call_pool_refused(tracker->calls));
@@ -682,4 +683,12 @@ void tracker_gauges(struct tracker *tracker)
 	counter_set(counters, COUNTER_stream_conflicts_total, stats.conflicts);
 	counter_set(counters, COUNTER_stream_budget_hits_total, stats.budget_hits);
 	counter_set(counters, COUNTER_stream_held_bytes, stats.held_bytes);
+	counter_set(counters, COUNTER_fragments_total, pieces.pieces);
+	counter_set(counters, COUNTER_fragments_whole_total, pieces.whole);
+	counter_set(counters, COUNTER_fragments_timeouts_total, pieces.timeouts);
+	counter_set(counters, COUNTER_fragments_evicted_total, pieces.evictions);
+	counter_set(counters, COUNTER_fragments_bad_total, pieces.bad);
+	counter_set(counters, COUNTER_fragments_duplicates_total, pieces.duplicates);
+	counter_set(counters, COUNTER_fragments_overlaps_total, pieces.overlaps);
+	counter_set(counters, COUNTER_fragments_held_bytes, pieces.held_bytes);
 }

@@ -131,6 +131,12 @@ static void set_counts(struct flow_row *row, const struct flow *flow)
 	row->rx_bytes = flow->bytes[1];
 	row->tx_goodput_bytes = flow->goodput[0];
 	row->rx_goodput_bytes = flow->goodput[1];
+	if (flow->fragmented) {
+		ROW_SET(FLOW, row, tx_fragments, flow->fragments[0]);
+		ROW_SET(FLOW, row, rx_fragments, flow->fragments[1]);
+		ROW_SET(FLOW, row, broken_datagrams, flow->broken_datagrams);
+		ROW_SET(FLOW, row, fragment_overlaps, flow->fragment_overlaps);
+	}
 	if (flow->lost_known) {
 		ROW_SET(FLOW, row, tx_lost_packets, flow->lost[0]);
 		ROW_SET(FLOW, row, rx_lost_packets, flow->lost[1]);
@@ -166,6 +172,7 @@ static void reported(struct flow *flow)
 	memset(flow->goodput, 0, sizeof(flow->goodput));
 	memset(flow->lost, 0, sizeof(flow->lost));
 	flow->kernel_retransmits = flow->fast_retransmits = 0;
+	flow->fragments[0] = flow->fragments[1] = flow->broken_datagrams = flow->fragment_overlaps = 0;
 	if (flow->proto == PROTO_tcp)
 		tcp_conn_reported(&flow->tcp);
 }

@@ -1,4 +1,4 @@
-/* The decoded packets of one flow, in the order of capture. */
+/* The decoded packets of one flow, in the order of capture; fragments as the datagrams they make. */
 #ifndef QUERY_FLOW_PACKETS_H
 #define QUERY_FLOW_PACKETS_H
 

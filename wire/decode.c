@@ -134,7 +134,7 @@ enum decode_status decode_frame(struct packet *packet)
 
 	packet->status = DECODE_link_unknown;
 	packet->ip_version = packet->proto = packet->ttl = 0;
-	packet->fragment = packet->has_ports = packet->has_tcp = false;
+	packet->fragment = packet->in_fragments = packet->has_ports = packet->has_tcp = false;
 	packet->sport = packet->dport = packet->vlan = packet->ethertype = 0;
 	packet->ip_id = 0;
 	packet->l3_off = packet->l4_off = packet->outer_l3_off = 0;

@@ -28,6 +28,17 @@ const char *decode_status_text(enum decode_status status);
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32, TCP_ECE = 64, TCP_CWR = 128 };
 
+/* Where the outermost fragment of a frame lies in its datagram. */
+struct packet_fragment {
+	uint32_t l3_off, data_off;	/* within frame: its IP header, and the bytes it carries */
+	uint32_t data_len;		/* those bytes, on the wire */
+	uint32_t id;
+	uint32_t next_off;		/* within frame, IPv6: the byte that names the fragment header */
+	uint16_t off;			/* of the bytes in the datagram's */
+	bool more;			/* others follow */
+	uint8_t version, proto;		/* proto: of the first header in the bytes */
+};
+
 struct packet {
 	/* set by the caller before decode_frame */
 	uint64_t time_ns;
@@ -44,6 +55,7 @@ struct packet {
 	bool fragment;			/* any fragment; ports are valid in the first one only */
 	bool has_ports;			/* sport, dport valid: first fragment of TCP, UDP, SCTP; ICMP: see below */
 	bool has_tcp;			/* the TCP members are valid */
+	bool in_fragments;		/* any IP header on the way was a fragment's: frag is valid */
 	struct ip src, dst;
 	uint16_t sport, dport;		/* ICMP with an identifier: that in both; other ICMP: type << 8 | code in both */
 	uint16_t vlan;			/* outermost VLAN id, 0 = none */
@@ -65,6 +77,7 @@ struct packet {
 	uint32_t ts_val, ts_ecr;
 	uint8_t sack_blocks;		/* number of SACK blocks present, at most 4 */
 	uint32_t sack[4][2];
+	struct packet_fragment frag;
 };
 
 /*

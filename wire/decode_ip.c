@@ -47,6 +47,21 @@ static inline void begin_ip(const struct walk *walk, struct packet *packet, uint
 	packet->l4_off = 0;
 }
 
+/* The bytes from here on are a piece of a datagram. Only the outermost is told: it must be put together first. */
+static void in_fragments(const struct walk *walk, struct packet *packet, uint16_t off, bool more, const uint8_t *next)
+{
+	packet->fragment = true;
+	if (packet->in_fragments)
+		return;
+	packet->in_fragments = true;
+	packet->frag = (struct packet_fragment){
+		.l3_off = packet->l3_off, .data_off = (uint32_t)(walk->at - packet->frame.at),
+		.data_len = walk->wire < UINT32_MAX ? (uint32_t)walk->wire : UINT32_MAX,
+		.id = packet->ip_id, .off = off, .more = more, .version = packet->ip_version,
+		.next_off = (uint32_t)(next ? next - packet->frame.at : 0), .proto = packet->proto,
+	};
+}
+
 void walk_ipv4(struct walk *walk, struct packet *packet)
 {
 	const uint8_t *at = walk->at;
@@ -83,7 +98,7 @@ void walk_ipv4(struct walk *walk, struct packet *packet)
 	walk_skip(walk, header);
 	walk_proto(walk, packet, at[9]);
 	if (__builtin_expect((frag & 0x3fff) != 0, 0)) {
-		packet->fragment = true;
+		in_fragments(walk, packet, (uint16_t)((frag & 0x1fff) * 8), frag & 0x2000, NULL);
 		if (frag & 0x1fff)
 			walk_stop(walk, packet, DECODE_fragment);
 	}
@@ -92,6 +107,7 @@ void walk_ipv4(struct walk *walk, struct packet *packet)
 /* Walk extension headers. False when the walk has stopped, else *ret_proto is what follows them. */
 static bool ipv6_extensions(struct walk *walk, struct packet *packet, uint8_t proto, uint8_t *ret_proto)
 {
+	const uint8_t *next = walk->at - 34;	/* names the header at walk->at */
 	unsigned count;
 
 	for (count = 0; count < IPV6_EXTENSIONS_MAX; count++) {
@@ -125,14 +141,16 @@ static bool ipv6_extensions(struct walk *walk, struct packet *packet, uint8_t pr
 
 			packet->ip_id = walk_u32(at + 4);
 			/* offset 0 and no more to come is an atomic fragment, RFC 6946: a whole packet */
-			packet->fragment |= (frag & 0xfff9) != 0;
+			packet->proto = proto;
+			if (frag & 0xfff9)
+				in_fragments(walk, packet, frag & 0xfff8, frag & 1, next);
 			if (frag & 0xfff8) {
-				packet->proto = proto;
 				packet->l4_off = (uint32_t)(walk->at - packet->frame.at);
 				walk_stop(walk, packet, DECODE_fragment);
 				return false;
 			}
 		}
+		next = at;
 	}
 	walk_stop(walk, packet, DECODE_depth);
 	return false;
