@@ -517,8 +517,7 @@ static void open_stream(struct flow *flow, const struct packet *packet)
 
 static void feed_stream(struct flow *flow, unsigned dir, const struct packet *packet)
 {
-	if (flow->no_stream || flow->second_view || !packet->has_ports ||
-	    (packet->proto != PROTO_tcp && packet->proto != PROTO_udp))
+	if (flow->no_stream || flow->second_view || !packet->has_ports || !stream_knows(packet->proto))
 		return;
 	if (!flow->stream) {
 		if (!packet->payload_len)

@@ -17,6 +17,7 @@
 /* One line "protocol frame time stream+direction key=value...". */
 struct truth_line {
 	const char *where;	/* "tcp:3>" */
+	uint64_t frame;
 	bool from_a;		/* from the sender of the stream's first packet */
 	char *fields;		/* "key=value", tab-separated */
 };
@@ -125,6 +126,7 @@ static inline bool truth_run(const struct truth_test *test, const char *file, st
 		if (n < 4 || strcmp(field[0], test->proto) != 0)
 			continue;
 		line.where = field[3];
+		line.frame = strtoull(field[1], NULL, 10);
 		line.from_a = strchr(field[3], '>') != NULL;
 		line.fields = save ? save : field[3] + strlen(field[3]);
 		test->expect(&line, &want);

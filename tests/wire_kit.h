@@ -393,7 +393,7 @@ static inline bool kit_run_file(struct kit *kit, const char *path)
 		struct kit_flow *flow;
 
 		(void)decode_frame(&packet);
-		if (!packet.ip_version || !packet.has_ports || (packet.proto != PROTO_tcp && packet.proto != PROTO_udp))
+		if (!packet.ip_version || !packet.has_ports || !stream_knows(packet.proto))
 			continue;
 		flow = kit_find_flow(kit, flows, &count, &packet, &dir);
 		if (flow)

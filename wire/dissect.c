@@ -3,7 +3,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "wire/txt.h"
 
 #define SHOW_TEXT_MAX 4096
 #define GARBAGE_MAX ((uint64_t)4 << 20)	/* without a frame in it: nobody looks any more */

@@ -6,6 +6,7 @@
 #define WIRE_DISSECT_H
 
 #include "wire/proto.h"
+#include "wire/txt.h"
 
 #define ERROR_TEXT_MAX	512
 

@@ -17,7 +17,6 @@
 #define SWITCHES_MAX		8	/* a chain of hand-overs beyond it is somebody's joke */
 #define SLAB_STREAMS		64
 #define PROTO_IP_TCP		6
-#define PROTO_IP_UDP		17
 
 struct stream_slab {
 	struct stream_slab *next;
@@ -613,7 +612,7 @@ struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint
 	stream->hint = (struct guess_hint){ .proto = proto, .src_port = src_port, .dst_port = dst_port };
 	for (unsigned d = 0; d < 2; d++)
 		stream->dir[d].guesses = DATAGRAM_GUESSES;	/* TCP: set when the direction starts */
-	if (pool->dissect_off || (proto != PROTO_IP_TCP && proto != PROTO_IP_UDP))
+	if (pool->dissect_off || !stream_knows(proto))
 		stream->state = STREAM_DEAD;
 	return stream;
 }

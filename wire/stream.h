@@ -34,13 +34,19 @@ void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_
 
 struct stream;		/* one flow, both directions */
 
+/* IP protocols that may carry calls; a stream of another is dead from the start. */
+static inline bool stream_knows(uint8_t proto)
+{
+	return proto == PROTO_tcp || proto == PROTO_udp || proto == PROTO_icmp || proto == PROTO_icmp6;
+}
+
 /* NULL when memory or the pool is out. sink: filled by the caller, must outlive the stream. */
 struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint8_t proto,
 			  uint16_t src_port, uint16_t dst_port);
 /* Ends open calls with reason (CALL_END_...), frees everything. Takes NULL. */
 void stream_free(struct stream *stream, uint8_t reason);
 
-/* One TCP segment, or one UDP datagram (packet->payload). dir 0 = tx. Cheap when there is no payload and no flag of interest. */
+/* One TCP segment, or one datagram: of UDP, or a message of ICMP (packet->payload). dir 0 = tx. Cheap when there is no payload and no flag of interest. */
 void stream_packet(struct stream *stream, unsigned dir, const struct packet *packet);
 /* Time passes: timeouts of unanswered calls. Called about once a second for flows with open calls. */
 void stream_tick(struct stream *stream, uint64_t now_ns);
