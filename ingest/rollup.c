@@ -32,7 +32,7 @@ struct tier {
 };
 
 struct rollup {
-	struct tier tiers[2];
+	struct tier tiers[ROLLUP_TIERS_COUNT];
 	size_t edges_max;
 	struct counters *counters;
 	struct hist **spare;	/* histograms to use again */
@@ -42,18 +42,19 @@ struct rollup {
 
 struct rollup *rollup_new(size_t edges_max, struct counters *counters)
 {
+	static const uint32_t seconds[ROLLUP_TIERS_COUNT] = ROLLUP_TIERS;
 	struct rollup *rollup = mem_zalloc(sizeof(*rollup));
 
 	if (!rollup)
 		return NULL;
 	rollup->edges_max = edges_max ? edges_max : 10000;
 	rollup->counters = counters;
-	rollup->tiers[0].seconds = 1;
-	rollup->tiers[1].seconds = 60;
 	wr_init(&rollup->bytes, 0);
-	for (int t = 0; t < 2; t++)
+	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++) {
+		rollup->tiers[t].seconds = seconds[t];
 		for (int i = 0; i < OPEN_MAX; i++)
 			rollup->tiers[t].buckets[i].start_ns = UINT64_MAX;
+	}
 	return rollup;
 }
 
@@ -71,7 +72,7 @@ void rollup_free(struct rollup *rollup)
 {
 	if (!rollup)
 		return;
-	for (int t = 0; t < 2; t++)
+	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++)
 		for (int i = 0; i < OPEN_MAX; i++)
 			bucket_release(&rollup->tiers[t].buckets[i]);
 	for (size_t i = 0; i < rollup->spare_count; i++)
@@ -289,16 +290,16 @@ static void write_cell(struct rollup *rollup, struct batch *batch, uint64_t star
 
 static struct bucket *bucket_get(struct rollup *rollup, struct batch *batch, unsigned t, uint64_t time_ns);
 
-/* Write a bucket's rows; a second is added to its minute. */
+/* Write a bucket's rows, and add them to the longer bucket around it. */
 static void close_bucket(struct rollup *rollup, struct batch *batch, unsigned t, struct bucket *bucket)
 {
-	struct bucket *minute = NULL;
+	struct bucket *around = NULL;
 
-	if (t == 0 && bucket->cells_count)
-		minute = bucket_get(rollup, batch, 1, bucket->start_ns);
+	if (t + 1 < ROLLUP_TIERS_COUNT && bucket->cells_count)
+		around = bucket_get(rollup, batch, t + 1, bucket->start_ns);
 	for (size_t i = 0; i < bucket->cells_count; i++) {
 		struct cell *cell = &bucket->cells[i];
-		struct cell *sum = minute ? cell_get(rollup, minute, &cell->edge) : NULL;
+		struct cell *sum = around ? cell_get(rollup, around, &cell->edge) : NULL;
 
 		write_cell(rollup, batch, bucket->start_ns, rollup->tiers[t].seconds, cell);
 		if (sum)
@@ -306,7 +307,7 @@ static void close_bucket(struct rollup *rollup, struct batch *batch, unsigned t,
 		for (int h = 0; h < ROLLUP_TIMES; h++) {
 			if (!cell->hists[h])
 				continue;
-			if (sum && !sum->hists[h]) {	/* the minute's first: moves there as it is */
+			if (sum && !sum->hists[h]) {	/* its first: moves there as it is */
 				sum->hists[h] = cell->hists[h];
 				continue;
 			}
@@ -361,9 +362,9 @@ void rollup_add(struct rollup *rollup, struct batch *batch, uint64_t time_ns, co
 
 void rollup_tick(struct rollup *rollup, struct batch *batch, uint64_t now_ns)
 {
-	for (unsigned t = 0; t < 2; t++) {
+	for (unsigned t = 0; t < ROLLUP_TIERS_COUNT; t++) {
 		struct tier *tier = &rollup->tiers[t];
-		/* A minute's last second is closed in this same round, before it. */
+		/* A minute's last ten seconds are closed in this same round, before it. */
 		uint64_t age_ns = tier->seconds * NS_PER_SEC + GRACE_NS;
 
 		for (int i = 0; i < OPEN_MAX; i++)
@@ -375,7 +376,7 @@ void rollup_tick(struct rollup *rollup, struct batch *batch, uint64_t now_ns)
 
 void rollup_flush(struct rollup *rollup, struct batch *batch)
 {
-	for (unsigned t = 0; t < 2; t++)
+	for (unsigned t = 0; t < ROLLUP_TIERS_COUNT; t++)
 		for (int i = 0; i < OPEN_MAX; i++)
 			if (rollup->tiers[t].buckets[i].start_ns != UINT64_MAX)
 				close_bucket(rollup, batch, t, &rollup->tiers[t].buckets[i]);

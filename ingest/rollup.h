@@ -1,8 +1,9 @@
 /*
- * Rollups: counts and histograms per second and per minute and edge, made from
- * packets as they pass and from calls as they end. A bucket is written when the
- * clock of the capture is two seconds past its end; what comes later makes
- * another row of the same bucket, and readers add up. One thread.
+ * Rollups: counts and histograms per edge and second, ten seconds, minute and
+ * hour (ROLLUP_TIERS), made from packets as they pass and from calls as they end.
+ * A bucket is written when the clock of the capture is two seconds past its end;
+ * what comes later makes another row of the same bucket, and readers add up. One
+ * thread.
  */
 #ifndef INGEST_ROLLUP_H
 #define INGEST_ROLLUP_H

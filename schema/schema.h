@@ -224,4 +224,8 @@ static inline uint64_t schema_id_time(uint64_t id)
 	return id >> SCHEMA_ID_COUNT_BITS << SCHEMA_ID_TIME_BITS;
 }
 
+/* Lengths of rollup buckets in seconds; each divides the next. All hold the same traffic. */
+#define ROLLUP_TIERS { 1, 10, 60, 3600 }
+#define ROLLUP_TIERS_COUNT 4
+
 #endif

@@ -276,8 +276,8 @@ int bulk_end(struct bulk *bulk, uint64_t *ret_newest_ns, struct err *err)
 		struct seal *seal = &bulk->parts[i]->seal;
 
 		rc = seal_publish(seal, err);
-		if (part_entry_end_max(&seal->entry) > newest_ns)
-			newest_ns = part_entry_end_max(&seal->entry);
+		if (part_entry_newest(&seal->entry) > newest_ns)
+			newest_ns = part_entry_newest(&seal->entry);	/* not an hour's rollup, which ends in the future */
 	}
 	bulk->failed = rc < 0;
 	if (rc == 0)

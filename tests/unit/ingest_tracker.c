@@ -517,6 +517,8 @@ TEST(tracker, rolls_up_to_the_sums_of_the_rows)
 		const struct rollup_row *row = TKIT_ROLLUP(kit, i);
 		uint64_t *sum = rollup_sum[row->tier == 60];
 
+		if (row->tier != 1 && row->tier != 60)
+			continue;
 		CHECK_U64(row->end_ns - row->start_ns, row->tier * NS_PER_SEC);
 		CHECK_U64(row->start_ns % (row->tier * NS_PER_SEC), 0);
 		sum[0] += row->flows;

@@ -380,7 +380,7 @@ TEST(aggregate, counts_a_conversation_once)
 	fixture_close(&fixture);
 }
 
-/* Every second, and every full minute, of five minutes; the last minute's row is not written yet. */
+/* Every second, ten seconds and full minute of five minutes; the last ones are not written yet. */
 static void write_rollups(struct fixture *fixture)
 {
 	struct hist *hist = hist_new();
@@ -396,6 +396,17 @@ static void write_rollups(struct fixture *fixture)
 					  .calls = 2,
 					  .server_errors = second % 2,
 					  .tx_bytes = second };
+
+		ROW_SET(ROLLUP, &row, latency, wr_view(&bytes));
+		fixture_write(fixture, TABLE_ROLLUPS, &row, 1);
+	}
+	for (unsigned ten = 0; ten < 29; ten++) {
+		struct rollup_row row = { .start_ns = T0 + ten * 10 * NS_PER_SEC,
+					  .end_ns = T0 + (ten + 1) * 10 * NS_PER_SEC,
+					  .tier = 10,
+					  .calls = 20,
+					  .server_errors = 5,
+					  .tx_bytes = 100 * ten + 45 };
 
 		ROW_SET(ROLLUP, &row, latency, wr_view(&bytes));
 		fixture_write(fixture, TABLE_ROLLUPS, &row, 1);
@@ -433,14 +444,15 @@ TEST(aggregate, takes_each_instant_from_one_tier)
 	write_rollups(&fixture);
 	for (unsigned second = 30; second < 300; second++)
 		bytes += second;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 5; i++) {
 		static const struct {
 			uint64_t step_ns;
 			uint32_t tier;
 			size_t groups;
 		} cases[] = { { 0, 60, 1 },
 			      { NS_PER_MIN, 60, 5 },
-			      { 10 * NS_PER_SEC, 1, 27 },
+			      { 10 * NS_PER_SEC, 10, 27 },
+			      { 15 * NS_PER_SEC, 1, 18 },
 			      { NS_PER_SEC, 1, 270 } };
 		double sum = 0, count = 0;
 
@@ -464,6 +476,44 @@ TEST(aggregate, takes_each_instant_from_one_tier)
 	CHECK_EQ(
 		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
 		E_RANGE);
+	fixture_close(&fixture);
+}
+
+/*
+ * Killed in the second minute: of the rows of that minute only the seconds were written, and of the
+ * ten seconds all but the ones it happened in. Each instant still counts once.
+ */
+TEST(aggregate, takes_seconds_around_a_crash)
+{
+	struct query_opts opts = { .from_ns = T0, .to_ns = T0 + 1200 * NS_PER_SEC };
+	struct query_aggregate what = { .table = TABLE_ROLLUPS, .agg = VIEW_LIT("count") };
+	struct store_gap gap = { .from_ns = T0 + 85 * NS_PER_SEC, .to_ns = T0 + 95 * NS_PER_SEC, .reason = "crash" };
+	static const struct {
+		uint32_t tier;
+		unsigned lost_from, lost_to;	/* seconds of it that have no row */
+	} tiers[] = { { 1, 85, 95 }, { 10, 80, 100 }, { 60, 60, 120 } };
+	struct query_groups groups;
+	struct query_stats stats;
+	struct fixture fixture;
+	struct err err = { 0 };
+
+	fixture_open(&fixture);
+	for (size_t t = 0; t < 3; t++) {
+		for (unsigned second = 0; second < 600; second += tiers[t].tier) {
+			struct rollup_row row = { .start_ns = T0 + second * NS_PER_SEC,
+						  .end_ns = T0 + (second + tiers[t].tier) * NS_PER_SEC,
+						  .tier = tiers[t].tier, .calls = tiers[t].tier };
+
+			if (second < tiers[t].lost_from || second >= tiers[t].lost_to)
+				fixture_write(&fixture, TABLE_ROLLUPS, &row, 1);
+		}
+	}
+	CHECK_OK(store_write_gap(fixture.writer, &gap, &err), err);
+	CHECK_OK(store_commit(fixture.writer, &err), err);
+	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_U64(groups.tier, 60);
+	CHECK_U64(groups.count, 1);
+	CHECK(groups.groups[0].values[0] == 590, "%g", groups.groups[0].values[0]);
 	fixture_close(&fixture);
 }
 
