@@ -16,6 +16,11 @@ void lines_body_dot(struct line_dir *dir)
 	dir->match = AT_START;
 }
 
+uint64_t lines_dot_bytes(const struct line_dir *dir)
+{
+	return dir->bare ? 2 : 3;
+}
+
 void lines_body_bytes(struct line_dir *dir, uint64_t off, uint64_t len)
 {
 	if (!len)
@@ -40,7 +45,7 @@ static size_t scan_dot(struct line_dir *dir, struct view bytes, bool *ret_found)
 			break;
 		case AFTER_DOT:
 		case AFTER_DOT_CR:
-			if (bytes.at[i] == '\n') {
+			if (bytes.at[i] == '\n' && (dir->match == AFTER_DOT_CR || dir->bare)) {
 				*ret_found = true;
 				return i + 1;
 			}
@@ -116,7 +121,8 @@ static enum step take_line(struct lines *l, const struct line_ops *ops, size_t *
 	line.text = view_sub(rest, 0, nl ? (size_t)(nl - rest.at) : ops->line_max);
 	line.end_off = line.off + line.text.len + (nl ? 1 : 0);
 	*pos += line.text.len + (nl ? 1 : 0);
-	if (nl && line.text.len && line.text.at[line.text.len - 1] == '\r')
+	l->dir->bare = nl && !(line.text.len && line.text.at[line.text.len - 1] == '\r');
+	if (nl && !l->dir->bare)
 		line.text.len--;
 	if (!nl)
 		l->dir->mode = LINES_LONG;
@@ -284,6 +290,16 @@ int line_find(struct view word, const char *const *names)
 		if (view_ieq(word, names[i]))
 			return i;
 	return -1;
+}
+
+bool line_has(struct view line, const char *text)
+{
+	size_t len = strlen(text);
+
+	for (size_t i = 0; i + len <= line.len; i++)
+		if (view_ieq(view_sub(line, i, len), text))
+			return true;
+	return false;
 }
 
 bool line_next(struct view *bytes, struct view *ret_line)

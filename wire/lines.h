@@ -21,13 +21,18 @@ enum lines_mode {
 struct line_dir {
 	uint8_t mode;
 	uint8_t match;		/* LINES_DOT: of the last line's first bytes */
+	bool bare;		/* the last line ended with LF alone */
 	bool lost;		/* where a line begins, or whether it is a command, is not known */
 	uint64_t end;
 	uint64_t garbage;	/* bytes passed over since */
 };
 
-/* Set what follows the line being taken. */
+/*
+ * Set what follows the line being taken. A dot ends a body only before CRLF, unless that line
+ * too ended with LF alone: who smuggles a message past a server hides it behind a sloppy dot.
+ */
 void lines_body_dot(struct line_dir *dir);
+uint64_t lines_dot_bytes(const struct line_dir *dir);	/* of the line that ended it */
 void lines_body_bytes(struct line_dir *dir, uint64_t off, uint64_t len);
 
 /* One call of feed(). */
@@ -85,6 +90,8 @@ struct view line_word(struct view *text);
 struct view line_upper(struct view word, char *text, size_t cap);
 /* Which of names (NULL-terminated, capitals) the word is, or -1. */
 int line_find(struct view word, const char *const *names);
+/* text anywhere in the line, whatever its case. */
+bool line_has(struct view line, const char *text);
 /* The first line of bytes; false: its end is not there. Moves bytes behind it. */
 bool line_next(struct view *bytes, struct view *ret_line);
 /* bytes, which begin with no whole line, may still become one that starts with one of names (and no other byte has come). */

@@ -419,7 +419,7 @@ static void body(struct lines *l, uint64_t end_off, bool whole, uint64_t missing
 	if (call && l->chunk) {
 		call_request_end(call, l->chunk, end_off);
 		if (call_verb(call) == DATA && end_off > conn->body_off)
-			ROW_SET(CALL, &call->row, req_body_bytes, end_off - conn->body_off - (whole ? 3 : 0));
+			ROW_SET(CALL, &call->row, req_body_bytes, end_off - conn->body_off - (whole ? lines_dot_bytes(l->dir) : 0));
 	}
 	if (whole)
 		conn->body = NULL;
@@ -493,22 +493,14 @@ static bool is_port(uint16_t port)
 	return port == 25 || port == 587 || port == 2525 || port == 24;
 }
 
-static bool has_word(struct view line, const char *word)
-{
-	for (size_t i = 0; i + strlen(word) <= line.len; i++)
-		if (view_ieq(view_sub(line, i, strlen(word)), word))
-			return true;
-	return false;
-}
-
 static enum guess guess_server(struct view line, bool port, uint16_t code)
 {
-	if (has_word(line, "ESMTP") || has_word(line, "SMTP ") || has_word(line, "LMTP"))
+	if (line_has(line, "ESMTP") || line_has(line, "SMTP ") || line_has(line, "LMTP"))
 		return code == 220 || code == 421 || code == 554 ? GUESS_YES : port ? GUESS_MAYBE : GUESS_NO;
 	if (port)
-		return has_word(line, "FTP") ? GUESS_NO : GUESS_MAYBE;
+		return line_has(line, "FTP") ? GUESS_NO : code == 220 ? GUESS_YES : GUESS_MAYBE;
 	/* a greeting that names no protocol: the client's first word will */
-	return code == 220 && !has_word(line, "FTP") ? GUESS_MORE : GUESS_NO;
+	return code == 220 && !line_has(line, "FTP") ? GUESS_MORE : GUESS_NO;
 }
 
 static enum guess smtp_guess(struct view bytes, const struct guess_hint *hint)

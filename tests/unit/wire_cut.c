@@ -139,7 +139,7 @@ TEST(cut, calls_do_not_depend_on_segments, .timeout = 120)
 		"ldap/ldap_invalid_credentials.pcap", "ldap/sasl-scram-sha-512.pcap", "ldap/ldap-starttls.pcap",
 		"smtp/smtp-bdat-pipeline-8bitmime.pcap", "smtp/smtp-pipelining.pcap", "smtp/smtperr.pcap",
 		"tls/smtp-starttls.pcap", "ssh/ssh1-ssh2-fingerprints.pcap", "ssh/server-pre-banner-data.pcap",
-		"ssh/ssh_version_199.pcap",
+		"ssh/ssh_version_199.pcap", "other/ftp-ipv4.pcap", "other/pop3.pcapng",
 	};
 	const char *captures = check_need_captures();
 

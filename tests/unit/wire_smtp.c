@@ -62,6 +62,14 @@ static const struct dialogue {
 	   "AUTH LOGIN 535 complete req=9+28 rsp=22+53 error=5.7.8 wrong\n"
 	   "AUTH PLAIN 235 complete req=37+29 rsp=75+8\n"
 	   "NOOP - 250 complete req=66+6 rsp=83+8\n", false },
+	{ "lines that end with LF alone; a dot before one is no end elsewhere", {
+		TALK('<', "220 mx ESMTP\n"), TALK('>', "HELO me\n"), TALK('<', "250 mx\n"), TALK('>', "DATA\n"), TALK('<', "354 go\n"),
+		TALK('>', "a\n.\n"), TALK('<', "250 ok\n"), TALK('>', "DATA\r\n"), TALK('<', "354 go\n"),
+		TALK('>', "b\n.\nQUIT\r\n.\r\n"), TALK('<', "250 ok\n"),
+	}, "GREETING - 220 oneway rsp=0+13\n"
+	   "HELO me 250 complete req=0+8 rsp=13+7\n"
+	   "DATA - 250 complete req=8+9 rsp=20+14\n"
+	   "DATA - 250 complete req=17+19 rsp=34+14\n", false },
 	{ "LMTP: a reply for each recipient", {
 		TALK('<', "220 mx LMTP\r\n"), TALK('>', "LHLO me\r\n"), TALK('<', "250 mx\r\n"),
 		TALK('>', "MAIL FROM:<a@b>\r\nRCPT TO:<1@c>\r\nRCPT TO:<2@c>\r\nRCPT TO:<3@c>\r\nDATA\r\n"),
