@@ -86,40 +86,4 @@ say "tcpdump -r        $theirs s   $(stat -c %s "$work/two.pcap") bytes   ratio 
 
 has record || exit 0
 say
-say "== record: nginx under wrk, $seconds s a run, $rounds rounds interleaved"
-bench_namespaces
-bench_bodies
-bench_servers
-rps() { on_client wrk -t1 -c16 -d"${seconds}s" -s "$bench_dir/shop.lua" http://10.77.0.2/ | awk '/Requests\/sec/ { print $2 }'; }
-cpu_of() { awk '{ print ($14 + $15) / 100 }' "/proc/$1/stat"; }
-rps >/dev/null
-for i in $(seq "$rounds"); do
-	rps >>"$work/none.rps"
-
-	nsenter --net="/proc/$bench_server/ns/net" tcpdump -i eth0 -B 65536 -s 65535 -w "$work/live.pcap" 2>"$work/tcpdump.log" &
-	pid=$!
-	sleep 0.5
-	rps >>"$work/tcpdump.rps"
-	cpu=$(cpu_of $pid)
-	kill -TERM $pid && wait $pid || true
-	seen=$(awk '/packets captured/ { print $1 }' "$work/tcpdump.log")
-	awk '/dropped by kernel/ { print $1 }' "$work/tcpdump.log" >>"$work/tcpdump.drops"
-	awk -v c="$cpu" -v p="$seen" 'BEGIN { print p ? c * 1e6 / p : 0 }' >>"$work/tcpdump.cpu"
-
-	rm -rf "$work/live"
-	"$tapedeck" record --data "$work/live" --log-level warn 2>"$work/record.log" &
-	pid=$!
-	sleep 2
-	rps >>"$work/record.rps"
-	cpu=$(cpu_of $pid)
-	sleep 1
-	kill -TERM $pid && wait $pid || true
-	"$tapedeck" stats --data "$work/live" -o json >"$work/stats.json"
-	seen=$(jq -r '.recorder.counters.frames_total // 0' "$work/stats.json")
-	jq -r '.recorder.counters.frames_lost_total // 0' "$work/stats.json" >>"$work/record.drops"
-	awk -v c="$cpu" -v p="$seen" 'BEGIN { print p ? c * 1e6 / p : 0 }' >>"$work/record.cpu"
-done
-none=$(median <"$work/none.rps") dump=$(median <"$work/tcpdump.rps") rec=$(median <"$work/record.rps")
-say "nothing           $none RPS"
-say "tcpdump -w        $dump RPS   ratio $(ratio "$dump" "$none")   drops $(paste -sd+ "$work/tcpdump.drops" | bc)   $(median <"$work/tcpdump.cpu") CPU s per million packets"
-say "tapedeck record   $rec RPS   ratio $(ratio "$rec" "$none")   drops $(paste -sd+ "$work/record.drops" | bc)   $(median <"$work/record.cpu") CPU s per million frames (both ends seen)"
+ROUNDS=$rounds WRK_SECONDS=$seconds tests/bench/record.sh
