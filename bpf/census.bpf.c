@@ -14,10 +14,13 @@ static __always_inline void note_listener(struct sock *sk)
 /* The walk runs in the recorder's own process, whose number in the initial namespace only the kernel knows. */
 static __always_inline void exclude_reader(void)
 {
-	__u32 pid = bpf_get_current_pid_tgid() >> 32, yes = 1;
+	__u32 pid = bpf_get_current_pid_tgid() >> 32, yes = 1, slot = RING_CONTROL_EXCLUDED, *generation;
 
-	if (!bpf_map_lookup_elem(&excluded, &pid))
-		(void)bpf_map_update_elem(&excluded, &pid, &yes, BPF_ANY);
+	if (bpf_map_lookup_elem(&excluded, &pid) || bpf_map_update_elem(&excluded, &pid, &yes, BPF_ANY))
+		return;
+	generation = bpf_map_lookup_elem(&control, &slot);
+	if (generation)
+		__sync_fetch_and_add(generation, 1);
 }
 
 SEC("iter/task_file")

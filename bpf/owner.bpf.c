@@ -95,11 +95,13 @@ int owner_release(struct bpf_sock *ctx)
 	event = event_new(RING_SOCK_CLOSE, bpf_ktime_get_ns());
 	if (!event) {
 		losses_orphan(rec);
+		pair_gone(rec);
 		return 1;
 	}
 	event_rec(event, rec);
 	sk = kernel_ptr(ctx);
 	event_tuple(event, sk);
+	pair_over(rec, &event->tuple, event->proto);
 	event_losses(event, rec);
 	event_submit(event);
 	announce_undo(rec);

@@ -11,7 +11,9 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define PASS 1
 #define TUPLE_BYTES sizeof(struct ring_tuple)
-#define HEADS_BYTES (sizeof(struct ring_packet) + TUPLE_BYTES)
+#define HEAD_BYTES sizeof(struct ring_packet)
+#define HEADS_BYTES (HEAD_BYTES + TUPLE_BYTES)
+#define HEADERS_GUESS 128	/* bytes of a packet whose headers are not looked through */
 
 struct take {
 	struct ring_packet head;
@@ -20,7 +22,7 @@ struct take {
 
 /*
  * A ring record has a size known when the program is loaded: the smallest class
- * that fits is used. The first holds a bare ACK, another a full Ethernet packet.
+ * that fits is used. The first holds a bare ACK, the second one over IPv6, another a full Ethernet packet.
  */
 static __always_inline int put(struct __sk_buff *skb, void *ring, const struct take *take, const __u64 size)
 {
@@ -32,27 +34,33 @@ static __always_inline int put(struct __sk_buff *skb, void *ring, const struct t
 		return RING_COUNT_RING_FULL;
 	*out = take->head;
 	at = out + 1;
-	if (take->head.flags & RING_HAS_SK) {
-		__builtin_memcpy(at, &take->tuple, TUPLE_BYTES);
-		at += TUPLE_BYTES;
-	}
 	barrier_var(cap);
-	if (cap == 0 || cap > size - HEADS_BYTES || bpf_skb_load_bytes(skb, 0, at, cap)) {
-		bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
-		return RING_COUNT_COPY_FAILED;
+	if (take->head.flags & RING_HAS_SK) {
+		if (size < HEADS_BYTES)
+			goto refused;
+		__builtin_memcpy(at, &take->tuple, TUPLE_BYTES);
+		if (cap == 0 || cap > size - HEADS_BYTES || bpf_skb_load_bytes(skb, 0, at + TUPLE_BYTES, cap))
+			goto refused;
+	} else if (cap == 0 || cap > size - HEAD_BYTES || bpf_skb_load_bytes(skb, 0, at, cap)) {
+		goto refused;
 	}
 	bpf_ringbuf_submit(out, BPF_RB_NO_WAKEUP);
 	return -1;
+refused:
+	bpf_ringbuf_discard(out, BPF_RB_NO_WAKEUP);
+	return RING_COUNT_COPY_FAILED;
 }
 
 /* The counter of the loss, or -1. */
 static __noinline int put_sized(struct __sk_buff *skb, void *ring, const struct take *take)
 {
-	__u64 need = take->head.cap + HEADS_BYTES;
+	__u64 need = take->head.cap + (take->head.flags & RING_HAS_SK ? HEADS_BYTES : HEAD_BYTES);
 
 #define CLASS(size)					\
 	if (need <= (size))				\
 		return put(skb, ring, take, size)
+	CLASS(104);
+	CLASS(128);
 	CLASS(176);
 	CLASS(256);
 	CLASS(384);
@@ -113,6 +121,32 @@ static __always_inline bool tuple_of_header(struct __sk_buff *skb, bool egress, 
 	tuple->lport = bpf_ntohs(egress ? ports[0] : ports[1]);
 	tuple->rport = bpf_ntohs(egress ? ports[1] : ports[0]);
 	return true;
+}
+
+/* Length of the headers, or a guess that holds them. */
+static __always_inline __u32 headers_of(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 ip_bytes = 40, bytes;
+	__u8 *ip = data, *tcp, proto;
+
+	if (data + 40 > end)
+		goto guess;
+	if (ip[0] >> 4 == 4) {
+		if ((ip[6] & 0x3f) || ip[7])	/* a fragment */
+			goto guess;
+		ip_bytes = (ip[0] & 15) * 4;
+		proto = ip[9];
+	} else {
+		proto = ip[6];
+	}
+	tcp = data + ip_bytes;
+	if (proto != IPPROTO_TCP || (void *)(tcp + 20) > end)
+		goto guess;
+	bytes = ip_bytes + (tcp[12] >> 4) * 4;
+	return bytes < skb->len ? bytes : skb->len;
+guess:
+	return skb->len < HEADERS_GUESS ? skb->len : HEADERS_GUESS;
 }
 
 static __always_inline void tuple_of_bpf_sock(struct ring_tuple *tuple, struct bpf_sock *sk)
@@ -184,6 +218,7 @@ static __noinline int announce(struct sock_rec *rec, const struct take *take, __
 	event->proto = proto;
 	event->tuple = take->tuple;
 	event->flags |= RING_HAS_TUPLE;
+	pair_meet(rec, &event->tuple, proto);
 	event_submit(event);
 	return 0;
 }
@@ -224,12 +259,18 @@ static __always_inline bool meet_socket(struct __sk_buff *skb, struct sock_rec *
 	if (!rec->owner.netns)
 		rec->owner.netns = netns_of_skb(skb);
 	take->head.netns = rec->owner.netns;
+	/* Translation is decided with a connection's first packets; the look now and then is for what it is too early for. */
+	if ((rec->flags & (REC_ANNOUNCED | REC_TRANSLATED)) == REC_ANNOUNCED && (rec->dir[egress].seq & 63) >= 8)
+		return true;
 	if (!tuple_of_header(skb, egress, &header))
 		return true;
 	tuple_of_bpf_sock(&take->tuple, sk);
 	if (take->tuple.rport && take->tuple.lport) {
-		if (header.rport && tuple_differs(&header, &take->tuple))
+		if (header.rport && tuple_differs(&header, &take->tuple)) {
 			take->head.flags |= RING_HAS_SK;
+			if (!(rec->flags & REC_TRANSLATED))
+				__sync_fetch_and_or(&rec->flags, REC_TRANSLATED);
+		}
 	} else {
 		/* Not connected: the address it answers under is in the header, peers come and go. */
 		__builtin_memcpy(take->tuple.local, header.local, 16);
@@ -268,6 +309,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	struct bpf_sock *sk = skb->sk;
 	struct sock_rec *rec = NULL;
 	struct take take = { 0 };
+	struct counts *counts;
 	__u32 ring_index;
 	void *ring;
 	int cause;
@@ -285,16 +327,27 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	take.head.segments = skb->gso_segs;
 	if (!take.head.segments && skb->gso_size)
 		take.head.segments = (take.head.len + skb->gso_size - 1) / skb->gso_size;
-	count(RING_COUNT_SEEN, 1);
-	count(RING_COUNT_SEEN_BYTES, take.head.len);
+	counts = counts_get();
+	if (!counts)
+		return PASS;
+	__sync_fetch_and_add(&counts->n[RING_COUNT_SEEN], 1);
+	__sync_fetch_and_add(&counts->n[RING_COUNT_SEEN_BYTES], take.head.len);
 
 	if (sk)
 		rec = rec_of(sk);
 	if (rec) {
 		take.head.cookie = bpf_get_socket_cookie(skb);
 		if (!meet_socket(skb, rec, sk, &take, egress)) {
-			count(RING_COUNT_EXCLUDED, 1);
+			__sync_fetch_and_add(&counts->n[RING_COUNT_EXCLUDED], 1);
 			return PASS;
+		}
+		if (rec_second(rec)) {
+			__u32 headers = headers_of(skb);
+
+			take.head.flags |= RING_SECOND;
+			if (headers < take.head.cap)
+				take.head.cap = headers;
+			__sync_fetch_and_add(&counts->n[RING_COUNT_SECOND], 1);
 		}
 		take.head.seq = __sync_fetch_and_add(&rec->dir[egress].seq, 1);
 		if (rec->dir[egress].lost) {
@@ -303,7 +356,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 		}
 	} else {
 		take.head.netns = netns_of_skb(skb);
-		count(RING_COUNT_SOCKETLESS, 1);
+		__sync_fetch_and_add(&counts->n[RING_COUNT_SOCKETLESS], 1);
 	}
 	/* By socket, so that one socket's packets stay in order. */
 	ring_index = (__u32)((take.head.cookie * 0x9e3779b97f4a7c15ull) >> 32) & config.ring_mask;

@@ -7,17 +7,138 @@
 /* Owners of one socket may alternate (a UDP socket of several workers): follow at this pace. */
 #define OWNER_HOLD_NS (100 * 1000 * 1000ull)
 
-/* Holds for a socket's life, or until it has another owner: a process is taken from the map when it exits. */
+static __always_inline __u32 gone_slot(__u64 cookie)
+{
+	return (__u32)((cookie * 0x9e3779b97f4a7c15ull) >> 50) & (GONE_SLOTS - 1);
+}
+
+/* The first view takes no more payload: who relies on it has to look after itself. */
+static __always_inline void pair_gone(struct sock_rec *rec)
+{
+	__u32 index = gone_slot(rec->cookie);
+	__u64 *slot;
+
+	if (!(rec->flags & REC_FIRST))
+		return;
+	slot = bpf_map_lookup_elem(&gone, &index);
+	if (slot)
+		*slot = rec->cookie;
+}
+
+/* Whether the payload of this socket is taken at its twin. */
+static __always_inline bool rec_second(struct sock_rec *rec)
+{
+	__u32 index = gone_slot(rec->twin);
+	__u64 *slot;
+
+	if (!(rec->flags & REC_SECOND))
+		return false;
+	slot = bpf_map_lookup_elem(&gone, &index);
+	if (!slot || *slot != rec->twin)
+		return true;
+	__sync_fetch_and_and(&rec->flags, ~REC_SECOND);
+	return false;
+}
+
+static __always_inline bool is_loopback(const __u8 ip[16])
+{
+	const __u32 *words = (const void *)ip;
+
+	if (words[0] || words[1])
+		return false;
+	return words[2] == bpf_htonl(0xffff) ? ip[12] == 127 : !words[2] && words[3] == bpf_htonl(1);
+}
+
+static __always_inline bool end_less(const struct ring_tuple *tuple)
+{
+	const __u32 *x = (const void *)tuple->local, *y = (const void *)tuple->remote;
+
+	for (int i = 0; i < 4; i++)
+		if (x[i] != y[i])
+			return x[i] < y[i];
+	return tuple->lport < tuple->rport;
+}
+
+/* Returns which end the socket is: 1 for b. */
+static __always_inline __u32 pair_key_of(const struct sock_rec *rec, const struct ring_tuple *tuple, __u32 proto,
+					 struct pair_key *key)
+{
+	bool is_b = !end_less(tuple);
+
+	__builtin_memset(key, 0, sizeof(*key));
+	key->proto = proto;
+	if (is_b) {
+		__builtin_memcpy(key->b.ip, tuple->local, 16);
+		__builtin_memcpy(key->a.ip, tuple->remote, 16);
+		key->b.port = tuple->lport;
+		key->a.port = tuple->rport;
+	} else {
+		__builtin_memcpy(key->a.ip, tuple->local, 16);
+		__builtin_memcpy(key->b.ip, tuple->remote, 16);
+		key->a.port = tuple->lport;
+		key->b.port = tuple->rport;
+	}
+	if (is_loopback(tuple->local) || is_loopback(tuple->remote))
+		key->netns = rec->owner.netns;
+	return is_b;
+}
+
+/*
+ * Which view of its connection a socket is: the end that is met first is the first one. Decided once. The entry of
+ * a pair goes when both are met, or the first is closed: what is left is connections with other machines.
+ */
+static __always_inline void pair_meet(struct sock_rec *rec, const struct ring_tuple *tuple, __u32 proto)
+{
+	struct pair own = { 0 }, *found;
+	struct pair_key key;
+
+	if (config.second_full || (rec->flags & (REC_FIRST | REC_SECOND)) || !tuple->rport || !tuple->lport)
+		return;
+	own.cookie = rec->cookie;
+	own.is_b = pair_key_of(rec, tuple, proto, &key);
+	found = bpf_map_lookup_elem(&pairs, &key);
+	if (found && found->is_b != own.is_b) {
+		rec->twin = found->cookie;
+		__sync_fetch_and_or(&rec->flags, REC_SECOND);
+		(void)bpf_map_delete_elem(&pairs, &key);
+		return;
+	}
+	/* One of the same end is of a connection that is over. */
+	if (bpf_map_update_elem(&pairs, &key, &own, BPF_ANY) == 0)
+		__sync_fetch_and_or(&rec->flags, REC_FIRST);
+}
+
+/* The socket is closed. */
+static __always_inline void pair_over(struct sock_rec *rec, const struct ring_tuple *tuple, __u32 proto)
+{
+	struct pair_key key;
+	struct pair *found;
+
+	if (!(rec->flags & REC_FIRST))
+		return;
+	pair_gone(rec);
+	(void)pair_key_of(rec, tuple, proto, &key);
+	found = bpf_map_lookup_elem(&pairs, &key);
+	if (found && found->cookie == rec->cookie)
+		(void)bpf_map_delete_elem(&pairs, &key);
+}
+
+/*
+ * Holds for a socket's life, or until it has another owner: a process is taken from the map when it exits. The map is
+ * looked at again only when somebody was put in.
+ */
 static __always_inline bool rec_excluded(struct sock_rec *rec)
 {
-	__u32 pid = rec->owner.pid;
+	__u32 now = control_get(RING_CONTROL_EXCLUDED) + 1, pid = rec->owner.pid;
 
-	if (rec->flags & REC_EXCLUDED)
-		return true;
-	if (!pid || !bpf_map_lookup_elem(&excluded, &pid))
-		return false;
-	__sync_fetch_and_or(&rec->flags, REC_EXCLUDED);
-	return true;
+	if (rec->excluded_at != now) {
+		rec->excluded_at = now;
+		if (pid && !(rec->flags & REC_EXCLUDED) && bpf_map_lookup_elem(&excluded, &pid)) {
+			__sync_fetch_and_or(&rec->flags, REC_EXCLUDED);
+			pair_gone(rec);
+		}
+	}
+	return rec->flags & REC_EXCLUDED;
 }
 
 /*
@@ -31,6 +152,7 @@ static __always_inline void rec_meet(struct sock_rec *rec, __u64 cookie)
 	if (was == cookie || __sync_val_compare_and_swap(&rec->cookie, was, cookie) != was)
 		return;
 	rec->flags = was ? REC_ACCEPTED : 0;
+	rec->excluded_at = 0;
 	__builtin_memset(rec->dir, 0, sizeof(rec->dir));
 }
 
@@ -174,6 +296,7 @@ static __always_inline void sock_announce(struct sock_rec *rec, const struct soc
 	}
 	event_rec(event, rec);
 	event_tuple(event, sk);
+	pair_meet(rec, &event->tuple, event->proto);
 	event_submit(event);
 }
 
@@ -195,6 +318,7 @@ static __always_inline void rec_own(struct sock_rec *rec, struct task_struct *ta
 	if (rec->owner.pid == pid_was && rec->owner.start_boot_ns == start_was)
 		return;
 	__sync_fetch_and_and(&rec->flags, ~REC_EXCLUDED);
+	rec->excluded_at = 0;
 	if (!(rec->flags & REC_ANNOUNCED) || rec_excluded(rec))
 		return;
 	event = event_new(RING_SOCK_OWNER, now_ns);

@@ -25,10 +25,12 @@ static __always_inline void tell_end(struct sock_rec *rec, const struct sock *sk
 	event = event_new(kind, bpf_ktime_get_ns());
 	if (!event) {
 		losses_orphan(rec);
+		pair_gone(rec);
 		return;
 	}
 	event_rec(event, rec);
 	event_tuple(event, sk);
+	pair_over(rec, &event->tuple, event->proto);
 	event_losses(event, rec);
 	if (kind == RING_CONNECT_FAILED)
 		event->value = BPF_CORE_READ(sk, sk_err);
@@ -63,7 +65,8 @@ int BPF_PROG(tcp_state, const struct sock *sk, int from, int to)
 		else if (rec_has_losses(rec))
 			losses_orphan(rec);
 		/* The same socket may connect again, under the same cookie. */
-		__sync_fetch_and_and(&rec->flags, ~(REC_ANNOUNCED | REC_ACCEPTED | REC_EXISTING));
+		__sync_fetch_and_and(&rec->flags, ~(REC_ANNOUNCED | REC_ACCEPTED | REC_EXISTING | REC_FIRST |
+						    REC_SECOND | REC_TRANSLATED));
 	}
 	return 0;
 }

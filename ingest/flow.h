@@ -60,7 +60,8 @@ struct flow {
 	uint32_t fragments[2], broken_datagrams, fragment_overlaps;
 
 	struct flow_second second;
-	struct flow *twin;		/* the other end's flow on this machine */
+	struct flow *twin;		/* the other end's flow on this machine, while both are open */
+	uint64_t twin_id;		/* its id, also afterwards */
 	uint8_t twin_l7;		/* what the twin's stream was when it ended */
 	struct party *party[2];		/* held */
 	struct stream *stream;

@@ -82,6 +82,7 @@ static bool deliver_packet(struct live *live, const struct source_sink *sink, st
 	frame.orig_len = head.len;
 	frame.segments = head.segments ? head.segments : 1;
 	frame.at = head.flags & RING_EGRESS ? FRAME_EGRESS : FRAME_INGRESS;
+	frame.second = head.flags & RING_SECOND;
 	frame.cookie = head.cookie;
 	frame.netns = head.netns;
 	frame.lost_before = head.lost;
@@ -287,6 +288,7 @@ int live_open(const struct live_opts *opts, struct live **ret_live, struct err *
 	struct probe_settings settings = {
 		.snaplen = opts->snaplen && opts->snaplen < RING_SNAPLEN_MAX ? opts->snaplen : RING_SNAPLEN_MAX,
 		.ring_bytes = opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT,
+		.second_full = opts->second_full,
 		.cgroup = opts->cgroup,
 	};
 	struct live *live = NULL;
@@ -373,6 +375,7 @@ void live_status(struct live *live, struct json *json)
 	json_ku64(json, "seen_bytes", counters[RING_COUNT_SEEN_BYTES]);
 	json_ku64(json, "excluded", counters[RING_COUNT_EXCLUDED]);
 	json_ku64(json, "socketless", counters[RING_COUNT_SOCKETLESS]);
+	json_ku64(json, "second", counters[RING_COUNT_SECOND]);
 	json_ku64(json, "no_storage", counters[RING_COUNT_NO_STORAGE]);
 	json_ku64(json, "delivered", live->delivered);
 	json_ku64(json, "delivered_bytes", live->delivered_bytes);

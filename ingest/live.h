@@ -15,6 +15,11 @@ struct live;
 struct live_opts {
 	uint32_t snaplen;		/* bytes of a frame to copy; 0 = 262,144, more than any has */
 	size_t ring_bytes;		/* of the packet ring; 0 = 64 MiB, a power of two */
+	/*
+	 * Payload at both ends of a connection within this machine. False: at the end that is met first; the packets of
+	 * the other one have frame.second and their headers only.
+	 */
+	bool second_full;
 	const char *cgroup;		/* directory of the cgroup-v2 root; NULL = found from mountinfo */
 	const uint32_t *exclude_pids;	/* traffic of these processes is not captured, besides our own */
 	size_t exclude_count;

@@ -29,9 +29,10 @@ struct probe_set {
 	struct ring_config config;
 	int cgroup_fd;
 	int counters_fd;
+	int control_fd;
 	int excluded_fd;
 	unsigned cpu_count;
-	uint64_t *counter_slots;	/* cpu_count, scratch */
+	uint64_t *counter_slots;	/* cpu_count times all counters, scratch */
 };
 
 #define PROBE(name) extern const struct probe_ops probe_##name;
@@ -246,6 +247,8 @@ static int make_maps(struct probe_set *set, const struct probe_settings *setting
 	set->ring_count++;
 	set->config.ring_mask = rings - 1;
 	set->config.snaplen = settings->snaplen;
+	set->config.second_full = settings->second_full;
+	set->control_fd = bpf_object__find_map_fd_by_name(set->shared, "control");
 	set->counters_fd = bpf_object__find_map_fd_by_name(set->shared, "counters");
 	set->excluded_fd = bpf_object__find_map_fd_by_name(set->shared, "excluded");
 	return 0;
@@ -263,7 +266,7 @@ int probe_set_open(const struct probe_settings *settings, struct probe_set **ret
 	set->cgroup_fd = -1;
 	(void)libbpf_set_print(keep_words);
 	set->cpu_count = (unsigned)libbpf_num_possible_cpus();
-	set->counter_slots = mem_array(set->cpu_count, sizeof(*set->counter_slots));
+	set->counter_slots = mem_array(set->cpu_count, RING_COUNTER_COUNT * sizeof(*set->counter_slots));
 	if (!set->counter_slots)
 		goto out;
 	rc = make_maps(set, settings, err);
@@ -464,20 +467,25 @@ uint64_t probe_set_missed(const struct probe_set *set, const struct probe_ops *o
 
 int probe_set_exclude(struct probe_set *set, uint32_t pid, struct err *err)
 {
-	uint32_t yes = 1;
+	uint32_t yes = 1, slot = RING_CONTROL_EXCLUDED, generation = 0;
 
 	if (bpf_map_update_elem(set->excluded_fd, &pid, &yes, BPF_ANY) < 0)
+		return err_errno(err, errno, "exclude process %u from capture", pid);
+	if (bpf_map_lookup_elem(set->control_fd, &slot, &generation) == 0)
+		generation++;
+	if (bpf_map_update_elem(set->control_fd, &slot, &generation, BPF_ANY) < 0)
 		return err_errno(err, errno, "exclude process %u from capture", pid);
 	return 0;
 }
 
 void probe_set_counters(struct probe_set *set, uint64_t ret_counters[RING_COUNTER_COUNT])
 {
-	for (uint32_t i = 0; i < RING_COUNTER_COUNT; i++) {
-		ret_counters[i] = 0;
-		if (bpf_map_lookup_elem(set->counters_fd, &i, set->counter_slots) < 0)
-			continue;
-		for (unsigned cpu = 0; cpu < set->cpu_count; cpu++)
-			ret_counters[i] += set->counter_slots[cpu];
-	}
+	uint32_t zero = 0;
+
+	memset(ret_counters, 0, RING_COUNTER_COUNT * sizeof(*ret_counters));
+	if (bpf_map_lookup_elem(set->counters_fd, &zero, set->counter_slots) < 0)
+		return;
+	for (unsigned cpu = 0; cpu < set->cpu_count; cpu++)
+		for (unsigned i = 0; i < RING_COUNTER_COUNT; i++)
+			ret_counters[i] += set->counter_slots[cpu * RING_COUNTER_COUNT + i];
 }

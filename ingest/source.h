@@ -31,6 +31,7 @@ struct frame {
 	/* live only, 0 else */
 	uint64_t cookie;	/* of the observed socket; the listener's during a handshake */
 	uint32_t netns;		/* inode of its network namespace */
+	bool second;		/* cut to its headers: the payload is in the frames of the other end, on this machine too */
 	/* the frames of this socket and direction that were lost just before this one */
 	uint32_t lost_before;
 	uint32_t lost_before_bytes;

@@ -247,9 +247,12 @@ static struct flow *flow_new(struct tracker *tracker, const struct packet *packe
 		flow->tcp.rtt_dirs = (uint8_t)(1u << flow->local);
 	if (twin) {
 		flow->twin = twin;
+		flow->twin_id = twin->id;
 		twin->twin = flow;
-		flow->second_view = true;
+		twin->twin_id = flow->id;
 	}
+	/* The source may know of another end that has not been seen here yet. */
+	flow->second_view = twin ? !twin->second_view : frame->second;
 	flow->chain = tracker->table[flow->hash & tracker->mask];
 	tracker->table[flow->hash & tracker->mask] = flow;
 	tracker->flows++;
@@ -619,6 +622,17 @@ int tracker_keep_frame(struct tracker *tracker, const struct frame *frame, uint6
 	return batch_packet(tracker->batch, tracker->opts.source, &rec);
 }
 
+/* Both ends spoke at once and were met in the other order where payload is cut: what came first stays as it is. */
+static void become_second(struct flow *flow)
+{
+	flow_flush_second(flow);
+	stream_free(flow->stream, CALL_END_gap);
+	flow->stream = NULL;
+	flow->second_view = true;
+	if (flow->twin)
+		flow->twin->second_view = false;
+}
+
 int tracker_frame(struct tracker *tracker, const struct frame *frame)
 {
 	struct packet packet;
@@ -635,7 +649,8 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 	counter_add(tracker->counters, COUNTER_frame_bytes_total, frame->orig_len);
 	counter_add(tracker->counters, COUNTER_frame_captured_bytes_total, frame->bytes.len);
 	if (frame->bytes.len < frame->orig_len)
-		counter_add(tracker->counters, COUNTER_frames_cut_total, 1);
+		counter_add(tracker->counters, frame->second ? COUNTER_frames_second_total :
+							       COUNTER_frames_cut_total, 1);
 	(void)decode_frame(&packet);
 	if (packet.in_fragments)
 		return tracker_fragment(tracker, frame, &packet);
@@ -647,6 +662,8 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 	if (frame->lost_before)
 		count_lost(tracker, flow, dir, frame);
 	if (flow) {
+		if (frame->second && !flow->second_view)
+			become_second(flow);
 		if (frame->cookie)
 			flow->lost_known = true;
 		flow_count(flow, dir, frame, &packet);

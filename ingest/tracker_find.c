@@ -64,8 +64,8 @@ struct flow *tracker_find_twin(struct tracker *tracker, const struct ends *ends)
 	if (ends->local == LOCAL_NONE)
 		return NULL;
 	for (; flow; flow = flow->chain) {
-		if (flow->hash != ends->hash || flow->proto != ends->proto || flow->twin || flow->second_view ||
-		    flow->over)
+		if (flow->hash != ends->hash || flow->proto != ends->proto || flow->twin || flow->over ||
+		    (flow->second_view && flow->twin_id))
 			continue;
 		/* Every namespace has its own 127.0.0.1. */
 		if (loopback && flow->netns != ends->netns && flow->netns && ends->netns)

@@ -196,6 +196,8 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 	row.vantage = vantage_of(flow, 0);
 	row.view = flow->second_view ? VIEW_second : VIEW_first;
 	row.source = tracker->opts.source;
+	if (flow->twin_id)
+		ROW_SET(FLOW, &row, twin_id, flow->twin_id);
 	SET_ENDS(FLOW, &row, flow, 0, src_text, dst_text);
 	if (l7 == L7_none && flow->second_view)	/* the first view has the stream */
 		l7 = flow->twin && flow->twin->stream ? stream_l7(flow->twin->stream) : flow->twin_l7;

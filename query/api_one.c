@@ -35,9 +35,7 @@ int api_flow(void *ctx, struct http_request *req, struct err *err)
 	int rc = find_flow(ctx, req, &store, &flow, err);
 
 	if (rc >= 0)
-		rc = query_payload_state(store, flow.id,
-					 flow.first_ns ? flow.first_ns : flow.start_ns,
-					 flow.end_ns + 1, &payload, err);
+		rc = query_flow_payload(store, &flow, &payload, err);
 	if (rc < 0)
 		return rc;
 	req->rows = 1;

@@ -232,6 +232,22 @@ int query_payload_state(struct store *store, uint64_t flow_id, uint64_t from_ns,
 	return rc;
 }
 
+int query_flow_payload(struct store *store, const struct flow_row *flow, uint8_t *ret_state, struct err *err)
+{
+	uint64_t from_ns = flow->first_ns ? flow->first_ns : flow->start_ns;
+	uint8_t state;
+	int rc = query_payload_state(store, flow->id, from_ns, flow->end_ns + 1, &state, err);
+
+	if (rc == 0 && state == PAYLOAD_thinned && flow->view == VIEW_second && ROW_HAS(FLOW, flow, twin_id)) {
+		rc = query_payload_state(store, flow->twin_id, from_ns, flow->end_ns + 1, &state, err);
+		if (state == PAYLOAD_present)
+			state = PAYLOAD_first_view;
+	}
+	if (rc == 0)
+		*ret_state = state;
+	return rc;
+}
+
 /* Bytes of one half of a call while they are put together. */
 struct half {
 	bool wanted;
@@ -452,8 +468,9 @@ int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned
 	struct stream_walk walk = { .dir = dir,
 				    .tcp = ROW_HAS(FLOW, flow, proto) && flow->proto == PROTO_tcp,
 				    .off = off };
+	bool twin = flow->view == VIEW_second && ROW_HAS(FLOW, flow, twin_id);
 	struct flow_packets packets = {
-		.flow_id = flow->id,
+		.flow_id = twin ? flow->twin_id : flow->id,
 		.from_ns = before(flow->first_ns),
 		.fn = add_stream_packet,
 		.arg = &walk,

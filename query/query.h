@@ -86,6 +86,8 @@ int query_call(struct store *store, uint64_t id, struct arena *arena, struct cal
 /* PAYLOAD_present, _expired, _thinned or _lost, for the packets of a flow or call in a range. */
 int query_payload_state(struct store *store, uint64_t flow_id, uint64_t from_ns, uint64_t to_ns,
 			uint8_t *ret_state, struct err *err);
+/* The same of a flow in all its time; PAYLOAD_first_view when its other view has the bytes. */
+int query_flow_payload(struct store *store, const struct flow_row *flow, uint8_t *ret_state, struct err *err);
 /* Exact bytes of a call's request and response, in arena. missing: bytes not held, zero-filled. */
 struct query_bytes {
 	struct view request, response;
@@ -94,7 +96,7 @@ struct query_bytes {
 };
 int query_call_bytes(struct store *store, const struct call_row *call, size_t bytes_max, struct arena *arena,
 		     struct query_bytes *ret_bytes, struct err *err);
-/* One direction of a flow's stream, at most bytes_max from stream offset off. */
+/* One direction of a flow's stream, at most bytes_max from stream offset off: a second view's out of the first. */
 int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned dir, uint64_t off,
 		      size_t bytes_max, struct arena *arena, struct view *ret_bytes, uint64_t *ret_missing,
 		      struct err *err);

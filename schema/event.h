@@ -27,6 +27,7 @@ enum ring_kind {
 /* Of a packet record. */
 #define RING_EGRESS	0x01
 #define RING_HAS_SK	0x02	/* a ring_tuple stands between the record and the bytes */
+#define RING_SECOND	0x04	/* headers only: the payload is taken at the connection's other end, on this machine too */
 
 /* Of a socket record. */
 #define RING_ACCEPTED	0x01
@@ -116,6 +117,14 @@ _Static_assert(sizeof(struct ring_sock) == 176, "layout");
 struct ring_config {
 	__u32 snaplen;		/* 1..RING_SNAPLEN_MAX */
 	__u32 ring_mask;	/* packet rings - 1, their number being a power of two */
+	__u32 second_full;	/* payload at both ends of a connection within this machine */
+	__u32 pad;
+};
+
+/* Settings that change while it runs: slots of the map `control`. */
+enum ring_control {
+	RING_CONTROL_EXCLUDED,	/* generation of the map `excluded`: grows with each process put in */
+	RING_CONTROL_COUNT
 };
 
 #define RING_SNAPLEN_MAX 262144	/* super-packets: 131,018 bytes on loopback, more with BIG TCP */
@@ -127,6 +136,7 @@ struct ring_config {
 	X(SEEN_BYTES, seen_bytes)								\
 	X(EXCLUDED, excluded)		/* of these, of processes that are not captured */	\
 	X(SOCKETLESS, socketless)	/* of these, without a socket of a process */		\
+	X(SECOND, second)		/* of these, without payload: the other end has it */	\
 	X(RING_FULL, ring_full)		/* lost: the packet ring had no room */			\
 	X(RING_FULL_BYTES, ring_full_bytes)							\
 	X(COPY_FAILED, copy_failed)	/* lost: the kernel refused to copy */			\

@@ -112,6 +112,7 @@ struct tkit {
 	enum frame_at at;
 	uint64_t cookie;
 	uint32_t netns;
+	uint64_t second_cookie;	/* frames of this socket are cut to their headers: its other end has the payload */
 };
 
 static inline void tkit_init(struct tkit *kit, struct tracker_opts opts, bool live)
@@ -154,6 +155,10 @@ static inline void tkit_frame(struct tkit *kit)
 			       .orig_len = (uint32_t)kit->frame.len, .link = 101, .segments = 1, .at = kit->at,
 			       .cookie = kit->cookie, .netns = kit->netns };
 
+	if (kit->cookie && kit->cookie == kit->second_cookie) {
+		frame.second = true;
+		frame.bytes = view_sub(frame.bytes, 0, 40);
+	}
 	CHECK_U64(tracker_frame(kit->tracker, &frame), 0);
 }
 

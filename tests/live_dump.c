@@ -3,7 +3,7 @@
  * bytes, with its addresses and ports) or event, "ready" when everything is
  * attached, and the status as the last line. Ends on SIGINT or SIGTERM.
  *
- * usage: live_dump [--ring BYTES] [--snaplen BYTES] [--exclude PID]... [--stall MS] [--pcap FILE]
+ * usage: live_dump [--ring BYTES] [--snaplen BYTES] [--second-full 0|1] [--exclude PID]... [--stall MS] [--pcap FILE]
  * --stall leaves the rings alone for so long after "ready".
  */
 #include <inttypes.h>
@@ -126,6 +126,7 @@ static void on_frame(void *arg, const struct frame *frame)
 	json_ku64(&dump->json, "len", frame->orig_len);
 	json_ku64(&dump->json, "cap", frame->bytes.len);
 	json_ku64(&dump->json, "segments", frame->segments);
+	json_kbool(&dump->json, "second", frame->second);
 	if (frame->lost_before) {
 		json_ku64(&dump->json, "lost_before", frame->lost_before);
 		json_ku64(&dump->json, "lost_before_bytes", frame->lost_before_bytes);
@@ -243,6 +244,8 @@ int main(int argc, char **argv)
 			opts.ring_bytes = value;
 		else if (strcmp(argv[i], "--snaplen") == 0)
 			opts.snaplen = (uint32_t)value;
+		else if (strcmp(argv[i], "--second-full") == 0)
+			opts.second_full = value;
 		else if (strcmp(argv[i], "--stall") == 0)
 			stall_ms = (unsigned)value;
 		else if (strcmp(argv[i], "--pcap") == 0)

@@ -41,7 +41,7 @@ static int show_flow(struct tool *tool, struct store *store, uint64_t id)
 	json_init(&json, &out, true);
 	json_object(&json);
 	query_row_json(table_get(TABLE_FLOWS), &row, NULL, 0, false, &json);
-	if (query_payload_state(store, id, row.first_ns, row.end_ns + 1, &payload, NULL) >= 0)
+	if (query_flow_payload(store, &row, &payload, NULL) >= 0)
 		json_kcstr(&json, "payload", sym_name(SYMS_PAYLOAD, payload));
 	json_object_end(&json);
 	code = print_json(&out);

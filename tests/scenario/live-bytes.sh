@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # What crossed the wire is what the recorder holds, byte for byte, super-packets
-# larger than an IP length can say included.
+# larger than an IP length can say included: once at one end and the headers at
+# the other, or at both.
 . "$(dirname "$0")/live-lib.bash"
 command -v tshark >/dev/null || skip "needs tshark"
 need_bpf
 make_namespaces
 
-port=$((10000 + $$ % 20000))	# the pcap file does not tell namespaces
 head -c 3000000 /dev/urandom >"$work/body"
 cat >"$work/loop.py" <<'PY'
 # Over loopback, whose segments of 64 KiB come in pairs.
@@ -21,24 +21,40 @@ peer, _ = listener.accept()
 while peer.recv(1 << 20):
     pass
 PY
-start_dump --pcap "$work/all.pcap"
-in_near python3 "$work/loop.py" "$work/body" "$port" || fail "the transfer"
-closed() { [ "$(count ".what == \"close\" and (.lport == $port or .rport == $port)")" -eq 2 ]; }
-wait_for 10 closed || fail "no close"
-stop_dump
 
-mine=".what == \"frame\" and .dport == $port"
-want "frames cut short" "$(count "$mine and .len != .cap")" 0
-[ "$(lines | jq -s "[.[] | select($mine) | .len] | max")" -gt 65535 ] || echo "note: no frame beyond 65535 bytes here"
-# The receiver's view: one copy of each byte, in order.
-cookie=$(value ".what == \"open\" and .lport == $port" .cookie)
-sum=$(sum "$mine and .cookie == $cookie and .at == \"ingress\"" .len)
-[ "$sum" -gt 3000000 ] || fail "the receiver's frames hold $sum bytes"
-want "followed by tshark" "$(tshark -r "$work/all.pcap" -Y "tcp.dstport == $port" -T fields -e tcp.payload 2>/dev/null | tr -d '\n' |
-	python3 -c '
+# pass COPIES FLAGS...: transfer and look
+pass() {
+	local copies=$1 mine cookie sum cut
+	shift
+	port=$((10000 + ($$ + copies) % 20000))	# the pcap file does not tell namespaces
+	rm -f "$out" "$work/all.pcap"
+	start_dump --pcap "$work/all.pcap" "$@"
+	in_near python3 "$work/loop.py" "$work/body" "$port" || fail "the transfer"
+	closed() { [ "$(count ".what == \"close\" and (.lport == $port or .rport == $port)")" -eq 2 ]; }
+	wait_for 10 closed || fail "no close"
+	stop_dump
+
+	mine=".what == \"frame\" and .dport == $port"
+	want "frames cut short where payload is kept" "$(count "$mine and .len != .cap and (.second | not)")" 0
+	[ "$(lines | jq -s "[.[] | select($mine) | .len] | max")" -gt 65535 ] || echo "note: no frame beyond 65535 bytes here"
+	# The receiver's view: one copy of each byte, in order.
+	cookie=$(value ".what == \"open\" and .lport == $port" .cookie)
+	sum=$(sum "$mine and .cookie == $cookie and .at == \"ingress\"" .len)
+	[ "$sum" -gt 3000000 ] || fail "the receiver's frames hold $sum bytes"
+	cut=$(count "$mine and .cookie == $cookie and .second and .cap < 100 and .len > 1000")
+	if [ "$copies" -eq 1 ]; then
+		[ "$cut" -gt 20 ] || fail "$cut frames of the second view without payload"
+	else
+		want "frames of a second view" "$(count "$mine and .second")" 0
+	fi
+	want "followed by tshark, $copies times" "$(tshark -r "$work/all.pcap" -Y "tcp.dstport == $port" -T fields -e tcp.payload 2>/dev/null | tr -d '\n' |
+		python3 -c '
 import sys
 body = open(sys.argv[1], "rb").read()
 held = bytes.fromhex(sys.stdin.read())
-# Both ends were recorded: each piece twice in a row, out and in.
-print("all" if len(held) == 2 * len(body) and all(body[i:i + 40] in held for i in range(0, len(body), 50000)) else len(held))
-' "$work/body")" all
+# At both ends: each piece twice in a row, out and in.
+print("all" if len(held) == int(sys.argv[2]) * len(body) and all(body[i:i + 40] in held for i in range(0, len(body), 50000)) else len(held))
+' "$work/body" "$copies")" all
+}
+pass 1
+pass 2 --second-full 1

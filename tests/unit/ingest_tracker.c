@@ -333,6 +333,49 @@ TEST(tracker, gives_both_ends_to_both_views)
 	tkit_release(kit);
 }
 
+/* Which view has the payload is the source's to say, also when the tracker met the other one first. */
+TEST(tracker, takes_calls_from_the_view_that_has_the_payload)
+{
+	uint32_t asked = 101 + sizeof(request) - 1, answered = 501 + sizeof(response) - 1;
+
+	for (int cut_client = 0; cut_client < 2; cut_client++) {
+		struct tkit kit_, *kit = &kit_;
+
+		tkit_init(kit, (struct tracker_opts){ 0 }, true);
+		TO_SERVER(SERVER_SOCK, .flags = TCP_SYN, .seq = 100);
+		TO_CLIENT(SERVER_SOCK, .flags = TCP_SYN | TCP_ACK, .seq = 500, .ack = 101);
+		TO_SERVER(SERVER_SOCK, .flags = TCP_ACK, .seq = 101, .ack = 501);
+		kit->second_cookie = cut_client ? CLIENT_SOCK : SERVER_SOCK;
+		TO_SERVER(SERVER_SOCK, .flags = TCP_ACK | TCP_PSH, .seq = 101, .ack = 501, .payload = request);
+		TO_CLIENT(SERVER_SOCK, .flags = TCP_ACK | TCP_PSH, .seq = 501, .ack = asked, .payload = response);
+		TO_SERVER(SERVER_SOCK, .flags = TCP_FIN | TCP_ACK, .seq = asked, .ack = answered);
+		TO_CLIENT(SERVER_SOCK, .flags = TCP_FIN | TCP_ACK, .seq = answered, .ack = asked + 1);
+		TO_SERVER(SERVER_SOCK, .flags = TCP_ACK, .seq = asked + 1, .ack = answered + 1);
+		tracker_end(kit->tracker);
+
+		CHECK_U64(TKIT_COUNT(kit, FLOWS), 2);
+		for (size_t i = 0; i < 2; i++) {
+			const struct flow_row *row = tkit_flow(kit, i);
+
+			CHECK_U64(row->view, (row->vantage == VANTAGE_client) == cut_client ? VIEW_second : VIEW_first);
+			CHECK_U64(ROW_HAS(FLOW, row, twin_id), 1);
+			CHECK_U64(row->twin_id, tkit_flow(kit, 1 - i)->id);
+			CHECK_U64(row->l7, L7_http);
+			CHECK_U64(row->tx_packets, 5);
+			CHECK_U64(row->tx_goodput_bytes, sizeof(request) - 1);
+			CHECK_U64(row->rx_goodput_bytes, sizeof(response) - 1);
+			CHECK_U64(row->tx_missing_bytes + row->rx_missing_bytes, 0);
+		}
+		CHECK_U64(TKIT_COUNT(kit, CALLS), 1);
+		CHECK_U64(tkit_call(kit, 0)->vantage, cut_client ? VANTAGE_server : VANTAGE_client);
+		CHECK_U64(tkit_call(kit, 0)->end_reason, CALL_END_complete);
+		CHECK_U64(tkit_call(kit, 0)->status, 404);
+		CHECK_U64(counter_get(&kit->counters, COUNTER_frames_second_total), 2);
+		CHECK_U64(counter_get(&kit->counters, COUNTER_frames_cut_total), 0);
+		tkit_release(kit);
+	}
+}
+
 TEST(tracker, keeps_127_0_0_1_of_two_namespaces_apart)
 {
 	struct kit_end from = { "127.0.0.1", 40000 }, to = { "127.0.0.1", 80 };
