@@ -5,7 +5,7 @@
  * A command is a packet with sequence number 0; its answer is read packet by packet,
  * because only its beginning and end say what it is: columns, rows, more results.
  * Whether old EOF packets stand between them follows from the login, or from the first
- * result where the login was not seen. Compression and TLS make the rest opaque.
+ * result where the login was not seen. Compression makes the rest opaque; TLS is handed over.
  */
 #include "wire/dissect.h"
 #include "wire/fold.h"
@@ -36,7 +36,7 @@ struct statement {
 struct mysql_conn {
 	struct frame_dir dir[2];
 	struct call_fifo waiting;	/* tag: command */
-	bool roles, sure, opaque;
+	bool roles, sure, opaque, tls;
 	uint8_t client;
 	uint8_t phase;
 	uint8_t eof;
@@ -151,8 +151,8 @@ static int take_login(struct frames *f, const struct frame *frame, struct view p
 			(void)call_fifo_take(&conn->waiting);
 			call_end(f->sink, call, CALL_END_oneway);
 		}
-		conn->opaque = true;
-		return FRAME_OPAQUE;
+		conn->tls = f->stop = true;
+		return FRAME_OK;
 	}
 	conn->user_len = copy_name(conn->user, login.user);
 	conn->db_len = copy_name(conn->db, login.db);
@@ -719,7 +719,14 @@ static int64_t mysql_feed(void *at, unsigned d, const struct chunk *chunk, struc
 	struct mysql_conn *conn = at;
 	struct frames f = { .conn = conn, .dir = &conn->dir[d], .d = d, .chunk = chunk, .sink = sink, .sure = conn->sure };
 
-	return conn->opaque ? PROTO_SKIP_REST : frames_feed(&f, &frame_ops);
+	int64_t rc;
+
+	if (conn->opaque)
+		return PROTO_SKIP_REST;
+	f.stop = conn->tls && d == conn->client;
+	rc = frames_feed(&f, &frame_ops);
+	/* behind the login that asked for it, which may not have come whole */
+	return f.stop && !conn->dir[d].open && rc >= 0 && rc < PROTO_SKIP_BASE ? PROTO_SWITCH(rc, L7_tls) : rc;
 }
 
 static int mysql_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)

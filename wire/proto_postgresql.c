@@ -546,7 +546,7 @@ static int take_encrypt_answer(struct frames *f, const struct frame *frame)
 {
 	struct pg_conn *conn = f->conn;
 	struct call *call = conn->waiting.head;
-	bool yes = frame->bytes.at[0] != 'N';
+	bool yes = frame->bytes.at[0] != 'N', gss = call && view_is(call->row.method, "GSSENCREQUEST");
 
 	conn->encrypt_asked = false;
 	if (call && call->tag & TAG_ENCRYPT) {
@@ -556,9 +556,9 @@ static int take_encrypt_answer(struct frames *f, const struct frame *frame)
 		CALL_TEXT(f->sink, call, status_text, yes ? VIEW_LIT("accepted") : VIEW_LIT("refused"), 16);
 		end_call(conn, call, CALL_END_complete, f->sink);
 	}
-	if (yes)
-		conn->opaque = true;
-	return yes ? FRAME_OPAQUE : FRAME_OK;
+	f->stop = frame->bytes.at[0] == 'S' && !gss;
+	conn->opaque = yes && !f->stop;
+	return conn->opaque ? FRAME_OPAQUE : FRAME_OK;
 }
 
 /* ---- frames ---- */
@@ -692,7 +692,12 @@ static int64_t pg_feed(void *at, unsigned d, const struct chunk *chunk, struct c
 	struct pg_conn *conn = at;
 	struct frames f = { .conn = conn, .dir = &conn->dir[d], .d = d, .chunk = chunk, .sink = sink, .sure = conn->sure };
 
-	return conn->opaque ? PROTO_SKIP_REST : frames_feed(&f, &frame_ops);
+	int64_t rc;
+
+	if (conn->opaque)
+		return PROTO_SKIP_REST;
+	rc = frames_feed(&f, &frame_ops);
+	return f.stop ? PROTO_SWITCH(rc, L7_tls) : rc;	/* behind the one byte that says yes */
 }
 
 static int pg_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)

@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "tests/calls_truth.h"
+#include "tests/tls_bytes.h"
 #include "wire/mysql_msg.h"
 
 #define STEPS_MAX 16
@@ -121,8 +122,9 @@ static const struct dialogue {
 	}, "CONNECT shop - complete req=0+72 rsp=78+11\n"
 	   "LOAD LOAD DATA LOCAL INFILE 'f' INTO TABLE t - complete req=72+54 rsp=89+17\n", false },
 	{ "TLS", {
-		TALK('<', GREET), TALK('>', LOGIN_SSL), TALK('>', "\x16\3\1\0\5hello"), TALK('<', "\x16\3\1\0\5hello"),
-	}, "SSLREQUEST - - oneway req=0+36\n", false },
+		TALK('<', GREET), TALK('>', LOGIN_SSL), TALK('>', B_CH12), TALK('<', B_SH12_FULL),
+	}, "SSLREQUEST - - oneway req=0+36\n"
+	   "TLS 1.2 a.example - closed req=36+118 rsp=78+82 answers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2\n", false },
 	{ "refused", {
 		TALK('<', GREET), TALK('>', LOGIN), TALK('<', "\x19\0\0\2\xff\x19\4#42000Unknown database"), TALK('f', ""),
 	}, "CONNECT shop 1049 complete req=0+72 rsp=78+29 error=Unknown database\n", false },

@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "tests/calls_truth.h"
+#include "tests/tls_bytes.h"
 #include "wire/fold.h"
 #include "wire/pg_msg.h"
 
@@ -58,9 +59,13 @@ static const struct dialogue {
 	{ "cancel", {
 		TALK('>', "\0\0\0\x10\4\xd2\x16\x2e\0\0\0\1\0\0\0\2"),
 	}, "CANCEL - - oneway req=0+16\n", false },
-	{ "TLS: the rest is opaque", {
-		TALK('>', "\0\0\0\10\4\xd2\x16\x2f"), TALK('<', "S"), TALK('>', "\x16\3\1\0\5hello"), TALK('<', "\x16\3\1\0\5hello"),
-	}, "SSLREQUEST - - complete req=0+8 rsp=0+1\n", false },
+	{ "encrypted by GSSAPI: the rest is opaque", {
+		TALK('>', "\0\0\0\10\4\xd2\x16\x30"), TALK('<', "G"), TALK('>', "\0\0\0\5hello"), TALK('<', "\0\0\0\5hello"),
+	}, "GSSENCREQUEST - - complete req=0+8 rsp=0+1\n", false },
+	{ "TLS is handed over", {
+		TALK('>', "\0\0\0\10\4\xd2\x16\x2f"), TALK('<', "S"), TALK('>', B_CH12), TALK('<', B_SH12_FULL),
+	}, "SSLREQUEST - - complete req=0+8 rsp=0+1\n"
+	   "TLS 1.2 a.example - closed req=8+118 rsp=1+82 answers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2\n", false },
 	{ "seen from the middle, and a lost answer", {
 		TALK('>', "Q\0\0\0\15SELECT 1\0"), TALK('x', ROW_D "C\0\0\0\15SELECT 1\0" READY),
 		TALK('>', "Q\0\0\0\15SELECT 2\0"), TALK('<', "C\0\0\0\15SELECT 1\0" READY),
