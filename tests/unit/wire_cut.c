@@ -135,7 +135,7 @@ TEST(cut, calls_do_not_depend_on_segments, .timeout = 120)
 		"postgresql/pgsql-cancel-request.pcap", "mysql/mysql-error.pcap", "mysql/mysql.pcap",
 		"mysql/caching_sha2_password.pcap", "mysql/mysql-statement.pcap", "memcache/memcached.pcap",
 		"mongodb/mongo.pcap", "cassandra/cassandra.pcap", "other/mssql_tds.pcap",
-		"amqp/amqp-error.pcap", "amqp/amqp1.pcap",
+		"amqp/amqp-error.pcap", "amqp/amqp1.pcap", "nats/nats-headers.pcap", "nats/nats-err.pcap",
 		"ldap/ldap_invalid_credentials.pcap", "ldap/sasl-scram-sha-512.pcap", "ldap/ldap-starttls.pcap",
 		"smtp/smtp-bdat-pipeline-8bitmime.pcap", "smtp/smtp-pipelining.pcap", "smtp/smtperr.pcap",
 		"tls/smtp-starttls.pcap", "ssh/ssh1-ssh2-fingerprints.pcap", "ssh/server-pre-banner-data.pcap",
@@ -182,6 +182,7 @@ TEST(cut, every_protocol_answers_to_every_piece, .timeout = 120)
 		"dns/malformed_dns.pcap", "dns/max-compression-depth.pcap", "dns/dynamic-update.pcap",
 		"redis/pipelining-example.pcap", "smtp/smtp-pipelining.pcap", "tls/tls-split-client-hello.pcap",
 		"http2/http2-continuation.pcap", "amqp/amqp-error.pcap",
+		"nats/nats-headers.pcap",
 	};
 	const char *captures = check_need_captures();
 	struct wr out;
