@@ -341,13 +341,15 @@ static int call_walk_init(struct call_walk *walk, const struct call_row *call, s
 	*walk = (struct call_walk){ .call = call, .tcp = tcp };
 	rc = half_init(&walk->halves[0],
 		       ROW_HAS(CALL, call, req_bytes) && (!tcp || ROW_HAS(CALL, call, req_seq)),
-		       call->req_bytes, tcp ? call->req_seq : 0, call->start_ns, req_last,
+		       ROW_HAS(CALL, call, req_span_bytes) ? call->req_span_bytes : call->req_bytes,
+		       tcp ? call->req_seq : 0, call->start_ns, req_last,
 		       bytes_max, arena);
 	if (rc < 0)
 		return rc;
 	return half_init(&walk->halves[1],
 			 ROW_HAS(CALL, call, rsp_bytes) && (!tcp || ROW_HAS(CALL, call, rsp_seq)),
-			 call->rsp_bytes, tcp ? call->rsp_seq : 0, rsp_first, call->end_ns,
+			 ROW_HAS(CALL, call, rsp_span_bytes) ? call->rsp_span_bytes : call->rsp_bytes,
+			 tcp ? call->rsp_seq : 0, rsp_first, call->end_ns,
 			 bytes_max, arena);
 }
 

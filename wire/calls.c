@@ -14,7 +14,7 @@
 struct text {
 	struct text *next;
 	size_t len;
-	uint8_t bytes[];
+	_Alignas(16) uint8_t bytes[];
 };
 
 /* What a call is in here; the dissector sees the first member. */
@@ -154,6 +154,35 @@ struct view call_text(struct call_sink *sink, struct call *call, struct view byt
 	memcpy(at, bytes.at, bytes.len);
 	text->len += bytes.len;
 	return view_make(at, bytes.len);
+}
+
+void *call_memory(struct call_sink *sink, struct call *call, size_t bytes)
+{
+	struct slot *slot = (struct slot *)call;
+	struct text *text = block_take(sink->pool->blocks, sizeof(*text) + bytes);
+
+	if (!text)
+		return NULL;
+	text->len = bytes;
+	memset(text->bytes, 0, bytes);
+	if (slot->texts) {	/* texts go on where they were */
+		text->next = slot->texts->next;
+		slot->texts->next = text;
+	} else {
+		text->next = NULL;
+		slot->texts = text;
+	}
+	return text->bytes;
+}
+
+void *conn_memory_take(struct call_sink *sink, size_t bytes)
+{
+	return block_take(sink->pool->blocks, bytes);
+}
+
+void conn_memory_give(struct call_sink *sink, void *at)
+{
+	block_give(sink->pool->blocks, at);
 }
 
 uint64_t call_sink_now(const struct call_sink *sink)

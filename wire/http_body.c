@@ -166,25 +166,20 @@ static int decode(struct view encodings, struct view body, size_t body_max, stru
 	return rc;
 }
 
-static int show_body(const struct http_head *head, struct view body, size_t body_max, struct json *json)
+int http_body_show(struct view encodings, struct view body, size_t body_max, struct json *json)
 {
-	struct wr plain, buf[2];
-	struct view trailers = { NULL, 0 }, shown;
+	struct wr buf[2];
+	struct view shown;
 	struct err err = { .code = 0 };
-	bool more = false, whole = true;
+	bool more = false;
 	int rc;
 
-	wr_init(&plain, 0);
 	wr_init(&buf[0], 0);
 	wr_init(&buf[1], 0);
-	if (head->chunked) {
-		whole = unchunk(body, &plain, &trailers);
-		body = wr_view(&plain);
-	}
 	json_ku64(json, "body_bytes", body.len);
-	rc = decode(head->content_encoding, body, body_max, buf, &shown, &more, &err);
-	if (head->content_encoding.len) {
-		json_kstr(json, "content_encoding", head->content_encoding);
+	rc = decode(encodings, body, body_max, buf, &shown, &more, &err);
+	if (encodings.len) {
+		json_kstr(json, "content_encoding", encodings);
 		json_kbool(json, "decoded", rc == 0);
 		if (rc < 0)
 			json_kcstr(json, "decode_error", err.text);
@@ -196,15 +191,33 @@ static int show_body(const struct http_head *head, struct view body, size_t body
 		more = true;
 	}
 	rc = body_show(shown, more, json);
+	if (buf[0].bad || buf[1].bad)
+		rc = E_NO_MEMORY;
+	wr_release(&buf[0]);
+	wr_release(&buf[1]);
+	return rc;
+}
+
+static int show_body(const struct http_head *head, struct view body, size_t body_max, struct json *json)
+{
+	struct wr plain;
+	struct view trailers = { NULL, 0 };
+	bool whole = true;
+	int rc;
+
+	wr_init(&plain, 0);
+	if (head->chunked) {
+		whole = unchunk(body, &plain, &trailers);
+		body = wr_view(&plain);
+	}
+	rc = http_body_show(head->content_encoding, body, body_max, json);
 	if (!whole)
 		json_kbool(json, "incomplete", true);
 	if (trailers.len && trailers.at[0] != '\r' && trailers.at[0] != '\n' && rc == 0)
 		rc = show_fields("trailers", trailers, json);
-	if (plain.bad || buf[0].bad || buf[1].bad)
+	if (plain.bad)
 		rc = E_NO_MEMORY;
 	wr_release(&plain);
-	wr_release(&buf[0]);
-	wr_release(&buf[1]);
 	return rc;
 }
 

@@ -13,4 +13,7 @@ int http_detail(struct view request, struct view response, size_t body_max, stru
  */
 int body_show(struct view body, bool more, struct json *json);
 
+/* A body with its content codings (as the header lists them; may be empty) undone: "body_bytes", "decoded", and as above. */
+int http_body_show(struct view encodings, struct view body, size_t body_max, struct json *json);
+
 #endif

@@ -59,6 +59,7 @@ struct call {
 	struct call_row row;
 	struct call *next;	/* the dissector's own queue */
 	uint64_t tag;		/* the dissector's own: stream id, message id */
+	void *state;		/* the dissector's own: call_memory() */
 	uint64_t req_off, rsp_off;	/* stream offsets of the first bytes */
 	uint8_t req_dir;	/* direction of the request: 1 where the flow's source is the one who answers */
 	bool has_req, has_rsp;
@@ -73,6 +74,11 @@ struct call *call_open(struct call_sink *sink, uint16_t l7);
 void call_refuse(struct call_sink *sink);
 /* Copy a text into the call's memory, cut to at most max bytes. The result lives until the call has ended. */
 struct view call_text(struct call_sink *sink, struct call *call, struct view text, size_t max);
+/* Zeroed memory for the dissector's own state of a call, until the call has ended. NULL when the budget is used up. */
+void *call_memory(struct call_sink *sink, struct call *call, size_t bytes);
+/* Memory of a connection beyond conn_size; every piece must be back when close() returns. NULL as above. */
+void *conn_memory_take(struct call_sink *sink, size_t bytes);
+void conn_memory_give(struct call_sink *sink, void *at);	/* takes NULL */
 /* First byte of the request (response) is at off; sets start_ns / rsp_first_ns and req_seq / rsp_seq. */
 void call_request_begin(struct call *call, const struct chunk *chunk, uint64_t off);
 void call_response_begin(struct call *call, const struct chunk *chunk, uint64_t off);

@@ -135,6 +135,7 @@ TEST(cut, calls_do_not_depend_on_segments, .timeout = 120)
 		"postgresql/pgsql-cancel-request.pcap", "mysql/mysql-error.pcap", "mysql/mysql.pcap",
 		"mysql/caching_sha2_password.pcap", "mysql/mysql-statement.pcap", "memcache/memcached.pcap",
 		"mongodb/mongo.pcap", "cassandra/cassandra.pcap", "other/mssql_tds.pcap",
+		"http2/http2-continuation.pcap", "http2/http2-range.pcap", "http2/free5gc.pcapng", "grpc/grpc.pcap",
 		"amqp/amqp-error.pcap", "amqp/amqp1.pcap", "nats/nats-headers.pcap", "nats/nats-err.pcap",
 		"ldap/ldap_invalid_credentials.pcap", "ldap/sasl-scram-sha-512.pcap", "ldap/ldap-starttls.pcap",
 		"smtp/smtp-bdat-pipeline-8bitmime.pcap", "smtp/smtp-pipelining.pcap", "smtp/smtperr.pcap",

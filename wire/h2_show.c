@@ -1,0 +1,307 @@
+/*
+ * A call of HTTP/2 in full, from its bytes on the connection: the first frame
+ * names the stream, frames of other streams lie between its own. Header blocks of
+ * all of them are read, since each may change the table. Fields that stand in the
+ * table since before these bytes are shown as "?".
+ */
+#include "base/rd.h"
+#include "wire/grpc_show.h"
+#include "wire/h2_conn.h"
+#include "wire/http_body.h"
+
+#define FIELDS_MAX	1000
+
+/* One message while its frames come. Fields: u32 length and bytes of name, then of value. */
+struct message {
+	struct hpack hpack;
+	struct wr head, trailers, promise;
+	struct wr body;
+	uint32_t stream;
+	uint32_t unknown, fields, data_frames;
+	bool has_head, ended, broken;
+	bool reset;
+	uint32_t reset_code;
+	uint32_t block_stream;	/* the block that CONTINUATION goes on with; 0: none */
+	struct wr *block;	/* where its fields go; NULL: not ours */
+};
+
+static void put_field(struct wr *out, const struct hpack_field *field)
+{
+	bool literal = field->unknown && field->value.len;
+
+	wr_u32le(out, (uint32_t)(field->unknown ? 1 : field->name.len));
+	wr_bytes(out, field->unknown ? VIEW_LIT("?") : field->name);
+	wr_u32le(out, (uint32_t)(field->unknown && !literal ? 1 : field->value.len));
+	wr_bytes(out, field->unknown && !literal ? VIEW_LIT("?") : field->value);
+}
+
+static bool get_field(struct rd *rd, struct view *ret_name, struct view *ret_value)
+{
+	if (!rd_left(rd))
+		return false;
+	*ret_name = rd_bytes(rd, rd_u32le(rd));
+	*ret_value = rd_bytes(rd, rd_u32le(rd));
+	return !rd->bad;
+}
+
+static struct view find_field(const struct wr *fields, const char *name)
+{
+	struct rd rd = rd_make(wr_view(fields));
+	struct view key, value;
+
+	while (get_field(&rd, &key, &value))
+		if (view_is(key, name))
+			return value;
+	return view_make("", 0);
+}
+
+static void take_block(struct message *m, const struct h2_frame *frame, struct view payload)
+{
+	struct view fragment;
+	struct hpack_field field;
+	uint32_t promised;
+	int rc = 0;
+
+	if (!h2_fragment(frame, payload, &fragment, &promised) ||
+	    (frame->type == H2_CONTINUATION && m->block_stream != frame->stream)) {
+		hpack_lose(&m->hpack);
+		return;
+	}
+	if (frame->type != H2_CONTINUATION) {
+		bool ours = (promised ? promised : frame->stream) == m->stream;
+
+		m->block = !ours ? NULL : promised ? &m->promise : m->has_head ? &m->trailers : &m->head;
+	}
+	m->block_stream = frame->flags & H2_END_HEADERS ? 0 : frame->stream;
+	while ((rc = hpack_next(&m->hpack, &fragment, frame->flags & H2_END_HEADERS, &field)) == 1) {
+		if (!m->block || m->fields == FIELDS_MAX)
+			continue;
+		m->fields++;
+		m->unknown += field.unknown;
+		put_field(m->block, &field);
+	}
+	if (rc < 0)
+		m->broken = true;
+	if (m->block_stream || m->block != &m->head)
+		return;
+	/* 1xx: what follows is the head */
+	if (find_field(&m->head, ":status").len && find_field(&m->head, ":status").at[0] == '1')
+		wr_reset(&m->head);
+	else
+		m->has_head = true;
+}
+
+static void take_data(struct message *m, const struct h2_frame *frame, struct view payload)
+{
+	size_t skip = frame->flags & H2_PADDED ? 1 : 0;
+	uint32_t pad = skip && payload.len ? payload.at[0] : 0;
+
+	m->data_frames++;
+	if (skip + pad <= frame->len)
+		wr_bytes(&m->body, view_sub(payload, skip, frame->len - skip - pad));
+	else
+		m->broken = true;
+}
+
+/* Where frames go on after something that is none: bytes that were not captured are zeros. */
+static size_t next_frame(struct view bytes, size_t pos)
+{
+	for (; pos + H2_HEAD_BYTES <= bytes.len; pos++) {
+		struct h2_frame a, b;
+		size_t end;
+
+		if (bytes.at[pos])
+			continue;
+		a = h2_frame_read(view_sub(bytes, pos, H2_HEAD_BYTES));
+		end = pos + H2_HEAD_BYTES + a.len;
+		if (!h2_frame_valid(&a, false) || a.len > H2_FRAME_USUAL || end > bytes.len)
+			continue;
+		if (end == bytes.len)
+			return pos;
+		if (end + H2_HEAD_BYTES > bytes.len)
+			continue;
+		b = h2_frame_read(view_sub(bytes, end, H2_HEAD_BYTES));
+		if (h2_frame_valid(&b, false))
+			return pos;
+	}
+	return bytes.len;
+}
+
+/* A promise stands for the stream it names. */
+static uint32_t stream_of(const struct h2_frame *frame, struct view payload)
+{
+	struct view fragment;
+	uint32_t promised;
+
+	if (frame->type == H2_PUSH_PROMISE && h2_fragment(frame, payload, &fragment, &promised))
+		return promised;
+	return frame->stream;
+}
+
+static void take_frames(struct message *m, struct view bytes)
+{
+	size_t pos = 0;
+
+	while (pos + H2_HEAD_BYTES <= bytes.len) {
+		struct h2_frame frame = h2_frame_read(view_sub(bytes, pos, H2_HEAD_BYTES));
+		struct view payload = view_sub(bytes, pos + H2_HEAD_BYTES, frame.len);
+		bool ours;
+
+		if (!h2_frame_valid(&frame, pos == 0 || m->stream)) {
+			m->broken = true;
+			hpack_lose(&m->hpack);
+			pos = next_frame(bytes, pos + 1);
+			continue;
+		}
+		if (!m->stream)
+			m->stream = stream_of(&frame, payload);
+		ours = frame.stream == m->stream;
+		if (frame.type == H2_HEADERS || frame.type == H2_PUSH_PROMISE || frame.type == H2_CONTINUATION) {
+			take_block(m, &frame, payload);
+			m->ended |= ours && frame.type == H2_HEADERS && frame.flags & H2_END_STREAM;
+		} else if (frame.type == H2_DATA && ours) {
+			take_data(m, &frame, payload);
+			m->ended |= frame.flags & H2_END_STREAM;
+		} else if (frame.type == H2_RST_STREAM && ours && payload.len == 4) {
+			struct rd rd = rd_make(payload);
+
+			m->reset = true;
+			m->reset_code = rd_u32be(&rd);
+		}
+		pos += H2_HEAD_BYTES + (size_t)frame.len;
+	}
+}
+
+/* ---- as JSON ---- */
+
+static void show_pseudo(const struct wr *fields, struct json *json)
+{
+	static const struct {
+		const char *name, *key;
+	} pseudo[] = {
+		{ ":method", "method" }, { ":path", "target" }, { ":authority", "authority" }, { ":scheme", "scheme" },
+		{ ":protocol", "protocol" },
+	};
+	struct view status = find_field(fields, ":status");
+	uint64_t number;
+
+	for (size_t i = 0; i < sizeof(pseudo) / sizeof(pseudo[0]); i++) {
+		struct view value = find_field(fields, pseudo[i].name);
+
+		if (value.len)
+			json_kstr(json, pseudo[i].key, value);
+	}
+	if (status.len && view_u64(status, 999, &number) == 0)
+		json_ku64(json, "status", number);
+}
+
+static void show_fields(const char *key, const struct wr *fields, struct json *json)
+{
+	struct rd rd = rd_make(wr_view(fields));
+	struct view name, value;
+
+	json_key(json, key);
+	json_array(json);
+	while (get_field(&rd, &name, &value)) {
+		if (name.len && name.at[0] == ':')
+			continue;
+		json_object(json);
+		json_kstr(json, "name", name);
+		json_kstr(json, "value", value);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
+/* "100m" and the like (PROTOCOL-HTTP2.md): a number and a unit. */
+static void show_timeout(struct view text, struct json *json)
+{
+	static const struct {
+		char unit;
+		uint64_t ns;
+	} units[] = {
+		{ 'H', 3600000000000 }, { 'M', 60000000000 }, { 'S', 1000000000 }, { 'm', 1000000 }, { 'u', 1000 }, { 'n', 1 },
+	};
+	uint64_t n;
+
+	if (text.len < 2 || view_u64(view_sub(text, 0, text.len - 1), 99999999, &n) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (text.at[text.len - 1] == (uint8_t)units[i].unit)
+			json_ku64(json, "timeout_ns", n * units[i].ns);
+}
+
+static int show_promise(struct message *m, struct json *json)
+{
+	json_key(json, "request");
+	json_object(json);
+	json_kcstr(json, "version", "2");
+	json_ku64(json, "stream", m->stream);
+	json_kbool(json, "pushed", true);
+	show_pseudo(&m->promise, json);
+	show_fields("headers", &m->promise, json);
+	json_object_end(json);
+	return 0;
+}
+
+static int show_message(const char *key, struct view bytes, enum grpc_kind kind, size_t body_max, struct json *json)
+{
+	struct message m;
+	struct view type;
+	const char *name;
+	int rc = 0;
+
+	memset(&m, 0, sizeof(m));
+	wr_init(&m.head, 0);
+	wr_init(&m.trailers, 0);
+	wr_init(&m.promise, 0);
+	wr_init(&m.body, 0);
+	take_frames(&m, bytes);
+	if (m.promise.len)
+		rc = show_promise(&m, json);
+	json_key(json, key);
+	json_object(json);
+	json_kcstr(json, "version", "2");
+	json_ku64(json, "stream", m.stream);
+	show_pseudo(&m.head, json);
+	show_fields("headers", &m.head, json);
+	if (m.trailers.len)
+		show_fields("trailers", &m.trailers, json);
+	if (m.unknown)
+		json_ku64(json, "unknown_fields", m.unknown);
+	type = find_field(&m.head, "content-type");
+	if (type.len)
+		kind = grpc_kind(type);
+	show_timeout(find_field(&m.head, "grpc-timeout"), json);
+	if (rc == 0 && kind)
+		rc = grpc_show_body(kind, find_field(&m.head, "grpc-encoding"), wr_view(&m.body), body_max, json);
+	else if (rc == 0)
+		rc = http_body_show(find_field(&m.head, "content-encoding"), wr_view(&m.body), body_max, json);
+	if (m.reset) {
+		name = h2_error_name(m.reset_code);
+		json_ku64(json, "reset_code", m.reset_code);
+		json_kcstr(json, "reset", name ? name : "unknown error");
+	}
+	if (!m.ended || m.broken)
+		json_kbool(json, "incomplete", true);
+	json_object_end(json);
+	if (m.head.bad || m.trailers.bad || m.promise.bad || m.body.bad)
+		rc = E_NO_MEMORY;
+	hpack_release(&m.hpack);
+	wr_release(&m.head);
+	wr_release(&m.trailers);
+	wr_release(&m.promise);
+	wr_release(&m.body);
+	return rc;
+}
+
+int h2_show(struct view request, struct view response, enum grpc_kind kind, size_t body_max, struct json *json)
+{
+	int rc = 0;
+
+	if (request.len)
+		rc = show_message("request", request, kind, body_max, json);
+	if (response.len && rc == 0)
+		rc = show_message("response", response, kind, body_max, json);
+	return rc;
+}

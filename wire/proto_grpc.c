@@ -1,0 +1,25 @@
+/*
+ * gRPC: calls of HTTP/2 whose content-type says so. wire/proto_http2.c opens and
+ * ends them; this shows them. No stream is gRPC's own.
+ */
+#include "wire/h2_conn.h"
+
+static enum guess grpc_guess(struct view bytes, const struct guess_hint *hint)
+{
+	(void)bytes;
+	(void)hint;
+	return GUESS_NO;
+}
+
+static int grpc_detail(struct view request, struct view response, size_t body_max, struct json *json)
+{
+	return h2_show(request, response, GRPC_H2, body_max, json);
+}
+
+const struct proto_ops proto_grpc = {
+	.id = L7_grpc,
+	.name = "grpc",
+	.title = "gRPC",
+	.guess = grpc_guess,
+	.detail = grpc_detail,
+};
