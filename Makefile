@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 .SECONDARY:
 .DEFAULT_GOAL := all
 .PHONY: all help clean install test check check-unit check-asan check-tsan check-lint check-layers \
-	check-headers check-banned check-format check-truth check-torture fuzz-smoke fuzz-run bench docs \
+	check-headers check-banned check-format check-truth check-torture fuzz-smoke fuzz-run bench bench-peers docs \
 	run need-libs FORCE
 FORCE:
 
@@ -210,6 +210,14 @@ bench: all
 	$(Q)deploy/deps.sh bench
 	$(Q)TAPEDECK=$(CURDIR)/build/tapedeck CAPTURE='$(CAPTURE)' tests/bench/run.sh
 
+# Questions against DuckDB and ClickHouse on the same rows: SCALE=1 is 50 M flows and 20 M calls.
+bench-peers: all $(B)/bench_gen
+	$(Q)deploy/deps.sh bench
+	$(Q)TAPEDECK=$(CURDIR)/build/tapedeck GEN=$(CURDIR)/$(B)/bench_gen tests/bench/peers/run.sh
+$(B)/bench_gen: $(B)/tests/bench/peers/gen.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
 docs: all
 	$(Q)if [ -x build/tapedeck ]; then build/tapedeck docs docs/; fi
 
@@ -235,7 +243,7 @@ help:
 	'make check-lint    layers, headers alone, banned calls (FORMAT=1: layout too)' \
 	'make check-truth   against independent tools   make check-torture  failing memory and disk' \
 	'make fuzz-smoke    every fuzz target, FUZZ_SECONDS=60 in all' \
-	'make bench         the benchmarks (CAPTURE=file.pcap)' \
+	'make bench         the benchmarks (CAPTURE=file.pcap); bench-peers: questions against other stores (SCALE=0.1)' \
 	'make docs          write docs/ from the tables' \
 	'make install       DESTDIR= prefix=/usr/local' \
 	'make clean         MODE=release|asan|tsan|fuzz  V=1  WERROR=1'

@@ -17,7 +17,7 @@ test=(
 	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
 	openssl python3 procps util-linux tcpdump ethtool
 )
-bench=("${test[@]}" tcptrace wrk redis-tools zstd time dnsperf bc wireshark-common)
+bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time dnsperf bc wireshark-common)
 
 set_name=${1:-build}
 case $set_name in

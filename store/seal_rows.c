@@ -7,6 +7,8 @@
  * more than SLICE_ROWS_MAX rows is sorted in pieces, which costs compression
  * and nothing else: no reader relies on the order of rows.
  *
+ * A question to rollups wants one tier: each has row groups of its own.
+ *
  * An import has no hot groups to slice: its rows are sorted in runs as they come.
  */
 #include <stdlib.h>
@@ -57,7 +59,7 @@ struct rows_seal {
 	struct sort_row *rows;
 	size_t rows_count, rows_cap;
 	struct ranks ranks;
-	struct rg_builder *builder;
+	struct rg_builder *builders[ROLLUP_TIERS_COUNT];	/* a tier each, so that no group mixes them; else the first */
 	struct index_builder *index;
 	struct wr blob, zone;
 };
@@ -222,18 +224,18 @@ static struct sort_cols sort_cols(const struct table *table)
 /* ------------------------------------------------------------------ writing */
 
 /* The builder's rows become the next row group. */
-static int write_group(struct rows_seal *rs, struct err *err)
+static int write_group(struct rows_seal *rs, struct rg_builder *builder, struct err *err)
 {
 	struct part_table *table = &rs->seal->entry.tables[rs->table->id];
 	struct part_key key = part_key_rg(rs->table->id, table->groups);
 	struct rg rg;
 	int rc;
 
-	if (rg_builder_rows(rs->builder) == 0)
+	if (rg_builder_rows(builder) == 0)
 		return 0;
 	wr_reset(&rs->blob);
 	wr_reset(&rs->zone);
-	rc = rg_builder_write(rs->builder, NULL, RG_CODEC_ZSTD, rs->seal->opts->zstd_level, &rs->blob, err);
+	rc = rg_builder_write(builder, NULL, RG_CODEC_ZSTD, rs->seal->opts->zstd_level, &rs->blob, err);
 	if (rc == 0 && rs->blob.bad)
 		rc = err_set(err, E_NO_MEMORY, "out of memory");
 	/* Read back what was written before the source is given up; the index sees what readers will see. */
@@ -256,8 +258,32 @@ static int write_group(struct rows_seal *rs, struct err *err)
 	table->groups++;
 	part_entry_count(&rs->seal->entry, rs->table->id, rg.zone.rows, rg.zone.start_min, rg.zone.start_max,
 			 rg.zone.end_max);
-	rg_builder_reset(rs->builder);
+	rg_builder_reset(builder);
 	return 0;
+}
+
+static int write_groups(struct rows_seal *rs, struct err *err)
+{
+	int rc = 0;
+
+	for (int t = 0; t < ROLLUP_TIERS_COUNT && rc == 0; t++)
+		if (rs->builders[t])
+			rc = write_group(rs, rs->builders[t], err);
+	return rc;
+}
+
+/* Where a row goes; NULL: memory is out. */
+static struct rg_builder *builder_of(struct rows_seal *rs, const struct sort_row *row)
+{
+	static const uint32_t tiers[ROLLUP_TIERS_COUNT] = ROLLUP_TIERS;
+	uint64_t tier = row->lead >> 32;
+	int t = 0;
+
+	while (t + 1 < ROLLUP_TIERS_COUNT && tier > tiers[t])
+		t++;
+	if (!rs->builders[t])
+		rs->builders[t] = rg_builder_new(rs->table);
+	return rs->builders[t];
 }
 
 static int flush_slice(struct rows_seal *rs, struct err *err)
@@ -268,11 +294,13 @@ static int flush_slice(struct rows_seal *rs, struct err *err)
 	if (rs->rows_count)
 		qsort(rs->rows, rs->rows_count, sizeof(*rs->rows), cmp_rows);
 	for (size_t i = 0; i < rs->rows_count && rc == 0; i++) {
-		rc = rg_builder_add(rs->builder, rs->rows[i].row);
+		struct rg_builder *builder = builder_of(rs, &rs->rows[i]);
+
+		rc = builder ? rg_builder_add(builder, rs->rows[i].row) : E_NO_MEMORY;
 		if (rc == E_LIMIT) {
-			rc = write_group(rs, err);
+			rc = write_group(rs, builder, err);
 			if (rc == 0)
-				rc = rg_builder_add(rs->builder, rs->rows[i].row);
+				rc = rg_builder_add(builder, rs->rows[i].row);
 		}
 		if (rc < 0)
 			rc = err_set(err, rc, "%s: row not added: %s", rs->table->name, err_text(rc));
@@ -393,7 +421,7 @@ static int seal_slices(struct rows_seal *rs, struct err *err)
 		rc = seal_slice(rs, start_ns + from * NS_PER_MIN,
 				start_ns > UINT64_MAX - (NS_PER_HOUR - 1) ? UINT64_MAX : start_ns + (NS_PER_HOUR - 1),
 				err);
-	return rc == 0 ? write_group(rs, err) : rc;
+	return rc == 0 ? write_groups(rs, err) : rc;
 }
 
 static int rows_seal_init(struct rows_seal *rs, struct seal *seal, enum table_id table, struct err *err)
@@ -403,9 +431,8 @@ static int rows_seal_init(struct rows_seal *rs, struct seal *seal, enum table_id
 	arena_init(&rs->arena, 0);
 	wr_init(&rs->blob, 0);
 	wr_init(&rs->zone, 0);
-	rs->builder = rg_builder_new(rs->table);
 	rs->index = index_builder_new(rs->table);
-	return rs->builder && rs->index ? 0 : err_set(err, E_NO_MEMORY, "out of memory");
+	return rs->index ? 0 : err_set(err, E_NO_MEMORY, "out of memory");
 }
 
 static void rows_seal_release(struct rows_seal *rs)
@@ -413,7 +440,8 @@ static void rows_seal_release(struct rows_seal *rs)
 	arena_release(&rs->arena);
 	wr_release(&rs->blob);
 	wr_release(&rs->zone);
-	rg_builder_free(rs->builder);
+	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++)
+		rg_builder_free(rs->builders[t]);
 	index_builder_free(rs->index);
 	ranks_release(&rs->ranks);
 	mem_free(rs->rows);
@@ -545,6 +573,6 @@ int seal_run_end(struct seal_run *run, struct err *err)
 	int rc = flush_slice(&run->rs, err);
 
 	if (rc == 0)
-		rc = write_group(&run->rs, err);
+		rc = write_groups(&run->rs, err);
 	return rc == 0 ? index_write(run->rs.index, &run->rs.seal->batch, err) : rc;
 }

@@ -199,32 +199,6 @@ static void learn(struct amqp_conn *conn, uint32_t id, const struct amqp_facts *
 
 /* ---- frames in progress ---- */
 
-/* The request of call is whole: who answers it? */
-static void request_done(struct amqp_conn *conn, struct call *call, unsigned d, struct call_sink *sink)
-{
-	if (call->tag & AMQP_TAG_ONEWAY)
-		amqp_end(conn, call, CALL_END_oneway, sink);
-	else
-		amqp_wait(conn, call->tag & AMQP_TAG_CONTENT ? &conn->content[d] : &conn->asked[d], call, sink);
-}
-
-static void answer_done(struct amqp_conn *conn, struct call *call, struct call_sink *sink)
-{
-	call->rsp_whole = true;
-	amqp_end(conn, call, call->has_req ? CALL_END_complete : CALL_END_no_request, sink);
-}
-
-static void call_done(struct amqp_conn *conn, struct call *call, bool answer, unsigned d, struct call_sink *sink)
-{
-	conn->at[d] = NULL;
-	if (!call)
-		return;
-	if (answer)
-		answer_done(conn, call, sink);
-	else
-		request_done(conn, call, d, sink);
-}
-
 /* call goes on, or ends, with the frame taken. */
 static void at_frame(struct frames *f, struct call *call, bool answer)
 {
@@ -248,19 +222,6 @@ static void content_begin(struct frames *f, struct amqp_channel *ch, struct call
 }
 
 /* ---- answers ---- */
-
-struct call *amqp_answered(struct amqp_conn *conn, unsigned d, uint16_t channel, uint64_t request)
-{
-	struct call *prev = NULL;
-
-	for (struct call *call = conn->asked[!d].head; call; prev = call, call = call->next) {
-		if (!is_on(call, channel) || number_of(call) != request)
-			continue;
-		amqp_take_off(&conn->asked[!d], prev, call);
-		return call;
-	}
-	return NULL;
-}
 
 /* All that waits on a channel, or on all of them, will not be answered any more. */
 static void end_channel(struct amqp_conn *conn, const uint16_t *channel, struct call_sink *sink)
@@ -300,7 +261,7 @@ static void fail_cause(struct frames *f, const struct frame *frame, uint16_t cha
 	call_response_begin(call, f->chunk, frame->off);
 	call_response_end(call, f->chunk, frame->off + frame->len);
 	set_code(f->sink, call, facts);
-	answer_done(conn, call, f->sink);
+	amqp_done(conn, call, true, f->d, f->sink);
 }
 
 static const char *short_name(const struct amqp_method *m)
@@ -371,7 +332,7 @@ static void settle(struct frames *f, const struct frame *frame, struct call *cal
 		else
 			call_error(f->sink, call, "refused by the broker");
 	}
-	answer_done(conn, call, f->sink);
+	amqp_done(conn, call, true, f->d, f->sink);
 }
 
 /*
@@ -676,7 +637,7 @@ void amqp_091_progress(struct frames *f, uint64_t end_off, bool whole, uint64_t 
 		memset(content, 0, sizeof(*content));
 	if (call && answer && call->has_req)
 		closed(conn, call, f->sink);
-	call_done(conn, call, answer, f->d, f->sink);
+	amqp_done(conn, call, answer, f->d, f->sink);
 }
 
 void amqp_091_lost(struct frames *f, uint64_t len)

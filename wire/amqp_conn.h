@@ -10,6 +10,9 @@
 #define AMQP_CHANNELS	128
 #define AMQP_CONSUMERS	32
 
+#define AMQP_SESSIONS	32
+#define AMQP_LINKS	48
+
 enum amqp_mode { AMQP_UNKNOWN, AMQP_091, AMQP_10 };
 
 /* call->tag: flags, the channel (of who asked), and the method or the delivery's number */
@@ -42,6 +45,22 @@ struct amqp_consumer {
 	char queue[70];
 };
 
+/* Either direction has its own number for a session, and for a link. */
+struct amqp_session {
+	bool has[2];
+	uint16_t channel[2];
+};
+
+struct amqp_link {
+	bool used;
+	uint8_t session, address_len;
+	bool has[2];
+	uint32_t name;			/* hash; 0: its attach was not seen */
+	uint32_t handle[2];
+	struct call *call;		/* of a transfer of which more comes */
+	char address[80];
+};
+
 struct amqp_conn {
 	struct frame_dir dir[2];
 	enum amqp_mode mode;
@@ -53,12 +72,21 @@ struct amqp_conn {
 	struct call_fifo content[2];	/* messages to be settled */
 	struct call *at[2];		/* of the frame in progress */
 	bool at_answer[2];
+	bool at_more[2];		/* 1.0: further frames belong to it */
 	struct amqp_channel *at_content[2];	/* its channel, when the frame belongs to content */
 	uint8_t version_len, user_len, vhost_len, agent_len;
 	char version[8], user[64], vhost[96], agent[96];
-	uint8_t consumer_next;
-	struct amqp_channel channel[AMQP_CHANNELS];
-	struct amqp_consumer consumer[AMQP_CONSUMERS];
+	uint8_t consumer_next, session_next, link_next;
+	union {				/* by mode, which never changes once it is known */
+		struct {
+			struct amqp_channel channel[AMQP_CHANNELS];
+			struct amqp_consumer consumer[AMQP_CONSUMERS];
+		};
+		struct {
+			struct amqp_session session[AMQP_SESSIONS];
+			struct amqp_link link[AMQP_LINKS];
+		};
+	};
 };
 
 /* Columns that every call of the connection has. */
@@ -71,6 +99,8 @@ void amqp_end(struct amqp_conn *conn, struct call *call, uint8_t reason, struct 
 void amqp_wait(struct amqp_conn *conn, struct call_fifo *fifo, struct call *call, struct call_sink *sink);
 /* The oldest request on the channel that a frame of direction d answers. */
 struct call *amqp_answered(struct amqp_conn *conn, unsigned d, uint16_t channel, uint64_t request);
+/* Of call, which answers or asks, the last byte in direction d has come. */
+void amqp_done(struct amqp_conn *conn, struct call *call, bool answer, unsigned d, struct call_sink *sink);
 void amqp_take_off(struct call_fifo *fifo, struct call *prev, struct call *call);
 uint8_t amqp_keep(char *text, size_t cap, struct view from);
 
@@ -82,5 +112,13 @@ void amqp_091_lost(struct frames *f, uint64_t len);
 void amqp_091_close(struct amqp_conn *conn, uint8_t reason, struct call_sink *sink);
 /* Do bytes begin with a frame beyond doubt? *ret_more: as far as they go they may. */
 bool amqp_091_begins(struct view bytes, bool *ret_more);
+
+/* The same of 1.0. */
+int64_t amqp_10_size(struct frames *f, struct view bytes, uint64_t *ret_show);
+int amqp_10_take(struct frames *f, const struct frame *frame);
+void amqp_10_progress(struct frames *f, uint64_t end_off, bool whole, uint64_t missing);
+void amqp_10_lost(struct frames *f, uint64_t len);
+void amqp_10_close(struct amqp_conn *conn, uint8_t reason, struct call_sink *sink);
+bool amqp_10_begins(struct view bytes, bool *ret_more);
 
 #endif

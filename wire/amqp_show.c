@@ -1,5 +1,6 @@
 /* A call of AMQP in full. */
 #include "wire/amqp_msg.h"
+#include "wire/amqp_type.h"
 #include "wire/http_body.h"
 
 #define BODY_PIECES_MAX	4096
@@ -69,6 +70,8 @@ static int show_message(struct view bytes, size_t body_max, struct json *json)
 		json_array_end(json);
 		return 0;
 	}
+	if (bytes.at[0] == 0)
+		return amqp10_show(bytes, body_max, json);
 	if (amqp_head(bytes, &head) > 0)
 		p.channel = head.channel;
 	json_ku64(json, "channel", p.channel);

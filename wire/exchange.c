@@ -10,6 +10,7 @@ static struct call *find(const struct exchange *ex, uint64_t tag)
 {
 	struct call *call = ex->pending.head;
 
+	tag &= ((uint64_t)1 << EXCHANGE_TAG_BITS) - 1;
 	while (call && call->tag >> (64 - EXCHANGE_TAG_BITS) != tag)
 		call = call->next;
 	return call;
@@ -45,7 +46,6 @@ struct call *exchange_request(const struct exchange_msg *m, uint64_t tag)
 	struct call *call;
 
 	exchange_expire(m->ex, m->timeout_ns, call_sink_now(m->sink), m->sink);
-	tag &= ((uint64_t)1 << EXCHANGE_TAG_BITS) - 1;
 	call = find(m->ex, tag);
 	if (call) {
 		retry(m, call);
@@ -66,7 +66,7 @@ struct call *exchange_response(const struct exchange_msg *m, uint64_t tag)
 	struct call *call;
 
 	exchange_expire(m->ex, m->timeout_ns, call_sink_now(m->sink), m->sink);
-	call = find(m->ex, tag & (((uint64_t)1 << EXCHANGE_TAG_BITS) - 1));
+	call = find(m->ex, tag);
 	if (call)
 		call_fifo_remove(&m->ex->pending, call);
 	else
@@ -77,6 +77,21 @@ struct call *exchange_response(const struct exchange_msg *m, uint64_t tag)
 	call_response_end(call, m->chunk, m->chunk->off + m->chunk->bytes.len);
 	call_missing(call, m->chunk->missing);
 	return call;
+}
+
+bool exchange_waits(const struct exchange *ex, uint64_t tag)
+{
+	return find(ex, tag);
+}
+
+void exchange_forget(const struct exchange_msg *m, uint64_t tag)
+{
+	struct call *call = find(m->ex, tag);
+
+	if (!call)
+		return;
+	call_fifo_remove(&m->ex->pending, call);
+	call_end(m->sink, call, CALL_END_unanswered);
 }
 
 struct call *exchange_oneway(const struct exchange_msg *m)

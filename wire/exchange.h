@@ -32,6 +32,10 @@ struct call *exchange_request(const struct exchange_msg *m, uint64_t tag);
  * set: fill it, then exchange_end(). NULL: no budget.
  */
 struct call *exchange_response(const struct exchange_msg *m, uint64_t tag);
+/* Does a request of that tag wait? */
+bool exchange_waits(const struct exchange *ex, uint64_t tag);
+/* What waits under tag will not be answered: the tag is used for another request. */
+void exchange_forget(const struct exchange_msg *m, uint64_t tag);
 /* A call of one message that nobody answers: fill it, then call_end() with CALL_END_oneway. NULL: no budget. */
 struct call *exchange_oneway(const struct exchange_msg *m);
 void exchange_end(const struct exchange_msg *m, struct call *call);

@@ -5,7 +5,7 @@
  * Methods that have an answer wait for it on their channel. A message (Basic.Publish with its header and
  * body) waits for what settles it: with publisher confirms the broker's Ack of its number, for a Deliver
  * the consumer's Ack. Where nobody will settle it, it is one-way. A Close is a call of its own, and also
- * the answer to the method it names as its cause.
+ * the answer to the method it names as its cause. In 1.0 a transfer waits for the disposition of its number.
  *
  * A channel's frames may lie between those of another: the bytes of a message are those from its first
  * frame to its last.
@@ -32,7 +32,10 @@ void amqp_columns(const struct amqp_conn *conn, struct call_sink *sink, struct c
 {
 	CALL_TEXT(sink, call, version, view_make(conn->version, conn->version_len), sizeof(conn->version));
 	CALL_TEXT(sink, call, user, view_make(conn->user, conn->user_len), sizeof(conn->user));
-	CALL_TEXT(sink, call, db, view_make(conn->vhost, conn->vhost_len), sizeof(conn->vhost));
+	if (conn->mode == AMQP_10)
+		CALL_TEXT(sink, call, host, view_make(conn->vhost, conn->vhost_len), sizeof(conn->vhost));
+	else
+		CALL_TEXT(sink, call, db, view_make(conn->vhost, conn->vhost_len), sizeof(conn->vhost));
 	CALL_TEXT(sink, call, user_agent, view_make(conn->agent, conn->agent_len), sizeof(conn->agent));
 }
 
@@ -78,6 +81,42 @@ void amqp_take_off(struct call_fifo *fifo, struct call *prev, struct call *call)
 	call->next = NULL;
 }
 
+/* The request of call is whole: who answers it? */
+static void request_done(struct amqp_conn *conn, struct call *call, unsigned d, struct call_sink *sink)
+{
+	if (call->tag & AMQP_TAG_ONEWAY)
+		amqp_end(conn, call, CALL_END_oneway, sink);
+	else
+		amqp_wait(conn, call->tag & AMQP_TAG_CONTENT ? &conn->content[d] : &conn->asked[d], call, sink);
+}
+
+void amqp_done(struct amqp_conn *conn, struct call *call, bool answer, unsigned d, struct call_sink *sink)
+{
+	if (!call)
+		return;
+	if (conn->at[d] == call)
+		conn->at[d] = NULL;
+	if (!answer) {
+		request_done(conn, call, d, sink);
+		return;
+	}
+	call->rsp_whole = true;
+	amqp_end(conn, call, call->has_req ? CALL_END_complete : CALL_END_no_request, sink);
+}
+
+struct call *amqp_answered(struct amqp_conn *conn, unsigned d, uint16_t channel, uint64_t request)
+{
+	struct call *prev = NULL;
+
+	for (struct call *call = conn->asked[!d].head; call; prev = call, call = call->next) {
+		if ((call->tag >> AMQP_TAG_CHANNEL_SHIFT & 0xffff) != channel || (call->tag & AMQP_TAG_NUMBER) != request)
+			continue;
+		amqp_take_off(&conn->asked[!d], prev, call);
+		return call;
+	}
+	return NULL;
+}
+
 /* ---- protocol headers: "AMQP", and four numbers ---- */
 
 enum header { HEADER_NONE, HEADER_091, HEADER_10, HEADER_OTHER };
@@ -117,12 +156,18 @@ static int take_header(struct frames *f, const struct frame *frame)
 
 	if (header == HEADER_NONE)
 		return FRAME_BAD;
+	conn->at_more[f->d] = false;
+	conn->at_content[f->d] = NULL;
 	if (!conn->sure) {
 		conn->roles = conn->sure = true;
 		conn->client = (uint8_t)f->d;
 	}
 	if (f->d == conn->client) {
-		conn->mode = header == HEADER_10 ? AMQP_10 : AMQP_091;
+		enum amqp_mode mode = header == HEADER_10 ? AMQP_10 : AMQP_091;
+
+		if (conn->mode && conn->mode != mode)
+			return FRAME_BAD;
+		conn->mode = mode;
 		conn->version_len = amqp_keep(conn->version, sizeof(conn->version), view_str(version));
 		call = amqp_open(f, frame, false, VIEW_LIT("Protocol-Header"));
 		if (call)
@@ -173,8 +218,8 @@ static int64_t size(struct frames *f, struct view bytes, uint64_t *ret_show)
 		return HEADER_BYTES;
 	}
 	if (conn->mode == AMQP_UNKNOWN)
-		conn->mode = AMQP_091;
-	return amqp_091_size(f, bytes, ret_show);
+		conn->mode = bytes.at[0] ? AMQP_091 : AMQP_10;
+	return conn->mode == AMQP_10 ? amqp_10_size(f, bytes, ret_show) : amqp_091_size(f, bytes, ret_show);
 }
 
 static int take(struct frames *f, const struct frame *frame)
@@ -183,26 +228,39 @@ static int take(struct frames *f, const struct frame *frame)
 
 	if (is_header(frame->bytes))
 		return take_header(f, frame);
-	if (conn->mode == AMQP_10)
-		return FRAME_OPAQUE;
-	return amqp_091_take(f, frame);
+	return conn->mode == AMQP_10 ? amqp_10_take(f, frame) : amqp_091_take(f, frame);
 }
 
 static void progress(struct frames *f, uint64_t end_off, bool whole, uint64_t missing)
 {
-	amqp_091_progress(f, end_off, whole, missing);
+	const struct amqp_conn *conn = f->conn;
+
+	if (conn->mode == AMQP_10)
+		amqp_10_progress(f, end_off, whole, missing);
+	else
+		amqp_091_progress(f, end_off, whole, missing);
 }
 
 static bool resync(struct frames *f, struct view bytes)
 {
+	const struct amqp_conn *conn = f->conn;
 	bool more;
 
-	(void)f;
-	return amqp_091_begins(bytes, &more);
+	return conn->mode == AMQP_10 ? amqp_10_begins(bytes, &more) : amqp_091_begins(bytes, &more);
+}
+
+static void lost(struct frames *f, uint64_t len)
+{
+	const struct amqp_conn *conn = f->conn;
+
+	if (conn->mode == AMQP_10)
+		amqp_10_lost(f, len);
+	else
+		amqp_091_lost(f, len);
 }
 
 static const struct frame_ops frame_ops = {
-	.size = size, .take = take, .progress = progress, .resync = resync, .lost = amqp_091_lost,
+	.size = size, .take = take, .progress = progress, .resync = resync, .lost = lost,
 };
 
 static int64_t amqp_feed(void *at, unsigned d, const struct chunk *chunk, struct call_sink *sink)
@@ -226,7 +284,10 @@ static void amqp_close(void *at, uint8_t reason, struct call_sink *sink)
 {
 	struct amqp_conn *conn = at;
 
-	amqp_091_close(conn, reason, sink);
+	if (conn->mode == AMQP_10)
+		amqp_10_close(conn, reason, sink);
+	else
+		amqp_091_close(conn, reason, sink);
 	for (unsigned d = 0; d < 2; d++) {
 		call_end_open(sink, conn->at[d], reason);
 		call_fifo_end_open(&conn->asked[d], sink, reason);
@@ -244,9 +305,9 @@ static enum guess amqp_guess(struct view bytes, const struct guess_hint *hint)
 		return GUESS_NO;
 	if (is_header(bytes))
 		return bytes.len < HEADER_BYTES ? GUESS_MORE : header_read(bytes, version) ? GUESS_YES : GUESS_NO;
-	if (amqp_091_begins(bytes, &more))
+	if (bytes.at[0] ? amqp_091_begins(bytes, &more) : amqp_10_begins(bytes, &more))
 		return GUESS_YES;
-	if (more)
+	if (more || (port && !bytes.at[0] && bytes.len < HEADER_BYTES))
 		return GUESS_MORE;
 	if (!port || amqp_head(bytes, &head) <= 0)
 		return GUESS_NO;

@@ -29,6 +29,32 @@
 #define CONSUME_OK(ch) M(ch, "\6", "\0\x3c\0\x15\1c")
 #define DELIVER(ch, tag) M(ch, "\x15", "\0\x3c\0\x3c\1c\0\0\0\0\0\0\0" tag "\0\2ex\2rk")
 
+/* Frames of 1.0: length, where the body begins, type, channel, body. */
+#define A(ch, len, body) "\0\0\0" len "\2\0\0" ch body
+#define S(len, body) "\0\0\0" len "\2\1\0\0" body
+
+#define HEADER_SASL "AMQP\3\1\0\0"
+#define HEADER_10 "AMQP\0\1\0\0"
+#define MECHANISMS S("\x15", "\0\x53\x40\xc0\x8\1\xa3\5PLAIN")
+#define INIT S("\x1e", "\0\x53\x41\xc0\x11\2\xa3\5PLAIN\xa0\7\0bob\0pw")
+#define OUTCOME(code) S("\x10", "\0\x53\x44\xc0\3\1\x50" code)
+#define OPEN10 A("\0", "\x14", "\0\x53\x10\xc0\7\2\xa1\1c\xa1\1h")
+#define BEGIN(ch) A(ch, "\x14", "\0\x53\x11\xc0\7\4\x40\x43\x52\x8\x52\x8")
+#define BEGIN_TO(ch, remote) A(ch, "\x16", "\0\x53\x11\xc0\x9\4\x60\0" remote "\x43\x52\x8\x52\x8")
+#define ATTACH_SEND(ch) A(ch, "\x22", "\0\x53\x12\xc0\x15\7\xa1\1L\x43\x42\x40\x40\0\x53\x28\x45\0\x53\x29\xc0\4\1\xa1\1q")
+#define ATTACH_BACK(ch) A(ch, "\x23", "\0\x53\x12\xc0\x16\7\xa1\1L\x52\7\x41\x40\x40\0\x53\x28\x45\0\x53\x29\xc0\4\1\xa1\1q")
+#define TRANSFER(ch, id, settled, more) \
+	A(ch, "\x1e", "\0\x53\x14\xc0\xa\6\x43\x52" id "\xa0\1t\x43" settled more "\0\x53\x75\xa0\2hi")
+#define TRANSFER_ON(ch, more) A(ch, "\x1a", "\0\x53\x14\xc0\7\6\x43\x40\x40\x40\x40" more "\0\x53\x75\xa0\1!")
+#define WHY "\0\x53\x1d\xc0\x0c\2\xa3\4" "cond\xa1\3why"
+#define ACCEPT(ch, first, last) A(ch, "\x18", "\0\x53\x15\xc0\x0b\5\x41\x52" first "\x52" last "\x41\0\x53\x24\x45")
+#define REJECT10(ch, id) A(ch, "\x2a", "\0\x53\x15\xc0\x1d\5\x41\x52" id "\x40\x41\0\x53\x25\xc0\x12\1" WHY)
+#define DETACH(ch) A(ch, "\x10", "\0\x53\x16\xc0\3\2\x43\x41")
+#define DETACH_BACK(ch) A(ch, "\x11", "\0\x53\x16\xc0\4\2\x52\7\x41")
+#define END10(ch) A(ch, "\xc", "\0\x53\x17\x45")
+#define CLOSE10 A("\0", "\xc", "\0\x53\x18\x45")
+#define CLOSE_WHY A("\0", "\x1f", "\0\x53\x18\xc0\x12\1" WHY)
+
 static const struct dialogue {
 	const char *name;
 	uint16_t port;
@@ -115,6 +141,55 @@ static const struct dialogue {
 	   "Basic.Publish ex:rk - complete req=86+43 rsp=42+21\n"
 	   "Basic.Publish ex:rk - complete req=129+43 rsp=42+21\n"
 	   "Basic.Deliver ex:rk - oneway req=63+51\n", false },
+	{ "1.0: SASL, then a session and a link, on any port", 7000, {
+		TALK('>', HEADER_SASL), TALK('<', HEADER_SASL MECHANISMS), TALK('>', INIT), TALK('<', OUTCOME("\0")),
+		TALK('>', HEADER_10 OPEN10 BEGIN("\0") ATTACH_SEND("\0")), TALK('<', HEADER_10 OPEN10 BEGIN_TO("\5", "\0")
+										ATTACH_BACK("\5") A("\0", "\x8", "")),
+		TALK('>', DETACH("\0")), TALK('<', DETACH_BACK("\5")), TALK('>', END10("\0")), TALK('<', END10("\5")),
+		TALK('<', CLOSE_WHY), TALK('>', CLOSE10),
+	}, "Protocol-Header - - complete req=0+8 rsp=0+8\n"
+	   "sasl-mechanisms - - oneway req=8+21\n"
+	   "sasl-init PLAIN 0 complete req=8+30 rsp=29+16\n"
+	   "Protocol-Header - - complete req=38+8 rsp=45+8\n"
+	   "open h - complete req=46+20 rsp=53+20\n"
+	   "begin - - complete req=66+20 rsp=73+22\n"
+	   "attach q - complete req=86+34 rsp=95+35\n"
+	   "detach q - complete req=120+16 rsp=138+17\n"
+	   "end - - complete req=136+12 rsp=155+12\n"
+	   "close - - complete req=167+31 rsp=148+12 error=why\n", false },
+	{ "1.0: a login refused", 5672, {
+		TALK('>', HEADER_SASL), TALK('<', HEADER_SASL MECHANISMS), TALK('>', INIT), TALK('<', OUTCOME("\1")), TALK('f', ""),
+	}, "Protocol-Header - - complete req=0+8 rsp=0+8\n"
+	   "sasl-mechanisms - - oneway req=8+21\n"
+	   "sasl-init PLAIN 1 complete req=8+30 rsp=29+16 error=authentication failed\n", false },
+	{ "1.0: transfers settled in ranges, out of order, before they are sent, and in pieces", 5672, {
+		TALK('>', HEADER_10 BEGIN("\0") ATTACH_SEND("\0")), TALK('<', HEADER_10 BEGIN_TO("\5", "\0") ATTACH_BACK("\5")),
+		TALK('>', TRANSFER("\0", "\0", "\x42", "\x42") TRANSFER("\0", "\1", "\x42", "\x42") TRANSFER("\0", "\2", "\x42", "\x42")),
+		TALK('<', REJECT10("\5", "\1") ACCEPT("\5", "\0", "\2")), TALK('>', TRANSFER("\0", "\3", "\x41", "\x42")),
+		TALK('>', TRANSFER("\0", "\4", "\x42", "\x41") TRANSFER_ON("\0", "\x41") TRANSFER_ON("\0", "\x42")),
+		TALK('<', ACCEPT("\5", "\4", "\4")), TALK('>', TRANSFER("\0", "\5", "\x42", "\x42")),
+	}, "Protocol-Header - - complete req=0+8 rsp=0+8\n"
+	   "begin - - complete req=8+20 rsp=8+22\n"
+	   "attach q - complete req=28+34 rsp=30+35\n"
+	   "transfer q - complete req=92+30 rsp=65+42 error=why\n"
+	   "transfer q - complete req=62+30 rsp=107+24\n"
+	   "transfer q - complete req=122+30 rsp=107+24\n"
+	   "transfer q - oneway req=152+30\n"
+	   "transfer q - complete req=182+82 rsp=131+24\n"
+	   "transfer q - unanswered req=264+30\n", false },
+	{ "1.0 from the middle", 5672, {
+		TALK('>', TRANSFER("\0", "\7", "\x42", "\x42")), TALK('<', ACCEPT("\0", "\6", "\7")), TALK('<', ACCEPT("\0", "\x9", "\x9")),
+	}, "transfer - - complete req=0+30 rsp=0+24\n"
+	   "disposition - - no_request rsp=24+24\n", false },
+	{ "1.0: a hole in a message", 5672, {
+		TALK('>', HEADER_10 BEGIN("\0") ATTACH_SEND("\0")), TALK('<', HEADER_10 BEGIN_TO("\5", "\0") ATTACH_BACK("\5")),
+		TALK('>', TRANSFER("\0", "\4", "\x42", "\x41")), TALK('X', TRANSFER_ON("\0", "\x41")),
+		TALK('>', TRANSFER_ON("\0", "\x42") TRANSFER("\0", "\5", "\x42", "\x42")), TALK('<', ACCEPT("\5", "\4", "\5")),
+	}, "Protocol-Header - - complete req=0+8 rsp=0+8\n"
+	   "begin - - complete req=8+20 rsp=8+22\n"
+	   "attach q - complete req=28+34 rsp=30+35\n"
+	   "transfer q - gap req=62+30\n"
+	   "transfer q - complete req=144+30 rsp=65+24\n", true },
 	{ "a hole among the answers", 5672, {
 		TALK('>', CH_OPEN("\1")), TALK('x', CH_OPEN_OK("\1")), TALK('>', CH_OPEN("\2")), TALK('<', CH_OPEN_OK("\2")),
 		TALK('>', CH_OPEN("\3")), TALK('<', CH_OPEN_OK("\3")),
@@ -274,6 +349,26 @@ TEST(amqp, shows_calls_in_full)
 		     "{\"response\":{\"channel\":0,\"method\":\"Connection.Start-Ok\",\"arguments\":{\"client_properties\":"
 		     "{\"product\":\"pika\",\"version\":\"1.2\"},\"mechanism\":\"PLAIN\",\"response\":{\"user\":\"bob\","
 		     "\"secret\":\"***\",\"bytes\":7},\"locale\":\"en_US\"}}}");
+}
+
+TEST(amqp, shows_calls_of_10_in_full)
+{
+	static const char transfer[] = A("\0", "\x3e", "\0\x53\x14\xc0\xa\6\x43\x52\4\xa0\1t\x43\x42\x41"
+		"\0\x53\x73\xc0\6\3\x40\x40\xa1\1q" "\0\x53\x74\xc1\x0d\4\xa1\1a\x71\xff\xff\xff\xff\xa1\1b\x41"
+		"\0\x53\x75\xa0\5hello") TRANSFER_ON("\1", "\x42") TRANSFER_ON("\0", "\x42");
+	static const char accept[] = ACCEPT("\5", "\4", "\4"), reject[] = REJECT10("\5", "\4"), init[] = INIT;
+
+	check_detail(view_make(transfer, sizeof(transfer) - 1), view_make(accept, sizeof(accept) - 1), 100,
+		     "{\"request\":{\"channel\":0,\"performative\":\"transfer\",\"fields\":{\"handle\":0,\"delivery_id\":4,"
+		     "\"delivery_tag\":\"t\",\"message_format\":0,\"settled\":false,\"more\":true},\"message\":{\"properties\":"
+		     "{\"type\":\"properties\",\"to\":\"q\"},\"application_properties\":{\"a\":-1,\"b\":true},\"body\":\"hello!\"}},"
+		     "\"response\":{\"channel\":5,\"performative\":\"disposition\",\"fields\":{\"role\":true,\"first\":4,\"last\":4,"
+		     "\"settled\":true,\"state\":{\"type\":\"accepted\"}}}}");
+	check_detail(view_make(init, sizeof(init) - 1), view_make(reject, sizeof(reject) - 1), 100,
+		     "{\"request\":{\"channel\":0,\"performative\":\"sasl-init\",\"fields\":{\"mechanism\":\"PLAIN\","
+		     "\"initial_response\":{\"user\":\"bob\",\"secret\":\"***\",\"bytes\":7}}},\"response\":{\"channel\":5,"
+		     "\"performative\":\"disposition\",\"fields\":{\"role\":true,\"first\":4,\"settled\":true,\"state\":{\"type\":"
+		     "\"rejected\",\"error\":{\"type\":\"error\",\"condition\":\"cond\",\"description\":\"why\"}}}}}");
 }
 
 /* ---- captures ---- */
