@@ -1,6 +1,6 @@
 /*
  * A few threads that share the steps of one job at a time: fn(arg, 0) to
- * fn(arg, count - 1), in no order. The owner goes on meanwhile, and helps when
+ * fn(arg, count - 1), begun in that order. The owner goes on meanwhile, and helps when
  * he waits; so a pool without threads is one, too.
  */
 #ifndef BASE_POOL_H

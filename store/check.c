@@ -13,6 +13,7 @@
 #include "store/index.h"
 #include "store/manifest.h"
 #include "store/packet_table.h"
+#include "store/packets.h"
 #include "store/reader.h"
 
 #define INDEX_SAMPLES 64u	/* values of a column and row group that are looked up */
@@ -285,8 +286,9 @@ static void check_block_flows(struct check *check, const struct block_entry *ent
 	}
 }
 
-static int check_block(struct check *check, int fd, const char *path, uint32_t number, struct view value,
-		       struct packet_block *block, struct wr *stored, uint64_t *ret_packets, struct err *err)
+static int check_block(struct check *check, int fd, const char *path, struct packet_units *units, uint32_t number,
+		       struct view value, struct packet_block *block, struct wr *stored, uint64_t *ret_packets,
+		       struct err *err)
 {
 	struct block_entry entry;
 	struct err why = { 0 };
@@ -305,7 +307,7 @@ static int check_block(struct check *check, int fd, const char *path, uint32_t n
 		return err_set(err, E_NO_MEMORY, "check: out of memory");
 	rc = files_read_at(fd, stored->at, entry.stored_bytes, entry.offset, path, &why);
 	if (rc == 0)
-		rc = packet_block_read(wr_view(stored), block, &why);
+		rc = packet_block_read_some(wr_view(stored), units, NULL, block, &why);
 	if (rc == E_NO_MEMORY)
 		return err_set(err, rc, "%s", why.text);
 	if (rc < 0) {
@@ -322,9 +324,11 @@ static int check_block(struct check *check, int fd, const char *path, uint32_t n
 
 static int check_blocks(struct check *check, int fd, const char *path, struct err *err)
 {
+	struct packet_units *units = NULL;
 	struct kv_cursor *cursor = NULL;
 	struct packet_block block;
 	struct view key, value;
+	struct err why = { 0 };
 	uint64_t packets = 0;
 	uint32_t number = 0;
 	struct wr stored;
@@ -332,6 +336,15 @@ static int check_blocks(struct check *check, int fd, const char *path, struct er
 
 	wr_init(&stored, 0);
 	rc = packet_block_init(&block, 0);
+	if (rc == 0 && check->vp->entry.state == PART_SEALED) {
+		rc = packets_units_open(check->vp->txn, &check->vp->entry, fd, path, &units, &why);
+		if (rc == E_CORRUPT) {
+			found(check, "%s", why.text);
+			rc = 0;
+		} else if (rc < 0) {
+			rc = err_set(err, rc, "%s", why.text);
+		}
+	}
 	if (rc == 0)
 		rc = kv_cursor_open(check->vp->txn, PART_PKB, &cursor, err);
 	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &value, err)) > 0) {
@@ -340,11 +353,12 @@ static int check_blocks(struct check *check, int fd, const char *path, struct er
 
 		if (!view_eq(key, part_key_view(&want)))
 			found(check, "packet block %u is missing or misnumbered", number);
-		rc = check_block(check, fd, path, number, value, &block, &stored, &count, err);
+		rc = check_block(check, fd, path, units, number, value, &block, &stored, &count, err);
 		packets += count;
 		number++;
 	}
 	kv_cursor_close(cursor);
+	packet_units_free(units);
 	packet_block_release(&block);
 	wr_release(&stored);
 	if (rc == 0 && (packets != check->vp->entry.tables[TABLE_PACKETS].rows ||

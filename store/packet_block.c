@@ -9,9 +9,10 @@
 #include "base/mem.h"
 #include "store/chunk.h"
 #include "store/envelope.h"
+#include "store/packet_block2.h"
 
 #define WHAT "packet block"
-#define MAGIC ENVELOPE_MAGIC('T', 'D', 'P', 'B')
+#define MAGIC PACKET_BLOCK_MAGIC
 #define VERSION 1
 #define HEADER_BYTES 112	/* envelope included; flow ids, columns, frames follow */
 #define FRAMES_BYTES_MAX (PACKET_BLOCK_BYTES_MAX + PACKET_BYTES_MAX)
@@ -434,10 +435,23 @@ static int block_open(struct view stored, struct opened *ret_opened, struct err 
 	return rc;
 }
 
+/* What it says it is; the version's own reader checks. */
+static bool is_version_2(struct view stored)
+{
+	struct rd rd = rd_make(stored);
+
+	rd_skip(&rd, sizeof(uint32_t));
+	return rd_u16le(&rd) == PACKET_BLOCK2_VERSION;
+}
+
 int packet_block_peek(struct view stored, struct packet_block_info *ret_info, struct err *err)
 {
 	struct opened opened;
-	int rc = block_open(stored, &opened, err);
+	int rc;
+
+	if (is_version_2(stored))
+		return packet_block2_peek(stored, ret_info, err);
+	rc = block_open(stored, &opened, err);
 
 	if (rc == 0)
 		*ret_info = opened.info;
@@ -634,6 +648,14 @@ static int recs_reserve(struct packet_block *block, uint32_t count)
 	block->recs = recs;
 	block->recs_cap = count;
 	return 0;
+}
+
+int packet_block_read_some(struct view stored, struct packet_units *units, const struct packet_want *want,
+			   struct packet_block *ret_block, struct err *err)
+{
+	if (is_version_2(stored) && units)
+		return packet_block2_read(stored, units, want, ret_block, err);
+	return packet_block_read(stored, ret_block, err);
 }
 
 int packet_block_read(struct view stored, struct packet_block *ret_block, struct err *err)

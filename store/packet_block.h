@@ -50,9 +50,24 @@ int packet_block_write(const struct packet_block *block, const uint32_t *order, 
 		       struct wr *out, struct err *err);
 /*
  * Decode everything into *ret_block (init'ed; contents replaced, empty after a failure).
- * Checks all checksums. E_CORRUPT says where.
+ * Checks all checksums. E_CORRUPT says where. E_UNSUPPORTED: version 2, whose payload lies in units.
  */
 int packet_block_read(struct view stored, struct packet_block *ret_block, struct err *err);
+
+/* Which frames a reader is after. Others may come along, where leaving them out would gain nothing. */
+struct packet_want {
+	const uint64_t *flows;	/* sorted; NULL: all flows */
+	size_t flow_count;
+	uint64_t from_ns, to_ns;	/* [from, to); to = UINT64_MAX includes the last instant */
+};
+struct packet_units;
+/*
+ * As above, of both versions. units: of the file the block lies in; may be NULL for version 1. want NULL:
+ * everything. Fewer frames than count says come back, maybe none, when some are not wanted; then the
+ * spans of *ret_block are those of all.
+ */
+int packet_block_read_some(struct view stored, struct packet_units *units, const struct packet_want *want,
+			   struct packet_block *ret_block, struct err *err);
 
 /* What the header tells without unpacking anything. Borrows stored. */
 struct packet_block_info {

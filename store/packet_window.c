@@ -8,13 +8,14 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "base/lock.h"
 #include "base/mem.h"
-#include "store/packet_table.h"
+#include "store/packet_pack.h"
+#include "store/packet_unit.h"
 
 #define WINDOW_BYTES (64u << 20)	/* plain frame bytes */
 #define WINDOW_FRAMES (1u << 18)
-#define BLOCK_BYTES (2u << 20)		/* plain: what the default levels of zstd look back */
+#define BLOCK_BYTES (2u << 20)		/* plain frame bytes of a block, */
+#define BLOCK_FRAMES (1u << 14)		/* and frames: the headers of all are read for one */
 #define NONE UINT32_MAX
 
 struct window_rec {
@@ -32,10 +33,7 @@ struct window_flow {		/* the frames of one flow of one source, in the order they
 struct window_block {		/* order[from, to) */
 	uint32_t from, to;
 	uint64_t source;
-	struct block_entry entry;
-	struct wr stored;
-	int rc;
-	struct err err;
+	struct packet_packed packed;
 };
 
 /* One window: being filled, then being packed. */
@@ -50,17 +48,13 @@ struct load {
 	size_t flow_slots_count;
 	size_t flow_last;		/* index of the flow of the last frame */
 	uint32_t *order;		/* recs, clustered */
+	struct packet_rec *clustered;	/* by order, with their bytes */
 	struct window_block *blocks;
 	size_t blocks_count, blocks_cap;
-	size_t blocks_ready;		/* with a live `stored` */
+	size_t blocks_ready;		/* with a live `packed` */
 	struct flow_slot *slots;
 	size_t slots_count, slots_cap;
 	bool packing;
-};
-
-struct scratch {
-	struct packet_block block;
-	struct scratch *next;
 };
 
 struct packet_window {
@@ -71,8 +65,8 @@ struct packet_window {
 	unsigned filling;		/* which of the loads */
 	uint32_t number;		/* of the next window */
 	struct wr value;
-	struct lock lock;
-	struct scratch *scratches;	/* guarded by lock; not in use */
+	struct packet_packer *packer;
+	uint64_t units;			/* written so far */
 };
 
 static int no_memory(struct err *err)
@@ -85,12 +79,13 @@ static void load_release(struct load *load)
 	struct packet_window *window = load->window;
 
 	for (size_t i = 0; i < load->blocks_ready; i++)
-		wr_release(&load->blocks[i].stored);
+		packet_packed_release(&load->blocks[i].packed);
 	mem_free(load->blocks);
 	mem_free(load->recs);
 	mem_free(load->flows);
 	mem_free(load->flow_slots);
 	mem_free(load->order);
+	mem_free(load->clustered);
 	mem_free(load->slots);
 	wr_release(&load->bytes);
 	*load = (struct load){ .window = window };
@@ -218,14 +213,12 @@ static int block_begin(struct load *load, uint32_t from, uint64_t source)
 		return E_NO_MEMORY;
 	block = &load->blocks[load->blocks_count];
 	if (load->blocks_count == load->blocks_ready) {
-		wr_init(&block->stored, 0);
+		packet_packed_init(&block->packed);
 		load->blocks_ready++;
 	}
 	load->blocks_count++;
 	block->from = block->to = from;
 	block->source = source;
-	block->rc = 0;
-	err_clear(&block->err);
 	return 0;
 }
 
@@ -247,7 +240,7 @@ static int cluster_flow(struct load *load, const struct window_flow *flow, uint3
 
 		hour = rec->time_ns / NS_PER_HOUR;
 		if (!block || block->source != flow->source || *block_bytes >= BLOCK_BYTES ||
-		    block->to - block->from == PACKET_BLOCK_RECS_MAX ||
+		    block->to - block->from == BLOCK_FRAMES ||
 		    load->recs[load->order[block->from]].rec.time_ns / NS_PER_HOUR != hour) {
 			if (block_begin(load, i, flow->source) < 0)
 				return E_NO_MEMORY;
@@ -274,8 +267,10 @@ static int cluster(struct load *load)
 	uint32_t at = 0;
 
 	mem_free(load->order);
+	mem_free(load->clustered);
 	load->order = mem_array(load->count, sizeof(*load->order));
-	if (!load->order)
+	load->clustered = mem_resize(NULL, load->count, sizeof(*load->clustered));
+	if (!load->order || !load->clustered)
 		return E_NO_MEMORY;
 	qsort(load->flows, load->flows_count, sizeof(*load->flows), cmp_flows);
 	for (size_t i = 0; i < load->flows_count; i++)
@@ -286,99 +281,74 @@ static int cluster(struct load *load)
 
 /* ------------------------------------------------------------------ packing */
 
-static struct scratch *scratch_take(struct packet_window *window)
-{
-	struct scratch *scratch;
-
-	lock_take(&window->lock);
-	scratch = window->scratches;
-	if (scratch)
-		window->scratches = scratch->next;
-	lock_drop(&window->lock);
-	if (scratch)
-		return scratch;
-	scratch = mem_zalloc(sizeof(*scratch));
-	if (scratch && packet_block_init(&scratch->block, 0) < 0) {
-		mem_free(scratch);
-		scratch = NULL;
-	}
-	return scratch;
-}
-
-static void scratch_give(struct packet_window *window, struct scratch *scratch)
-{
-	lock_take(&window->lock);
-	scratch->next = window->scratches;
-	window->scratches = scratch;
-	lock_drop(&window->lock);
-}
-
-static void scratches_free(struct packet_window *window)
-{
-	while (window->scratches) {
-		struct scratch *scratch = window->scratches;
-
-		window->scratches = scratch->next;
-		packet_block_release(&scratch->block);
-		mem_free(scratch);
-	}
-}
-
 /* One block of a load; any thread. */
 static void pack_block(void *arg, size_t step)
 {
 	struct load *load = arg;
 	struct window_block *block = &load->blocks[step];
-	struct scratch *scratch = scratch_take(load->window);
-	int rc = 0;
+	uint32_t count = block->to - block->from;
 
-	if (!scratch) {
-		block->rc = no_memory(&block->err);
-		return;
-	}
-	packet_block_reset(&scratch->block);
-	scratch->block.source = block->source;
-	for (uint32_t i = block->from; i < block->to && rc >= 0; i++) {
-		struct packet_rec rec = load->recs[load->order[i]].rec;
+	for (uint32_t i = 0; i < count; i++) {
+		struct packet_rec *rec = &load->clustered[block->from + i];
 
-		rec.frame.at = load->bytes.at + (uintptr_t)rec.frame.at;
-		rc = packet_block_add(&scratch->block, &rec);
-		if (rc < 0)
-			(void)err_set(&block->err, rc, "packets: frame %llu not added: %s",
-				      (unsigned long long)rec.number, err_text(rc));
+		*rec = load->recs[load->order[block->from + i]].rec;
+		rec->frame.at = load->bytes.at + (uintptr_t)rec->frame.at;
 	}
-	wr_reset(&block->stored);
-	if (rc >= 0)
-		rc = packet_block_write(&scratch->block, NULL, CODEC_ZSTD, load->window->opts.zstd_level,
-					&block->stored, &block->err);
-	if (rc >= 0 && block->stored.bad)
-		rc = no_memory(&block->err);
-	block->entry = block_entry_make(&scratch->block);
-	block->rc = rc < 0 ? rc : 0;
-	scratch_give(load->window, scratch);
+	packet_packer_pack(load->window->packer, step, block->source, load->clustered + block->from, count,
+			   &block->packed);
 }
 
 /* ------------------------------------------------------------------ writing */
 
-static int write_block(struct packet_window *window, const struct window_block *block, struct err *err)
+/* The payload units of all blocks, and where they lie. */
+static int write_units(struct packet_window *window, const struct load *load, struct err *err)
+{
+	struct part_entry *part = window->opts.entry;
+	struct part_key key = part_key_units(window->number);
+	uint64_t offset = part->packet_bytes, first = window->units;
+	struct wr unit_bytes;
+	int rc = 0;
+
+	wr_init(&unit_bytes, 0);
+	for (size_t i = 0; i < load->blocks_count && rc == 0; i++) {
+		const struct packet_packed *packed = &load->blocks[i].packed;
+
+		if (packed->rc < 0)
+			rc = err_set(err, packed->rc, "%s", packed->err.text);
+		else if (packed->units.len)
+			rc = files_write_at(window->fd, wr_view(&packed->units), part->packet_bytes, window->path, err);
+		part->packet_bytes += rc == 0 ? packed->units.len : 0;
+		wr_bytes(&unit_bytes, wr_view(&packed->unit_bytes));
+	}
+	wr_reset(&window->value);
+	packet_directory_write(first, offset, wr_view(&unit_bytes), &window->value);
+	window->units += unit_bytes.len / sizeof(uint32_t);
+	if (rc == 0 && (unit_bytes.bad || window->value.bad))
+		rc = no_memory(err);
+	if (rc == 0 && unit_bytes.len)
+		rc = kv_batch_put(window->opts.batch, PART_META, KV_PUT, part_key_view(&key), wr_view(&window->value),
+				  err);
+	wr_release(&unit_bytes);
+	return rc;
+}
+
+static int write_block(struct packet_window *window, const struct packet_packed *packed, struct err *err)
 {
 	struct part_entry *part = window->opts.entry;
 	struct part_table *table = &part->tables[TABLE_PACKETS];
 	struct part_key key = part_key_u32(table->groups);
-	struct block_entry entry = block->entry;
+	struct block_entry entry = packed->entry;
 	int rc;
 
-	if (block->rc < 0)
-		return err_set(err, block->rc, "%s", block->err.text);
 	entry.offset = part->packet_bytes;
-	entry.stored_bytes = (uint32_t)block->stored.len;
+	entry.stored_bytes = (uint32_t)packed->block.len;
 	entry.window = window->number;
 	wr_reset(&window->value);
 	rc = block_entry_write(&entry, NULL, &window->value);
 	if (rc == 0 && window->value.bad)
 		rc = no_memory(err);
 	if (rc == 0)
-		rc = files_write_at(window->fd, wr_view(&block->stored), entry.offset, window->path, err);
+		rc = files_write_at(window->fd, wr_view(&packed->block), entry.offset, window->path, err);
 	if (rc == 0)
 		rc = kv_batch_put(window->opts.batch, PART_PKB, KV_PUT_APPEND, part_key_view(&key),
 				  wr_view(&window->value), err);
@@ -424,8 +394,9 @@ static int settle(struct packet_window *window, struct load *load, struct err *e
 		return 0;
 	if (window->opts.pool)
 		pool_wait(window->opts.pool);
+	rc = write_units(window, load, err);
 	for (size_t i = 0; i < load->blocks_count && rc == 0; i++)
-		rc = write_block(window, &load->blocks[i], err);
+		rc = write_block(window, &load->blocks[i].packed, err);
 	if (rc == 0)
 		rc = write_slots(window, load, err);
 	window->number++;
@@ -446,6 +417,7 @@ static int turn_over(struct packet_window *window, struct err *err)
 	if (cluster(load) < 0)
 		return no_memory(err);
 	load->packing = true;
+	packet_packer_begin(window->packer);
 	if (window->opts.pool) {
 		window->filling = !window->filling;
 		pool_start(window->opts.pool, pack_block, load, load->blocks_count);
@@ -467,13 +439,14 @@ int packet_window_new(const struct packet_window_opts *opts, struct packet_windo
 		return no_memory(err);
 	window->opts = *opts;
 	window->fd = -1;
-	lock_init(&window->lock);
 	wr_init(&window->value, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		window->loads[i].window = window;
 		wr_init(&window->loads[i].bytes, 0);
 	}
 	rc = files_path(window->path, err, opts->dir, PART_SEG_FILE, NULL);
+	if (rc == 0 && packet_packer_new(opts->zstd_level, &window->packer) < 0)
+		rc = no_memory(err);
 	if (rc < 0)
 		goto out;
 	window->fd = open(window->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
@@ -502,11 +475,10 @@ void packet_window_free(struct packet_window *window)
 			pool_wait(window->opts.pool);
 		load_release(&window->loads[i]);
 	}
-	scratches_free(window);
+	packet_packer_free(window->packer);
 	if (window->fd >= 0)
 		(void)close(window->fd);
 	wr_release(&window->value);
-	lock_release(&window->lock);
 	mem_free(window);
 }
 
@@ -542,6 +514,7 @@ int packet_window_flush(struct packet_window *window, struct err *err)
 			pool_wait(window->opts.pool);
 		load_release(&window->loads[i]);
 	}
+	packet_packer_forget(window->packer);
 	return rc;
 }
 

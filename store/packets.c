@@ -5,7 +5,7 @@
  * that number is due; the frames of all open blocks are merged by number. In a
  * hot partition as many blocks are open as worker threads filled them side by
  * side; in a sealed one the blocks of one window (its frames are clustered by
- * flow), so memory stays below a window's plain bytes. Sources are merged by time.
+ * flow), so memory stays below a window's plain bytes and the units kept. Sources are merged by time.
  */
 #include "store/packets.h"
 
@@ -16,7 +16,10 @@
 
 #include "base/mem.h"
 #include "store/packet_table.h"
+#include "store/packet_unit.h"
 #include "store/reader.h"
+
+#define UNITS_BYTES_MAX (64u << 20)	/* payload units kept: what a block may refer back to */
 
 struct open_block {
 	struct packet_block block;
@@ -48,6 +51,8 @@ struct store_packets {
 	struct open_block *spent;	/* held the last frame given out */
 	struct open_block *free;
 	struct wr stored;
+	struct packet_units *units;	/* of a sealed partition */
+	struct packet_want want;
 };
 
 /* ---------------------------------------------------------- which blocks */
@@ -190,6 +195,8 @@ static int copy_flows(struct store_packets *packets, const uint64_t *flow_ids, s
 	if (packets->flow_count == 0)
 		return 0;
 	packets->flow_ids = mem_dup(flow_ids, flow_count * sizeof(*flow_ids));
+	packets->want.flows = packets->flow_ids;
+	packets->want.flow_count = flow_count;
 	return packets->flow_ids ? 0 : err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
 }
 
@@ -208,6 +215,32 @@ static int open_log(struct store_packets *packets, const struct part_entry *entr
 	return err_errno(err, errno, "%s", path);
 }
 
+int packets_units_open(struct kv_txn *txn, const struct part_entry *entry, int fd, const char *path,
+		       struct packet_units **ret_units, struct err *err)
+{
+	struct packet_units *units = NULL;
+	struct kv_cursor *cursor = NULL;
+	struct view key, directory;
+	int rc = packet_units_new(fd, path, UNITS_BYTES_MAX, &units, err);
+
+	if (rc == 0)
+		rc = kv_cursor_open(txn, PART_META, &cursor, err);
+	if (rc == 0)
+		rc = kv_cursor_seek(cursor, VIEW_LIT(PART_UNITS_KEY), &key, &directory, err);
+	while (rc > 0 && view_starts(key, PART_UNITS_KEY)) {
+		rc = packet_units_learn(units, directory, entry->packet_bytes, err);
+		if (rc == 0)
+			rc = kv_cursor_next(cursor, &key, &directory, err);
+	}
+	kv_cursor_close(cursor);
+	if (rc < 0) {
+		packet_units_free(units);
+		return rc;
+	}
+	*ret_units = units;
+	return 0;
+}
+
 int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char *path, uint64_t from_ns,
 		 uint64_t to_ns, const uint64_t *flow_ids, size_t flow_count, struct store_packets **ret_packets,
 		 struct err *err)
@@ -220,12 +253,15 @@ int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char 
 	packets->fd = -1;
 	packets->from_ns = from_ns;
 	packets->to_ns = to_ns;
+	packets->want = (struct packet_want){ .from_ns = from_ns, .to_ns = to_ns };
 	wr_init(&packets->stored, 0);
 	rc = files_path(packets->path, err, path, NULL, NULL);
 	if (rc == 0)
 		rc = copy_flows(packets, flow_ids, flow_count, err);
 	if (rc == 0 && entry->tables[TABLE_PACKETS].rows && (packets->all_flows || packets->flow_count)) {
 		rc = open_log(packets, entry, err);
+		if (rc == 0 && entry->state == PART_SEALED)
+			rc = packets_units_open(txn, entry, packets->fd, packets->path, &packets->units, err);
 		if (rc == 0 && !packets->all_flows && entry->state == PART_SEALED)
 			rc = collect_flows(packets, txn, entry, err);
 		else if (rc == 0)
@@ -285,6 +321,7 @@ void store_packets_close(struct store_packets *packets)
 	mem_free(packets->refs);
 	mem_free(packets->flow_ids);
 	wr_release(&packets->stored);
+	packet_units_free(packets->units);
 	if (packets->fd >= 0)
 		(void)close(packets->fd);
 	mem_free(packets);
@@ -417,8 +454,9 @@ static int load(struct store_packets *packets, const struct block_entry *ref, st
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
 	rc = files_read_at(packets->fd, packets->stored.at, ref->stored_bytes, ref->offset, packets->path, &why);
 	if (rc == 0)
-		rc = packet_block_read(wr_view(&packets->stored), &open->block, &why);
-	if (rc == 0 && (open->block.source != ref->source || open->block.count != ref->count))
+		rc = packet_block_read_some(wr_view(&packets->stored), packets->units, &packets->want, &open->block,
+					    &why);
+	if (rc == 0 && (open->block.source != ref->source || open->block.count > ref->count))
 		rc = err_set(&why, E_CORRUPT, "another block lies there");
 	if (rc == 0)
 		rc = pick(packets, open);

@@ -182,6 +182,16 @@ struct part_key part_key_u32(uint32_t number)
 	return key;
 }
 
+struct part_key part_key_units(uint32_t window)
+{
+	struct part_key key = part_key_u32(window);
+
+	memmove(key.at + strlen(PART_UNITS_KEY), key.at, key.len);
+	memcpy(key.at, PART_UNITS_KEY, strlen(PART_UNITS_KEY));
+	key.len += strlen(PART_UNITS_KEY);
+	return key;
+}
+
 void rg_zone_write(const struct rg_zone *zone, struct wr *wr)
 {
 	wr_u32le(wr, zone->rows);

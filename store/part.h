@@ -16,6 +16,8 @@
 enum part_db { PART_META, PART_RG, PART_ZONE, PART_PKB, PART_INV, PART_FLT, PART_FLOW };
 extern const char *const part_dbs[];
 
+#define PART_UNITS_KEY "units"	/* and u32 window: in META, the directory of the window's payload units */
+
 enum part_state { PART_HOT = 1, PART_SEALED = 2 };	/* stored */
 
 #define PART_LOG_FILE "packets.log"
@@ -69,7 +71,7 @@ static inline int part_entry_cmp(const struct part_entry *a, const struct part_e
 
 /* Keys, big-endian. Views into the struct. */
 struct part_key {
-	uint8_t at[8];
+	uint8_t at[12];
 	size_t len;
 };
 static inline struct view part_key_view(const struct part_key *key)
@@ -78,6 +80,7 @@ static inline struct view part_key_view(const struct part_key *key)
 }
 struct part_key part_key_rg(enum table_id table, uint32_t group);	/* RG, ZONE */
 struct part_key part_key_u32(uint32_t number);				/* PKB: block; FLOW: window */
+struct part_key part_key_units(uint32_t window);			/* META */
 
 void rg_zone_write(const struct rg_zone *zone, struct wr *wr);
 int rg_zone_read(struct view bytes, struct rg_zone *ret_zone, struct err *err);

@@ -1,0 +1,510 @@
+/* Reading: headers of every frame, since each tells the next; payload of the groups that are wanted. */
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/chunk.h"
+#include "store/packet_block2.h"
+
+#define WHAT "packet block"
+#define FRAMES_BYTES_MAX (PACKET_BLOCK_BYTES_MAX + PACKET_BYTES_MAX)
+#define FAR_MAX (1u << 16)
+#define SECTION_BYTES_MAX(info, payload) ((uint64_t)(info)->count * HEADER_STREAM_BYTES_MAX + (payload) + 4096u)
+
+struct opened {
+	struct packet_block_info info;
+	uint32_t payload_bytes, groups_count, own_count, far_count;
+	uint64_t own_first, time_scale;
+	struct view sections;
+};
+
+static int opened_check(const struct opened *opened, uint32_t scale, struct err *err)
+{
+	const struct packet_block_info *info = &opened->info;
+
+	if (info->count < 1 || info->count > PACKET_BLOCK_RECS_MAX || info->flow_count < 1 ||
+	    info->flow_count > info->count || opened->groups_count < 1 || opened->groups_count > info->count)
+		return err_set(err, E_CORRUPT, WHAT ": %u records of %u flows in %u groups", info->count,
+			       info->flow_count, opened->groups_count);
+	if (info->plain_bytes > FRAMES_BYTES_MAX || opened->payload_bytes > info->plain_bytes ||
+	    opened->own_count > opened->payload_bytes / PACKET_UNIT_BYTES + 1 || opened->far_count > FAR_MAX ||
+	    scale > 1)
+		return err_set(err, E_CORRUPT, WHAT ": claims %u bytes of frames, %u of payload in %u and %u units",
+			       info->plain_bytes, opened->payload_bytes, opened->own_count, opened->far_count);
+	if (info->time_min > info->time_max || info->number_min > info->number_max ||
+	    info->time_min / NS_PER_HOUR != info->hour || info->time_max / NS_PER_HOUR != info->hour)
+		return err_set(err, E_CORRUPT, WHAT ": times %llu..%llu in hour %llu",
+			       (unsigned long long)info->time_min, (unsigned long long)info->time_max,
+			       (unsigned long long)info->hour);
+	return 0;
+}
+
+static int block_open(struct view stored, struct opened *ret_opened, struct err *err)
+{
+	struct envelope envelope;
+	struct opened opened;
+	struct packet_block_info *info = &opened.info;
+	uint32_t flow_bytes, scale;
+	struct rd rd;
+	int rc = envelope_open(stored, WHAT, PACKET_BLOCK_MAGIC, PACKET_BLOCK2_VERSION, 0, &envelope, err);
+
+	if (rc == 0 && envelope.version != PACKET_BLOCK2_VERSION)
+		rc = err_set(err, E_CORRUPT, WHAT ": version %u", envelope.version);
+	if (rc == 0)
+		rc = envelope_check(stored, WHAT, stored.len, err);
+	if (rc < 0)
+		return rc;
+	rd = rd_make(stored);
+	rd_skip(&rd, ENVELOPE_BYTES);
+	info->source = rd_u64le(&rd);
+	info->hour = rd_u64le(&rd);
+	info->time_min = rd_u64le(&rd);
+	info->time_max = rd_u64le(&rd);
+	info->number_min = rd_u64le(&rd);
+	info->number_max = rd_u64le(&rd);
+	info->count = rd_u32le(&rd);
+	info->flow_count = rd_u32le(&rd);
+	flow_bytes = rd_u32le(&rd);
+	info->plain_bytes = rd_u32le(&rd);
+	opened.payload_bytes = rd_u32le(&rd);
+	opened.groups_count = rd_u32le(&rd);
+	opened.own_first = rd_u64le(&rd);
+	opened.own_count = rd_u32le(&rd);
+	opened.far_count = rd_u32le(&rd);
+	scale = rd_u32le(&rd);
+	opened.time_scale = scale ? 1000 : 1;
+	info->flows = rd_bytes(&rd, flow_bytes);
+	opened.sections = rd_rest(&rd);
+	info->stored_bytes = (uint32_t)opened.sections.len;
+	info->codec = CODEC_ZSTD;
+	if (rd.bad)
+		return err_set(err, E_CORRUPT, WHAT ": %zu bytes, %u of flow ids", stored.len, flow_bytes);
+	rc = opened_check(&opened, scale, err);
+	if (rc == 0)
+		*ret_opened = opened;
+	return rc;
+}
+
+int packet_block2_peek(struct view stored, struct packet_block_info *ret_info, struct err *err)
+{
+	struct opened opened;
+	int rc = block_open(stored, &opened, err);
+
+	if (rc == 0)
+		*ret_info = opened.info;
+	return rc;
+}
+
+/* ---- sections ---- */
+
+static int section_read(const struct opened *opened, struct rd *rd, struct arena *arena, struct rd *ret_section,
+			struct err *err)
+{
+	uint64_t plain_len = rd_varint(rd);
+	struct view stored;
+	uint8_t *plain;
+	enum codec codec;
+	int rc;
+
+	if (rd->bad || plain_len > SECTION_BYTES_MAX(&opened->info, opened->payload_bytes))
+		return err_set(err, E_CORRUPT, "claims %llu bytes", (unsigned long long)plain_len);
+	if (plain_len == 0) {
+		*ret_section = rd_make(view_make(NULL, 0));
+		return 0;
+	}
+	codec = (enum codec)rd_u8(rd);
+	stored = codec == CODEC_NONE ? rd_bytes(rd, plain_len) : rd_vbytes(rd);
+	if (rd->bad)
+		return err_set(err, E_CORRUPT, "cut short");
+	if (codec == CODEC_NONE) {
+		*ret_section = rd_make(stored);
+		return 0;
+	}
+	plain = arena_alloc(arena, plain_len);
+	if (!plain)
+		return err_set(err, E_NO_MEMORY, "no memory for %llu bytes", (unsigned long long)plain_len);
+	rc = codec_unpack(codec, stored, plain, plain_len, err);
+	if (rc == 0)
+		*ret_section = rd_make(view_make(plain, plain_len));
+	return rc;
+}
+
+static int sections_read(const struct opened *opened, struct arena *arena, struct rd sections[PACKET_SECTIONS],
+			 struct err *err)
+{
+	struct rd rd = rd_make(opened->sections);
+
+	for (unsigned i = 0; i < PACKET_SECTIONS; i++) {
+		int rc = section_read(opened, &rd, arena, &sections[i], err);
+
+		if (rc < 0) {
+			(void)err_prefix(err, "section %u", i);
+			return rc;
+		}
+	}
+	return rd_left(&rd) ? err_set(err, E_CORRUPT, "%zu bytes behind the last section", rd_left(&rd)) : 0;
+}
+
+/* ---- payload ---- */
+
+struct gather {
+	struct packet_units *units;
+	uint64_t own_first, own_at;	/* bytes of the own units that were taken */
+	uint32_t own_count, far_count;
+	uint64_t *far;
+	struct rd *literals, *unit_codes, *offsets, *lengths;
+	uint64_t literal_left, ref_left;
+	uint64_t ref_unit;
+	uint32_t ref_offset;
+	bool last;	/* behind the last reference: literals up to the end */
+};
+
+static int far_read(struct gather *gather, struct rd *rd, struct arena *arena, struct err *err)
+{
+	uint64_t last = gather->own_first;
+
+	gather->far = arena_array(arena, gather->far_count ? gather->far_count : 1, sizeof(*gather->far));
+	if (!gather->far)
+		return err_set(err, E_NO_MEMORY, "no memory for %u units", gather->far_count);
+	for (uint32_t i = 0; i < gather->far_count; i++)
+		last = gather->far[i] = last + (uint64_t)rd_svarint(rd);
+	return rd->bad || rd_left(rd) ? err_set(err, E_CORRUPT, "%u units of other blocks", gather->far_count) : 0;
+}
+
+static int gather_next(struct gather *gather, struct err *err)
+{
+	uint64_t code;
+
+	if (!rd_left(gather->literals)) {
+		gather->last = true;
+		gather->literal_left = UINT64_MAX;
+		return 0;
+	}
+	gather->literal_left = rd_varint(gather->literals);
+	code = rd_varint(gather->unit_codes);
+	gather->ref_offset = rd_u16le(gather->offsets);
+	gather->ref_left = rd_varint(gather->lengths);
+	if (gather->literals->bad || gather->unit_codes->bad || gather->offsets->bad || gather->lengths->bad ||
+	    gather->ref_left == 0 || gather->ref_offset + gather->ref_left > PACKET_UNIT_BYTES ||
+	    code / 2 >= (code % 2 ? gather->far_count : gather->own_count))
+		return err_set(err, E_CORRUPT, "a reference to %llu bytes at %u of unit %llu",
+			       (unsigned long long)gather->ref_left, gather->ref_offset, (unsigned long long)code);
+	gather->ref_unit = code % 2 ? gather->far[code / 2] : gather->own_first + code / 2;
+	return 0;
+}
+
+static int unit_bytes(struct gather *gather, uint64_t number, uint32_t offset, size_t len, uint8_t *to,
+		      struct err *err)
+{
+	struct view plain;
+	int rc = packet_units_get(gather->units, number, &plain, err);
+
+	if (rc < 0)
+		return rc;
+	if (offset > plain.len || len > plain.len - offset)
+		return err_set(err, E_CORRUPT, "bytes %u..+%zu of the %zu of unit %llu", offset, len, plain.len,
+			       (unsigned long long)number);
+	memcpy(to, plain.at + offset, len);
+	return 0;
+}
+
+/* The next len bytes of the payload; to NULL: step over them. */
+static int gather_bytes(struct gather *gather, uint8_t *to, size_t len, struct err *err)
+{
+	int rc = 0;
+
+	while (len && rc == 0) {
+		size_t step;
+
+		if (gather->literal_left) {
+			uint32_t offset = (uint32_t)gather->own_at & (PACKET_UNIT_BYTES - 1);
+
+			step = PACKET_UNIT_BYTES - offset;
+			step = step < len ? step : len;
+			step = step < gather->literal_left ? step : (size_t)gather->literal_left;
+			if (gather->own_at >> PACKET_UNIT_BITS >= gather->own_count)
+				return err_set(err, E_CORRUPT, "more payload than the %u units of the block",
+					       gather->own_count);
+			if (to)
+				rc = unit_bytes(gather, gather->own_first + (gather->own_at >> PACKET_UNIT_BITS),
+						offset, step, to, err);
+			gather->own_at += step;
+			gather->literal_left -= gather->last ? 0 : step;
+		} else if (gather->ref_left) {
+			step = len < gather->ref_left ? len : (size_t)gather->ref_left;
+			if (to)
+				rc = unit_bytes(gather, gather->ref_unit, gather->ref_offset, step, to, err);
+			gather->ref_offset += (uint32_t)step;
+			gather->ref_left -= step;
+		} else {
+			rc = gather_next(gather, err);
+			continue;
+		}
+		to = to ? to + step : NULL;
+		len -= step;
+	}
+	return rc;
+}
+
+/* ---- records ---- */
+
+struct columns {
+	uint64_t *flows;	/* by place */
+	uint64_t *values[PACKET_COLUMNS];
+};
+
+static int columns_read(const struct opened *opened, struct rd *rd, struct arena *arena, struct columns *ret_columns,
+			struct err *err)
+{
+	static const uint64_t limits[PACKET_COLUMNS] = { UINT32_MAX, UINT32_MAX, UINT16_MAX, UINT16_MAX };
+	struct packet_block_flows iter = packet_block_flows(&opened->info);
+	uint32_t count = opened->info.count, flows = 0;
+	uint64_t id;
+	int rc = 0;
+
+	ret_columns->flows = arena_array(arena, opened->info.flow_count, sizeof(uint64_t));
+	if (!ret_columns->flows)
+		return err_set(err, E_NO_MEMORY, "no memory for %u flows", opened->info.flow_count);
+	while ((rc = packet_block_flow_next(&iter, &id)) > 0)
+		ret_columns->flows[flows++] = id;
+	if (rc < 0 || flows != opened->info.flow_count)
+		return err_set(err, E_CORRUPT, "flow id %u of %u is damaged", flows, opened->info.flow_count);
+	for (unsigned column = 0; column < PACKET_COLUMNS && rc == 0; column++) {
+		uint64_t *values = arena_array(arena, count, sizeof(*values));
+
+		if (!values)
+			return err_set(err, E_NO_MEMORY, "no memory for %u records", count);
+		ret_columns->values[column] = values;
+		rc = chunk_ints_read(rd, count, arena, values, err);
+		for (uint32_t i = 0; i < count && rc == 0; i++)
+			if (values[i] > limits[column])
+				rc = err_set(err, E_CORRUPT, "record %u: %llu in column %u", i,
+					     (unsigned long long)values[i], column);
+	}
+	return rc < 0 || !rd_left(rd) ? rc : err_set(err, E_CORRUPT, "bytes behind the last column");
+}
+
+static bool is_wanted(const struct packet_want *want, const struct packet_rec *rec)
+{
+	size_t low = 0, high = want->flow_count;
+
+	if (rec->time_ns < want->from_ns || (rec->time_ns >= want->to_ns && want->to_ns != UINT64_MAX))
+		return false;
+	if (!want->flows)
+		return true;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (want->flows[mid] < rec->flow_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < want->flow_count && want->flows[low] == rec->flow_id;
+}
+
+struct reading {
+	const struct opened *opened;
+	const struct packet_want *want;
+	struct rd sections[PACKET_SECTIONS];
+	struct columns columns;
+	struct header_coder coder;
+	struct gather gather;
+	uint32_t at;		/* of the next record, */
+	uint32_t flow;		/* the place of its flow, */
+	uint64_t run_left;	/* and how many of that come */
+	uint64_t payload_bytes, plain_bytes;	/* so far */
+	uint8_t *head_lens;	/* by record */
+	struct header_sums *sums;
+	struct packet_block *block;
+	size_t out;		/* bytes of the frames that are kept */
+};
+
+/* The header of the next record, to where its frame will be. */
+static int record_read(struct reading *reading, struct packet_rec *rec, size_t out, struct err *err)
+{
+	const struct packet_block_info *info = &reading->opened->info;
+	const struct columns *columns = &reading->columns;
+	struct wr *bytes = &reading->block->bytes;
+	uint8_t header[HEADER_BYTES_MAX];
+	uint32_t i = reading->at;
+	size_t head;
+	int rc;
+
+	while (reading->run_left == 0) {
+		reading->flow += i != 0;
+		reading->run_left = rd_varint(&reading->sections[PS_RUNS]);
+		if (reading->run_left == 0 || reading->flow >= info->flow_count)
+			return err_set(err, E_CORRUPT, "record %u: no flow", i);
+	}
+	reading->run_left--;
+	*rec = (struct packet_rec){
+		.flow_id = columns->flows[reading->flow],
+		.orig_len = (uint32_t)columns->values[PC_CUT][i],
+		.iface = (uint32_t)columns->values[PC_IFACE][i],
+		.link = (uint16_t)columns->values[PC_LINK][i],
+		.segments = (uint16_t)columns->values[PC_SEGMENTS][i],
+	};
+	rc = header_decode(&reading->coder, &reading->sections[PS_HEADERS], rec, header, &head, &reading->sums[i], err);
+	if (rc == 0 && (rec->time_ns < info->time_min || rec->time_ns > info->time_max ||
+			rec->number < info->number_min || rec->number > info->number_max))
+		rc = err_set(err, E_CORRUPT, "frame %llu at %llu", (unsigned long long)rec->number,
+			     (unsigned long long)rec->time_ns);
+	reading->plain_bytes += rec->frame.len;
+	if (rc == 0 && reading->plain_bytes > info->plain_bytes)
+		rc = err_set(err, E_CORRUPT, "more than %u bytes of frames", info->plain_bytes);
+	if (rc < 0) {
+		(void)err_prefix(err, "record %u", i);
+		return rc;
+	}
+	reading->payload_bytes += rec->frame.len - head;
+	reading->head_lens[i] = (uint8_t)head;
+	memcpy(bytes->at + out, header, head);	/* within the room: frames so far are no longer than plain_bytes */
+	rec->frame.at = (const uint8_t *)(uintptr_t)out;
+	reading->at++;
+	return 0;
+}
+
+/* Payload and checksums of a group whose headers stand where they belong. */
+static int group_fill(struct reading *reading, const struct packet_rec *recs, uint32_t first, uint32_t count,
+		      uint64_t expected, struct err *err)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t *frame = reading->block->bytes.at + (uintptr_t)recs[i].frame.at;
+		size_t head = reading->head_lens[first + i];
+		struct view bytes = view_make(frame, recs[i].frame.len);
+		int rc = gather_bytes(&reading->gather, frame + head, bytes.len - head, err);
+
+		if (rc == 0)
+			rc = header_sums_fill(&reading->sums[first + i], bytes, frame, err);
+		if (rc < 0)
+			return rc;
+		sum = packet_group_fold(sum, bytes);
+	}
+	if (sum != expected)
+		return err_set(err, E_CORRUPT, "frames %u..+%u: checksum %016llx instead of %016llx", first, count,
+			       (unsigned long long)sum, (unsigned long long)expected);
+	return 0;
+}
+
+static int group_read(struct reading *reading, struct err *err)
+{
+	uint64_t count = rd_varint(&reading->sections[PS_GROUPS]);
+	uint64_t sum = rd_u64le(&reading->sections[PS_GROUPS]), payload_from = reading->payload_bytes;
+	struct packet_rec *recs = reading->block->recs + reading->block->count;
+	uint32_t first = reading->at;
+	size_t out = reading->out;
+	bool wanted = !reading->want;
+	int rc = 0;
+
+	if (reading->sections[PS_GROUPS].bad || count == 0 || count > reading->opened->info.count - first)
+		return err_set(err, E_CORRUPT, "group of %llu frames behind %u", (unsigned long long)count, first);
+	for (uint32_t i = 0; i < count && rc == 0; i++) {
+		rc = record_read(reading, &recs[i], out, err);
+		out += recs[i].frame.len;
+		wanted = wanted || (rc == 0 && is_wanted(reading->want, &recs[i]));
+	}
+	if (rc == 0 && !wanted)
+		return gather_bytes(&reading->gather, NULL, reading->payload_bytes - payload_from, err);
+	if (rc == 0)
+		rc = group_fill(reading, recs, first, (uint32_t)count, sum, err);
+	reading->out = out;
+	reading->block->count += (uint32_t)count;
+	return rc;
+}
+
+static int reading_end(const struct reading *reading, struct err *err)
+{
+	const struct packet_block_info *info = &reading->opened->info;
+
+	for (unsigned i = 0; i < PACKET_SECTIONS; i++)
+		if (reading->sections[i].bad || rd_left(&reading->sections[i]))
+			return err_set(err, E_CORRUPT, "section %u: %s", i,
+				       reading->sections[i].bad ? "cut short" : "too long");
+	if (reading->at != info->count || reading->plain_bytes != info->plain_bytes ||
+	    reading->payload_bytes != reading->opened->payload_bytes || reading->run_left ||
+	    reading->flow + 1 != info->flow_count)
+		return err_set(err, E_CORRUPT, "%u of %u frames, %llu of %u bytes", reading->at, info->count,
+			       (unsigned long long)reading->plain_bytes, info->plain_bytes);
+	return 0;
+}
+
+static int reading_begin(struct reading *reading, struct packet_units *units, struct arena *arena, struct err *err)
+{
+	const struct opened *opened = reading->opened;
+	struct rd *sections = reading->sections;
+	int rc;
+
+	reading->gather = (struct gather){
+		.units = units, .own_first = opened->own_first, .own_count = opened->own_count,
+		.far_count = opened->far_count, .literals = &sections[PS_LITERALS],
+		.unit_codes = &sections[PS_UNITS], .offsets = &sections[PS_OFFSETS],
+		.lengths = &sections[PS_LENGTHS],
+	};
+	header_coder_init(&reading->coder, opened->info.time_min, opened->info.number_min, opened->time_scale);
+	reading->head_lens = arena_array(arena, opened->info.count, sizeof(*reading->head_lens));
+	reading->sums = arena_array(arena, opened->info.count, sizeof(*reading->sums));
+	if (!reading->head_lens || !reading->sums)
+		return err_set(err, E_NO_MEMORY, "no memory for %u records", opened->info.count);
+	rc = sections_read(opened, arena, sections, err);
+	if (rc == 0)
+		rc = columns_read(opened, &sections[PS_RECORDS], arena, &reading->columns, err);
+	if (rc == 0)
+		rc = far_read(&reading->gather, &sections[PS_FAR], arena, err);
+	return rc;
+}
+
+static int block_reserve(struct packet_block *block, const struct packet_block_info *info)
+{
+	if (block->recs_cap < info->count) {
+		struct packet_rec *recs = mem_resize(block->recs, info->count, sizeof(*recs));
+
+		if (!recs)
+			return E_NO_MEMORY;
+		block->recs = recs;
+		block->recs_cap = info->count;
+	}
+	return wr_reserve(&block->bytes, info->plain_bytes) ? 0 : E_NO_MEMORY;
+}
+
+int packet_block2_read(struct view stored, struct packet_units *units, const struct packet_want *want,
+		       struct packet_block *ret_block, struct err *err)
+{
+	struct reading reading = { .want = want, .block = ret_block };
+	struct opened opened;
+	struct arena arena;
+	int rc;
+
+	packet_block_reset(ret_block);
+	arena_init(&arena, 0);
+	rc = block_open(stored, &opened, err);
+	if (rc < 0)
+		goto out;
+	reading.opened = &opened;
+	if (block_reserve(ret_block, &opened.info) < 0)
+		rc = err_set(err, E_NO_MEMORY, "no memory for %u records", opened.info.count);
+	if (rc == 0)
+		rc = reading_begin(&reading, units, &arena, err);
+	for (uint32_t group = 0; group < opened.groups_count && rc == 0; group++)
+		rc = group_read(&reading, err);
+	if (rc == 0)
+		rc = reading_end(&reading, err);
+	if (rc < 0) {
+		(void)err_prefix(err, WHAT " of hour %llu, frames %llu..%llu", (unsigned long long)opened.info.hour,
+				 (unsigned long long)opened.info.number_min,
+				 (unsigned long long)opened.info.number_max);
+		packet_block_reset(ret_block);
+		goto out;
+	}
+	ret_block->bytes.len = reading.out;
+	ret_block->source = opened.info.source;
+	ret_block->hour = opened.info.hour;
+	ret_block->time_min = opened.info.time_min;
+	ret_block->time_max = opened.info.time_max;
+	ret_block->number_min = opened.info.number_min;
+	ret_block->number_max = opened.info.number_max;
+out:
+	arena_release(&arena);
+	return rc;
+}

@@ -1,0 +1,274 @@
+#include "store/packet_dedup.h"
+
+#include <assert.h>
+
+#include "base/hash.h"
+#include "base/mem.h"
+
+#define SLOTS 2048u		/* units in memory: 64 MiB */
+#define WINDOW 64u		/* bytes that a hash tells */
+#define SAMPLE_BITS 6		/* one place in 64 is entered and looked up, chosen by the bytes there */
+#define MATCH_MIN 64u		/* a reference takes about six bytes, packed payload a quarter of its length */
+#define FOLLOW_MIN 16u		/* where a match goes on in the next unit */
+#define TABLE_BITS 20
+#define TAG_BITS 16		/* of an entry, above the place */
+#define PLACE_MASK ((1ull << (64 - TAG_BITS)) - 1)
+
+struct packet_dedup {
+	uint64_t next;		/* number of the next unit */
+	uint8_t *bytes;		/* SLOTS units; touched as they come */
+	uint32_t fill[SLOTS];
+	uint64_t *table;	/* tag, place of the byte behind the window: number << PACKET_UNIT_BITS | offset */
+	uint64_t gear[256];
+	uint64_t block;		/* count of blocks, from 1 */
+	uint64_t far_block[SLOTS];	/* the block that has the unit in its list, */
+	uint32_t far_index[SLOTS];	/* and where */
+};
+
+struct run {		/* over the payload of one block */
+	struct packet_dedup *dedup;
+	struct packet_refs *refs;
+	struct view in;
+	size_t literal;		/* in[literal, at) is not emitted yet */
+	size_t referred;	/* in[.., referred) ends with a reference */
+	uint64_t place;		/* where in[literal] will lie */
+	bool bad;
+};
+
+int packet_dedup_new(uint64_t first_number, struct packet_dedup **ret_dedup)
+{
+	struct packet_dedup *dedup = mem_zalloc(sizeof(*dedup));
+
+	if (!dedup)
+		return E_NO_MEMORY;
+	dedup->bytes = mem_alloc((size_t)SLOTS << PACKET_UNIT_BITS);
+	dedup->table = mem_array(1u << TABLE_BITS, sizeof(*dedup->table));
+	if (!dedup->bytes || !dedup->table) {
+		packet_dedup_free(dedup);
+		return E_NO_MEMORY;
+	}
+	dedup->next = first_number;
+	for (unsigned i = 0; i < 256; i++)
+		dedup->gear[i] = hash_u64(i + 1);
+	*ret_dedup = dedup;
+	return 0;
+}
+
+void packet_dedup_free(struct packet_dedup *dedup)
+{
+	if (!dedup)
+		return;
+	mem_free(dedup->bytes);
+	mem_free(dedup->table);
+	mem_free(dedup);
+}
+
+uint64_t packet_dedup_next(const struct packet_dedup *dedup)
+{
+	return dedup->next;
+}
+
+void packet_refs_init(struct packet_refs *refs)
+{
+	*refs = (struct packet_refs){ .own_first = 0 };
+	wr_init(&refs->literals, 0);
+	wr_init(&refs->units, 0);
+	wr_init(&refs->offsets, 0);
+	wr_init(&refs->lengths, 0);
+	wr_init(&refs->own, 0);
+}
+
+void packet_refs_release(struct packet_refs *refs)
+{
+	wr_release(&refs->literals);
+	wr_release(&refs->units);
+	wr_release(&refs->offsets);
+	wr_release(&refs->lengths);
+	wr_release(&refs->own);
+	mem_free(refs->far);
+	refs->far = NULL;
+	refs->far_count = refs->far_cap = 0;
+}
+
+static uint8_t *slot_at(struct packet_dedup *dedup, uint64_t number)
+{
+	return dedup->bytes + ((number % SLOTS) << PACKET_UNIT_BITS);
+}
+
+/* in[literal, to) becomes bytes of the block's own units. */
+static void literals_put(struct run *run, size_t to)
+{
+	struct packet_dedup *dedup = run->dedup;
+
+	wr_bytes(&run->refs->own, view_make(run->in.at + run->literal, to - run->literal));
+	while (run->literal < to) {
+		uint64_t number = run->place >> PACKET_UNIT_BITS;
+		uint32_t offset = (uint32_t)run->place & (PACKET_UNIT_BYTES - 1);
+		size_t len = PACKET_UNIT_BYTES - offset;
+
+		len = len < to - run->literal ? len : to - run->literal;
+		memcpy(slot_at(dedup, number) + offset, run->in.at + run->literal, len);
+		dedup->fill[number % SLOTS] = offset + (uint32_t)len;
+		run->literal += len;
+		run->place += len;
+	}
+}
+
+static uint64_t unit_index(struct run *run, uint64_t number)
+{
+	struct packet_dedup *dedup = run->dedup;
+	struct packet_refs *refs = run->refs;
+	size_t slot = number % SLOTS;
+
+	if (number >= refs->own_first)
+		return 2 * (number - refs->own_first);
+	if (dedup->far_block[slot] != dedup->block) {
+		if (mem_grow((void **)&refs->far, &refs->far_cap, refs->far_count, sizeof(*refs->far)) < 0) {
+			run->bad = true;
+			return 0;
+		}
+		dedup->far_block[slot] = dedup->block;
+		dedup->far_index[slot] = (uint32_t)refs->far_count;
+		refs->far[refs->far_count++] = number;
+	}
+	return 2 * (uint64_t)dedup->far_index[slot] + 1;
+}
+
+/* What was not emitted up to `from`, then [from, from + len), which lies in that unit. */
+static void reference_put(struct run *run, size_t from, size_t len, uint64_t number, uint32_t offset)
+{
+	struct packet_refs *refs = run->refs;
+
+	literals_put(run, from);
+	wr_varint(&refs->literals, from - run->referred);
+	wr_varint(&refs->units, unit_index(run, number));
+	wr_u16le(&refs->offsets, (uint16_t)offset);
+	wr_varint(&refs->lengths, len);
+	run->literal = run->referred = from + len;
+}
+
+static size_t equal_len(const uint8_t *a, const uint8_t *b, size_t max)
+{
+	size_t len = 0;
+
+	for (; len + 8 <= max; len += 8) {
+		uint64_t x, y;
+
+		memcpy(&x, a + len, 8);
+		memcpy(&y, b + len, 8);
+		if (x != y)
+			return len + (size_t)__builtin_ctzll(x ^ y) / 8;
+	}
+	while (len < max && a[len] == b[len])
+		len++;
+	return len;
+}
+
+static size_t equal_back(const uint8_t *a, const uint8_t *b, size_t max)
+{
+	size_t len = 0;
+
+	while (len < max && a[-(ptrdiff_t)len - 1] == b[-(ptrdiff_t)len - 1])
+		len++;
+	return len;
+}
+
+/* A unit to refer to: still in memory, and closed. What the open one has, the compressor finds. */
+static bool is_referable(const struct run *run, uint64_t number)
+{
+	uint64_t open = run->place >> PACKET_UNIT_BITS;
+
+	return number < open && open - number < SLOTS - 1;
+}
+
+/* Whether the bytes around at were seen at place; then they are emitted, and *at is behind them. */
+static bool match(struct run *run, uint64_t place, size_t *at)
+{
+	uint64_t number = place >> PACKET_UNIT_BITS;
+	uint32_t offset = (uint32_t)place & (PACKET_UNIT_BYTES - 1), fill;
+	const uint8_t *unit = slot_at(run->dedup, number);
+	size_t behind, before, left = run->in.len - *at;
+
+	if (!is_referable(run, number))
+		return false;
+	fill = run->dedup->fill[number % SLOTS];
+	if (offset > fill)
+		return false;
+	behind = equal_len(unit + offset, run->in.at + *at, fill - offset < left ? fill - offset : left);
+	before = *at - run->literal;
+	before = equal_back(unit + offset, run->in.at + *at, before < offset ? before : offset);
+	if (before + behind < MATCH_MIN)
+		return false;
+	reference_put(run, *at - before, before + behind, number, offset - (uint32_t)before);
+	*at += behind;
+	while (offset + behind == PACKET_UNIT_BYTES && is_referable(run, ++number)) {
+		left = run->in.len - *at;
+		fill = run->dedup->fill[number % SLOTS];
+		offset = 0;
+		behind = equal_len(slot_at(run->dedup, number), run->in.at + *at, fill < left ? fill : left);
+		if (behind < FOLLOW_MIN)
+			break;
+		reference_put(run, *at, behind, number, 0);
+		*at += behind;
+	}
+	return true;
+}
+
+static void run_all(struct run *run)
+{
+	const uint64_t *gear = run->dedup->gear;
+	const uint8_t *in = run->in.at;
+	uint64_t hash = 0;
+	size_t at = 0;
+
+	while (at < run->in.len && !run->bad) {
+		size_t stop = at + WINDOW < run->in.len ? at + WINDOW : run->in.len;
+
+		hash = 0;	/* anew behind a match: its last bytes fill the window */
+		for (size_t i = at < WINDOW ? 0 : at - WINDOW; i < at; i++)
+			hash = (hash << 1) + gear[in[i]];
+		if (at < WINDOW)
+			for (; at < stop && at < WINDOW; at++)
+				hash = (hash << 1) + gear[in[at]];
+		while (at < run->in.len) {
+			uint64_t place, found, *entry;
+
+			hash = (hash << 1) + gear[in[at++]];
+			if (hash >> (64 - SAMPLE_BITS))
+				continue;
+			entry = &run->dedup->table[hash_u64(hash) >> (64 - TABLE_BITS)];
+			found = *entry;
+			place = run->place + (at - run->literal);
+			*entry = hash << (64 - TAG_BITS) | (place & PLACE_MASK);
+			if (found && (found ^ *entry) >> (64 - TAG_BITS) == 0 && match(run, found & PLACE_MASK, &at)) {
+				*entry = found;	/* bytes that are not stored again are not a place */
+				break;
+			}
+		}
+	}
+	literals_put(run, run->in.len);
+}
+
+int packet_dedup_block(struct packet_dedup *dedup, struct view payload, struct packet_refs *refs)
+{
+	struct run run = { .dedup = dedup, .refs = refs, .in = payload,
+			   .place = dedup->next << PACKET_UNIT_BITS };
+
+	wr_reset(&refs->literals);
+	wr_reset(&refs->units);
+	wr_reset(&refs->offsets);
+	wr_reset(&refs->lengths);
+	wr_reset(&refs->own);
+	refs->far_count = 0;
+	refs->own_first = dedup->next;
+	dedup->block++;
+	run_all(&run);
+	/* Its units stand in memory, whatever became of the rest: their numbers are used up. */
+	dedup->next = (run.place + PACKET_UNIT_BYTES - 1) >> PACKET_UNIT_BITS;
+	refs->own_count = (uint32_t)(dedup->next - refs->own_first);
+	if (run.bad || refs->literals.bad || refs->units.bad || refs->offsets.bad || refs->lengths.bad ||
+	    refs->own.bad)
+		return E_NO_MEMORY;
+	assert(refs->own_count == (refs->own.len + PACKET_UNIT_BYTES - 1) >> PACKET_UNIT_BITS);
+	return 0;
+}

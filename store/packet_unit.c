@@ -1,0 +1,208 @@
+#include "store/packet_unit.h"
+
+#include "base/mem.h"
+#include "base/rd.h"
+#include "store/envelope.h"
+#include "store/files.h"
+
+#define WHAT "payload unit"
+#define MAGIC ENVELOPE_MAGIC('T', 'D', 'P', 'U')
+#define VERSION 1
+#define HEADER_BYTES 40		/* envelope, number u64, plain length u32, codec u8, 3 bytes of 0 */
+#define UNIT_STORED_MAX (HEADER_BYTES + PACKET_UNIT_BYTES)
+#define SAMPLE_BYTES 4096u
+
+/* Whether a piece from the middle compresses at all: encrypted bytes are not worth the try. */
+static int looks_packable(struct view plain, struct wr *out, struct err *err)
+{
+	struct view sample = view_sub(plain, plain.len / 2, SAMPLE_BYTES);
+	size_t at = out->len, packed;
+	int rc;
+
+	if (plain.len < 4 * SAMPLE_BYTES)
+		return 1;
+	rc = codec_pack(CODEC_ZSTD, 1, sample, out, err);
+	packed = out->len - at;
+	out->len = at;
+	return rc < 0 ? rc : packed < sample.len - sample.len / 50;
+}
+
+int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *out, struct err *err)
+{
+	enum codec codec = CODEC_NONE;
+	size_t start = envelope_begin(out, MAGIC, VERSION, 0, 0), codec_at, at;
+	int rc;
+
+	wr_u64le(out, number);
+	wr_u32le(out, (uint32_t)plain.len);
+	codec_at = out->len;
+	wr_u32le(out, 0);
+	at = out->len;
+	rc = looks_packable(plain, out, err);
+	if (rc > 0) {
+		rc = codec_pack(CODEC_ZSTD, level, plain, out, err);
+		if (rc == 0 && out->len - at <= plain.len - plain.len / 20)
+			codec = CODEC_ZSTD;
+		else
+			out->len = at;
+	}
+	if (rc < 0) {
+		out->len = start;
+		return rc;
+	}
+	if (codec == CODEC_NONE)
+		wr_bytes(out, plain);
+	if (!out->bad)
+		out->at[codec_at] = (uint8_t)codec;
+	return envelope_end(out, start, out->len - start, err);
+}
+
+int packet_unit_read(struct view stored, uint64_t number, uint8_t *plain, size_t *ret_len, struct err *err)
+{
+	struct envelope envelope;
+	uint64_t found;
+	uint32_t len;
+	enum codec codec;
+	struct rd rd;
+	int rc = envelope_open(stored, WHAT, MAGIC, VERSION, 0, &envelope, err);
+
+	if (rc == 0)
+		rc = envelope_check(stored, WHAT, stored.len, err);
+	if (rc < 0)
+		return rc;
+	rd = rd_make(stored);
+	rd_skip(&rd, ENVELOPE_BYTES);
+	found = rd_u64le(&rd);
+	len = rd_u32le(&rd);
+	codec = (enum codec)rd_u8(&rd);
+	rd_skip(&rd, 3);
+	if (rd.bad || found != number || len > PACKET_UNIT_BYTES)
+		return err_set(err, E_CORRUPT, WHAT " %llu: number %llu of %u bytes lies there",
+			       (unsigned long long)number, (unsigned long long)found, len);
+	rc = codec_unpack(codec, rd_rest(&rd), plain, len, err);
+	if (rc == 0)
+		*ret_len = len;
+	return rc;
+}
+
+int packet_unit_length(struct view rest, size_t *ret_bytes)
+{
+	return envelope_length(rest, MAGIC, ret_bytes);
+}
+
+void packet_directory_write(uint64_t first_number, uint64_t offset, struct view unit_bytes, struct wr *out)
+{
+	wr_u64le(out, first_number);
+	wr_u64le(out, offset);
+	for (struct rd rd = rd_make(unit_bytes); rd_left(&rd);)
+		wr_varint(out, rd_u32le(&rd));
+}
+
+/* ---- those kept of a file ---- */
+
+struct kept {
+	uint64_t number;
+	uint8_t *plain;		/* NULL: not filled yet */
+	size_t len;		/* 0: not filled */
+};
+struct place {
+	uint64_t offset;
+	uint32_t bytes;
+};
+
+struct packet_units {
+	int fd;
+	const char *path;
+	struct kept *kept;	/* by number modulo kept_count */
+	size_t kept_count;
+	struct place *places;	/* by number */
+	size_t places_count, places_cap;
+	uint8_t stored[UNIT_STORED_MAX];
+};
+
+int packet_units_new(int fd, const char *path, size_t keep_bytes, struct packet_units **ret_units, struct err *err)
+{
+	struct packet_units *units = mem_zalloc(sizeof(*units));
+
+	if (units) {
+		units->fd = fd;
+		units->path = path;
+		units->kept_count = keep_bytes / PACKET_UNIT_BYTES ? keep_bytes / PACKET_UNIT_BYTES : 1;
+		units->kept = mem_array(units->kept_count, sizeof(*units->kept));
+	}
+	if (!units || !units->kept) {
+		packet_units_free(units);
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", path);
+	}
+	*ret_units = units;
+	return 0;
+}
+
+void packet_units_free(struct packet_units *units)
+{
+	if (!units)
+		return;
+	for (size_t i = 0; units->kept && i < units->kept_count; i++)
+		mem_free(units->kept[i].plain);
+	mem_free(units->kept);
+	mem_free(units->places);
+	mem_free(units);
+}
+
+int packet_units_learn(struct packet_units *units, struct view directory, uint64_t file_bytes, struct err *err)
+{
+	struct rd rd = rd_make(directory);
+	uint64_t number = rd_u64le(&rd), offset = rd_u64le(&rd);
+
+	if (rd.bad || number != units->places_count)
+		return err_set(err, E_CORRUPT, "%s: directory of units from %llu on, where %zu are known", units->path,
+			       (unsigned long long)number, units->places_count);
+	while (rd_left(&rd)) {
+		uint64_t bytes = rd_varint(&rd);
+
+		if (rd.bad || bytes > UNIT_STORED_MAX || offset > file_bytes || bytes > file_bytes - offset)
+			return err_set(err, E_CORRUPT, WHAT " %zu: %llu bytes at %llu of the %llu of %s",
+				       units->places_count, (unsigned long long)bytes, (unsigned long long)offset,
+				       (unsigned long long)file_bytes, units->path);
+		if (mem_grow((void **)&units->places, &units->places_cap, units->places_count,
+			     sizeof(*units->places)) < 0)
+			return err_set(err, E_NO_MEMORY, "%s: out of memory", units->path);
+		units->places[units->places_count++] = (struct place){ offset, (uint32_t)bytes };
+		offset += bytes;
+	}
+	return 0;
+}
+
+static int unit_load(struct packet_units *units, uint64_t number, struct kept *kept, struct err *err)
+{
+	const struct place *place = &units->places[number];
+	int rc;
+
+	if (!kept->plain && !(kept->plain = mem_alloc(PACKET_UNIT_BYTES)))
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", units->path);
+	kept->len = 0;
+	kept->number = number;
+	rc = files_read_at(units->fd, units->stored, place->bytes, place->offset, units->path, err);
+	if (rc == 0)
+		rc = packet_unit_read(view_make(units->stored, place->bytes), number, kept->plain, &kept->len, err);
+	if (rc < 0)
+		(void)err_prefix(err, WHAT " %llu at %llu", (unsigned long long)number,
+				 (unsigned long long)place->offset);
+	return rc;
+}
+
+int packet_units_get(struct packet_units *units, uint64_t number, struct view *ret_plain, struct err *err)
+{
+	struct kept *kept = &units->kept[number % units->kept_count];
+
+	if (number >= units->places_count)
+		return err_set(err, E_CORRUPT, WHAT " %llu of %zu", (unsigned long long)number, units->places_count);
+	if (!kept->len || kept->number != number) {
+		int rc = unit_load(units, number, kept, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	*ret_plain = view_make(kept->plain, kept->len);
+	return 0;
+}

@@ -1,0 +1,39 @@
+/*
+ * Payload of packets.seg, in units of at most 32 KiB plain: each compressed and
+ * checksummed by itself, so that a reader takes the few he needs. Blocks say
+ * which bytes of which units their frames are made of, and several may say the
+ * same ones. FORMAT.md, "Payload unit".
+ */
+#ifndef STORE_PACKET_UNIT_H
+#define STORE_PACKET_UNIT_H
+
+#include "base/wr.h"
+#include "store/codec.h"
+
+#define PACKET_UNIT_BITS 15
+#define PACKET_UNIT_BYTES (1u << PACKET_UNIT_BITS)	/* plain */
+
+/* Append a unit. level 0 = default. */
+int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *out, struct err *err);
+/* Into plain, PACKET_UNIT_BYTES of room. E_CORRUPT, also when it is another unit. */
+int packet_unit_read(struct view stored, uint64_t number, uint8_t *plain, size_t *ret_len, struct err *err);
+/* Bytes of the unit that begins at rest.at, to walk a file. E_CORRUPT when none does. */
+int packet_unit_length(struct view rest, size_t *ret_bytes);
+
+/*
+ * A directory tells where the units of a window lie, one behind the other: u64 number of the first, u64 its
+ * offset, varint stored bytes of each. unit_bytes: those, u32 each.
+ */
+void packet_directory_write(uint64_t first_number, uint64_t offset, struct view unit_bytes, struct wr *out);
+
+/* ---- units of one file, as read, the last ones kept. One thread. ---- */
+struct packet_units;
+/* path is borrowed. */
+int packet_units_new(int fd, const char *path, size_t keep_bytes, struct packet_units **ret_units, struct err *err);
+void packet_units_free(struct packet_units *units);	/* takes NULL */
+/* Directories in the order of their windows; units have no gap in their numbers, and lie within file_bytes. */
+int packet_units_learn(struct packet_units *units, struct view directory, uint64_t file_bytes, struct err *err);
+/* Its plain bytes, valid until the next call. E_CORRUPT, E_IO, E_NO_MEMORY. */
+int packet_units_get(struct packet_units *units, uint64_t number, struct view *ret_plain, struct err *err);
+
+#endif
