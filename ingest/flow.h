@@ -70,6 +70,7 @@ struct flow {
 	struct ip nat_ip[2];		/* as on the wire */
 	uint16_t nat_port[2];
 	struct tcp_conn tcp;
+	uint64_t first_app_ns;		/* of a connection with TLS */
 	struct tracker *tracker;
 };
 

@@ -569,11 +569,13 @@ void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 {
 	enum idle_class idle = packet->proto == PROTO_udp ? IDLE_UDP : IDLE_OTHER;
 
-	if (packet->has_tcp) {
-		unsigned bits = tcp_conn_packet(&flow->tcp, dir, packet);
+	uint64_t tls_done_ns = flow->sink.tls_done_ns;
+	unsigned bits = 0;
 
+	if (packet->has_tcp) {
+		bits = tcp_conn_packet(&flow->tcp, dir, packet);
 		if (bits & TCP_SEG_RETRANSMIT)
-			flow->second.retransmits++;
+			flow->second.retransmits += packet->segments;
 		if (packet->flags & TCP_RST)
 			flow->second.resets++;
 		/* Neither answered nor alive: what a flood is made of. */
@@ -584,6 +586,11 @@ void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 		flow->goodput[dir] += packet->payload_len;
 	}
 	feed_stream(flow, dir, packet);
+	/* The client's last message of the handshake may bring the first request with it. */
+	if (__builtin_expect(flow->sink.tls_done_ns && !flow->first_app_ns, 0)) {
+		if (tls_done_ns ? (bits & TCP_SEG_NEW_DATA) && dir == flow->sink.tls_client : flow->sink.tls_app_follows)
+			flow->first_app_ns = packet->time_ns;
+	}
 	if (flow->over)
 		touch(flow, IDLE_CLOSING);
 	else if (packet->has_tcp && tcp_conn_over(&flow->tcp))

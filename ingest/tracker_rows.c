@@ -63,6 +63,16 @@ static uint8_t vantage_of(const struct flow *flow, unsigned src)
 
 /* ---- flows ---- */
 
+static void set_tls(struct flow_row *row, const struct flow *flow, uint8_t l7)
+{
+	if (flow->sink.tls_done_ns)
+		ROW_SET(FLOW, row, tls_done_ns, flow->sink.tls_done_ns);
+	if (flow->first_app_ns)
+		ROW_SET(FLOW, row, first_app_ns, flow->first_app_ns);
+	else if (flow->tcp.first_payload_ns && l7 != L7_tls && !flow->second_view)
+		ROW_SET(FLOW, row, first_app_ns, flow->tcp.first_payload_ns);
+}
+
 static void set_times(struct flow_row *row, const struct tcp_conn *tcp)
 {
 	if (tcp->syn_ns)
@@ -84,6 +94,56 @@ static void set_times(struct flow_row *row, const struct tcp_conn *tcp)
 		ROW_SET(FLOW, row, first_payload_ns, tcp->first_payload_ns);
 	if (tcp->first_response_ns)
 		ROW_SET(FLOW, row, first_response_ns, tcp->first_response_ns);
+}
+
+/* From ns squared; what no 64 bits hold is nearest to their end. */
+static uint64_t squares_us(double sum_ns)
+{
+	double sum = sum_ns / 1e6 + 0.5;
+
+	return sum < 18e18 ? (uint64_t)sum : UINT64_MAX;
+}
+
+/* A column of both directions; member of struct tcp_dir. */
+#define SET_BOTH(row, tcp, column, member)				\
+	do {								\
+		ROW_SET(FLOW, row, tx_##column, (tcp)->dir[0].member);	\
+		ROW_SET(FLOW, row, rx_##column, (tcp)->dir[1].member);	\
+	} while (0)
+
+static void set_health(struct flow_row *row, const struct tcp_conn *tcp)
+{
+	SET_BOTH(row, tcp, keepalives, keepalives);
+	SET_BOTH(row, tcp, window_full, window_fulls);
+	SET_BOTH(row, tcp, window_probes, window_probes);
+	SET_BOTH(row, tcp, ack_retransmits, retransmits_by_acks);
+	SET_BOTH(row, tcp, timer_retransmits, retransmits_by_timer);
+	SET_BOTH(row, tcp, spurious_retransmits, retransmits_spurious);
+	SET_BOTH(row, tcp, retransmit_bytes, retransmit_bytes);
+	SET_BOTH(row, tcp, gaps, gaps);
+	SET_BOTH(row, tcp, uncaptured_bytes, uncaptured_bytes);
+	SET_BOTH(row, tcp, in_flight_max_bytes, in_flight_max_bytes);
+	if (tcp->scale_known) {
+		SET_BOTH(row, tcp, window_samples, window_samples);
+		SET_BOTH(row, tcp, window_sum_bytes, window_sum_bytes);
+	}
+	if (tcp->reset_phase) {
+		ROW_SET(FLOW, row, reset_phase, tcp->reset_phase);
+		ROW_SET(FLOW, row, reset_by, tcp->reset_dir);
+	}
+	ROW_SET(FLOW, row, half_open, tcp->half_open || (tcp->completeness & (2 | 4 | 32)) == 2);
+	ROW_SET(FLOW, row, half_closed, tcp_conn_half_closed(tcp));
+}
+
+/* What was acknowledged behind the last byte captured is missing too: known only when nothing more comes. */
+static void set_tail(struct flow_row *row, const struct tcp_conn *tcp)
+{
+	uint32_t tx = tcp_conn_tail_bytes(tcp, 0), rx = tcp_conn_tail_bytes(tcp, 1);
+
+	row->tx_missing_bytes += tx;
+	row->tx_uncaptured_bytes += tx;
+	row->rx_missing_bytes += rx;
+	row->rx_uncaptured_bytes += rx;
 }
 
 static void set_tcp(struct flow_row *row, const struct tcp_conn *tcp)
@@ -118,6 +178,7 @@ static void set_tcp(struct flow_row *row, const struct tcp_conn *tcp)
 		ROW_SET(FLOW, row, rtt_min_ns, tcp->rtt_min_ns);
 		ROW_SET(FLOW, row, rtt_max_ns, tcp->rtt_max_ns);
 		ROW_SET(FLOW, row, rtt_sum_ns, tcp->rtt_sum_ns);
+		ROW_SET(FLOW, row, rtt_sum_squares, squares_us(tcp->rtt_sum_squares));
 	}
 	row->tx_goodput_bytes = tx->goodput_bytes;
 	row->rx_goodput_bytes = rx->goodput_bytes;
@@ -210,7 +271,11 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 	set_counts(&row, flow);
 	if (flow->proto == PROTO_tcp && flow->has_ports) {
 		set_times(&row, &flow->tcp);
+		set_tls(&row, flow, l7);
 		set_tcp(&row, &flow->tcp);
+		set_health(&row, &flow->tcp);
+		if (end_reason)
+			set_tail(&row, &flow->tcp);
 	}
 	batch_add(tracker->batch, TABLE_FLOWS, &row);
 	counter_add(tracker->counters, COUNTER_flow_rows_total, 1);

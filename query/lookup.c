@@ -115,7 +115,11 @@ static void flow_merge_col(const struct col *col, const struct flow_row *from, s
 		if (row_get(col, to, &a, &old) && a < b)
 			return;
 		break;
+	case FLOW_rtt_sum_squares: sum = true; break;
 	case FLOW_rtt_max_ns:
+	case FLOW_tx_in_flight_max_bytes:
+	case FLOW_rx_in_flight_max_bytes:
+		sum = false;
 		if (row_get(col, to, &a, &old) && a > b)
 			return;
 		break;

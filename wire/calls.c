@@ -185,6 +185,15 @@ void conn_memory_give(struct call_sink *sink, void *at)
 	block_give(sink->pool->blocks, at);
 }
 
+void call_sink_tls_done(struct call_sink *sink, const struct chunk *chunk, unsigned client, bool app_follows)
+{
+	if (sink->tls_done_ns)
+		return;
+	sink->tls_done_ns = chunk->time_ns;
+	sink->tls_client = (uint8_t)client;
+	sink->tls_app_follows = app_follows;
+}
+
 uint64_t call_sink_now(const struct call_sink *sink)
 {
 	return sink->now_ns;

@@ -32,6 +32,9 @@ struct call_sink {
 	uint64_t *next_id;
 	uint64_t open_calls;
 	uint64_t now_ns;	/* latest packet or tick; the stream sets it */
+	uint64_t tls_done_ns;	/* the TLS handshake was over; 0: not so far */
+	uint8_t tls_client;	/* direction of its client */
+	bool tls_app_follows;	/* the same segment holds more of the client's */
 	struct view note;	/* call_note(): in the pool, until the stream has copied it */
 	void (*emit)(void *arg, const struct call *call);
 	void *arg;

@@ -91,6 +91,8 @@ void call_response_end(struct call *call, const struct chunk *chunk, uint64_t en
  */
 #define CALL_NOTE_MAX 512
 void call_note(struct call_sink *sink, struct view note);
+/* A TLS handshake is over with this chunk; app_follows: more of the client's bytes stand behind it. Told of the flow. */
+void call_sink_tls_done(struct call_sink *sink, const struct chunk *chunk, unsigned client, bool app_follows);
 /* The time of what is being fed now. */
 uint64_t call_sink_now(const struct call_sink *sink);
 /*

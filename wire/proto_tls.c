@@ -124,8 +124,10 @@ static void set_answers(struct feed *f)
 		call_error(f->sink, conn->call, "weak cipher suite: %s", weak);
 }
 
-static enum step complete(struct feed *f)
+/* behind: bytes that still belong to the handshake. */
+static enum step complete(struct feed *f, size_t behind)
 {
+	call_sink_tls_done(f->sink, f->chunk, f->conn->client, from_client(f) && ahead(f).len > behind);
 	if (f->conn->call) {
 		set_answers(f);
 		ROW_SET(CALL, &f->conn->call->row, status_class, CLASS_ok);
@@ -382,7 +384,7 @@ static enum step end_record(struct feed *f)
 	if (dir->type == TLS_HANDSHAKE && !clear) {
 		dir->finished = true;
 		if (!from_client(f))
-			return complete(f);
+			return complete(f, 0);
 	}
 	if (dir->type == TLS_CHANGE_CIPHER_SPEC) {
 		dir->ciphered = true;
@@ -392,10 +394,10 @@ static enum step end_record(struct feed *f)
 	if (dir->type == TLS_APPLICATION_DATA) {
 		dir->encrypted++;
 		if (!from_client(f) && conn->version < TLS_1_3)
-			return complete(f);
+			return complete(f, 0);
 		if (dir->encrypted == ENCRYPTED_RECORDS_MAX) {
 			if (conn->chosen)
-				return complete(f);
+				return complete(f, 0);
 			end(f, CALL_END_unanswered);
 			return STEP_DONE;
 		}
@@ -413,7 +415,7 @@ static enum step answer_13(struct feed *f, uint16_t len)
 		call_error(f->sink, conn->call, "encrypted alert of the client");
 		return refused(f, here(f));
 	}
-	return complete(f);
+	return complete(f, TLS_RECORD_HEAD_BYTES + (size_t)len);
 }
 
 static enum step step_record(struct feed *f)

@@ -18,6 +18,15 @@
 /* ... and a fast retransmission follows its duplicate ACKs this closely. */
 #define FAST_RETRANSMIT_NS 20000000u
 
+/*
+ * The shortest retransmission timeout in use (Linux); RFC 6298 has a second. A sender that was silent
+ * so long before it sent something again did so by its timer.
+ */
+#define RETRANSMIT_TIMER_NS 200000000u
+
+/* What began the episode of retransmissions a direction is in: those that follow are of one cause with it. */
+enum recovery { RECOVERY_NONE, RECOVERY_ACKS, RECOVERY_TIMER };
+
 /* Modulo 2^32: how far a is ahead of b. */
 static inline int32_t seq_diff(uint32_t a, uint32_t b)
 {
@@ -56,9 +65,26 @@ static void hole_insert(struct tcp_dir *dir, unsigned index, uint32_t from, uint
 	}
 	memmove(dir->holes + index + 1, dir->holes + index,
 		(dir->hole_count - index) * sizeof(dir->holes[0]));
-	dir->holes[index].from = from;
-	dir->holes[index].to = to;
+	dir->holes[index] = (struct tcp_hole){ .from = from, .to = to };
 	dir->hole_count++;
+}
+
+static void take_from(uint64_t *count, uint32_t bytes)
+{
+	*count -= bytes < *count ? bytes : *count;
+}
+
+/* The receiver has everything before ack: a hole there is the capture's. */
+static void holes_acked(struct tcp_dir *dir, uint32_t ack)
+{
+	for (unsigned i = 0; i < dir->hole_count; i++) {
+		struct tcp_hole *hole = dir->holes + i;
+
+		if (hole->acked || seq_diff(ack, hole->to) < 0)
+			continue;
+		hole->acked = true;
+		dir->uncaptured_bytes += hole->to - hole->from;
+	}
 }
 
 /* Sequence numbers of [seq, end) that were in holes; they are not any more. */
@@ -78,11 +104,17 @@ static uint32_t holes_fill(struct tcp_dir *dir, uint32_t seq, uint32_t end)
 			continue;
 		}
 		filled += to - from;
+		if (hole->acked)
+			take_from(&dir->uncaptured_bytes, to - from);
 		if (head && tail) {
 			uint32_t old_from = hole->from;
+			bool acked = hole->acked;
 
 			hole->from = to;
 			hole_insert(dir, i, old_from, from);
+			for (unsigned k = 0; k < dir->hole_count; k++)	/* where it stands depends on whether there was room */
+				if (dir->holes[k].from == old_from)
+					dir->holes[k].acked = acked;
 			break;	/* nothing else can touch [seq, end) */
 		}
 		if (head) {
@@ -95,7 +127,7 @@ static uint32_t holes_fill(struct tcp_dir *dir, uint32_t seq, uint32_t end)
 			hole_remove(dir, i);
 		}
 	}
-	dir->missing_bytes -= filled < dir->missing_bytes ? filled : dir->missing_bytes;
+	take_from(&dir->missing_bytes, filled);
 	return filled;
 }
 
@@ -131,7 +163,14 @@ static void direction_begins(struct tcp_dir *dir, uint32_t seq, uint64_t now_ns)
 	dir->next_seq_ns = now_ns;
 	dir->hole_count = 0;
 	dir->probing = dir->fin_seen = dir->fin_acked = false;
+	dir->recovery = RECOVERY_NONE;
 	dir->rtt_sent_ns = 0;
+}
+
+/* RFC 7323 2.2: windows are scaled when both SYNs say so. */
+static unsigned scale_of(const struct tcp_conn *conn, unsigned d)
+{
+	return conn->dir[0].wscale && conn->dir[1].wscale ? conn->dir[d].wscale - 1 : 0;
 }
 
 static void see_syn(struct tcp_conn *conn, unsigned d, const struct packet *packet)
@@ -162,6 +201,7 @@ static void see_syn(struct tcp_conn *conn, unsigned d, const struct packet *pack
 	if (packet->mss)
 		dir->mss = packet->mss;
 	dir->wscale = packet->wscale;
+	conn->scale_known |= (packet->flags & TCP_ACK) != 0;
 }
 
 /* The handshake's last ACK, and what acknowledges the other side's FIN. */
@@ -178,6 +218,8 @@ static inline void see_ack(struct tcp_conn *conn, unsigned d, const struct packe
 			conn->ack_ns = packet->time_ns;
 		}
 	}
+	if (__builtin_expect(other->hole_count, 0))
+		holes_acked(other, packet->ack);
 	if (__builtin_expect(other->fin_seen, 0) && seq_diff(packet->ack, other->fin_end) >= 0)
 		other->fin_acked = true;
 	/* the receiver had room for the byte of a zero-window probe after all */
@@ -225,8 +267,16 @@ static inline void rtt_sent(struct tcp_conn *conn, unsigned d, const struct pack
 
 /* ---- one segment ---- */
 
+/* Its last byte is the last one the other side had room for. */
+static inline bool fills_window(const struct tcp_conn *conn, const struct tcp_dir *other, const struct packet *packet)
+{
+	return packet->payload_len && conn->scale_known && other->ack_known &&
+	       packet->seq + packet->payload_len == other->last_ack + other->window_bytes;
+}
+
 /* The verdicts that need no data: tshark's order of questions. */
-static unsigned judge_header(const struct tcp_dir *dir, const struct tcp_dir *other, const struct packet *packet)
+static unsigned judge_header(const struct tcp_conn *conn, const struct tcp_dir *dir, const struct tcp_dir *other,
+			     const struct packet *packet)
 {
 	uint32_t len = packet->payload_len;
 	unsigned bits = 0;
@@ -239,6 +289,8 @@ static unsigned judge_header(const struct tcp_dir *dir, const struct tcp_dir *ot
 		return TCP_SEG_WINDOW_PROBE;
 	if (packet->window == 0)
 		bits |= TCP_SEG_ZERO_WINDOW;
+	if (__builtin_expect(fills_window(conn, other, packet), 0))
+		bits |= TCP_SEG_WINDOW_FULL;
 	if (ahead > 0)
 		bits |= TCP_SEG_GAP_BEFORE;
 	else if (ahead == -1 && len <= 1)
@@ -247,6 +299,18 @@ static unsigned judge_header(const struct tcp_dir *dir, const struct tcp_dir *ot
 	    packet->window == dir->last_window && !(other->last_bits & TCP_SEG_KEEPALIVE))
 		bits |= TCP_SEG_DUP_ACK;
 	return bits;
+}
+
+/* It acknowledges what was never captured, and no earlier one did so. */
+static bool acks_unseen(struct tcp_dir *dir, const struct tcp_dir *other, const struct packet *packet)
+{
+	if (!other->seen || seq_diff(packet->ack, other->next_seq) <= 0 ||
+	    seq_diff(packet->ack, other->next_seq) > BELIEVABLE_BYTES)
+		return false;
+	if (dir->unseen_ack && seq_diff(packet->ack, dir->unseen_ack) <= 0)
+		return false;
+	dir->unseen_ack = packet->ack;
+	return true;
 }
 
 /*
@@ -265,7 +329,7 @@ static unsigned judge_late(const struct tcp_conn *conn, unsigned d, const struct
 		return 0;
 	if (packet->payload_len && other->ack_known &&
 	    seq_diff(packet->seq + packet->payload_len, other->last_ack) <= 0)
-		return TCP_SEG_RETRANSMIT;	/* spurious: the receiver had it */
+		return TCP_SEG_RETRANSMIT | TCP_SEG_SPURIOUS;
 	if (other->dup_ack_run >= 2 && other->last_ack == packet->seq &&
 	    since(packet->time_ns, other->last_ack_ns) < FAST_RETRANSMIT_NS)
 		return TCP_SEG_RETRANSMIT | TCP_SEG_FAST;
@@ -274,6 +338,31 @@ static unsigned judge_late(const struct tcp_conn *conn, unsigned d, const struct
 	if (fresh && dir->next_seq != end && since(packet->time_ns, dir->next_seq_ns) < reorder_ns)
 		return TCP_SEG_OUT_OF_ORDER;
 	return TCP_SEG_RETRANSMIT;
+}
+
+/*
+ * Why it was sent again. What follows in the same episode, up to what had been sent when it began, has
+ * its cause: a sender in recovery repairs hole after hole, one after a timeout goes back to the first.
+ */
+static unsigned judge_cause(struct tcp_dir *dir, const struct tcp_dir *other, const struct packet *packet,
+			    unsigned bits)
+{
+	if (bits & TCP_SEG_SPURIOUS)
+		return bits;
+	if (dir->recovery && other->ack_known && seq_diff(other->last_ack, dir->recover_seq) >= 0)
+		dir->recovery = RECOVERY_NONE;
+	if (bits & TCP_SEG_FAST)
+		dir->recovery = RECOVERY_ACKS;
+	else if (since(packet->time_ns, dir->sent_ns) >= RETRANSMIT_TIMER_NS)
+		dir->recovery = RECOVERY_TIMER;
+	else if (dir->recovery)
+		return bits | (dir->recovery == RECOVERY_ACKS ? TCP_SEG_BY_ACKS : TCP_SEG_BY_TIMER);
+	else if (other->dup_ack_run || other->sacked)
+		dir->recovery = RECOVERY_ACKS;	/* RACK and early retransmit wait for no third one */
+	else
+		return bits;
+	dir->recover_seq = dir->next_seq;
+	return bits | (dir->recovery == RECOVERY_ACKS ? TCP_SEG_BY_ACKS : TCP_SEG_BY_TIMER);
 }
 
 /* Sequence numbers [seq, end) of this segment: what they were, and which of them are new. */
@@ -290,9 +379,13 @@ static unsigned see_bytes(struct tcp_conn *conn, unsigned d, const struct packet
 	if (ahead > 0) {
 		dir->missing_bytes += (uint32_t)ahead;
 		hole_insert(dir, dir->hole_count, dir->next_seq, packet->seq);
+		if (conn->dir[!d].ack_known)
+			holes_acked(dir, conn->dir[!d].last_ack);
 	} else if (ahead < 0 && end != begin) {
 		fresh = seen_late(dir, begin, end);
 		bits |= judge_late(conn, d, packet, end, fresh > 0);
+		if (bits & TCP_SEG_RETRANSMIT)
+			bits = judge_cause(dir, &conn->dir[!d], packet, bits);
 		begin = dir->next_seq;
 	}
 	if (seq_diff(end, dir->next_seq) > 0) {
@@ -312,6 +405,22 @@ static unsigned see_bytes(struct tcp_conn *conn, unsigned d, const struct packet
 	return bits;
 }
 
+static void count_rare(struct tcp_dir *dir, unsigned bits)
+{
+	if (bits & TCP_SEG_KEEPALIVE)
+		dir->keepalives++;
+	if (bits & TCP_SEG_ZERO_WINDOW)
+		dir->zero_windows++;
+	if (bits & TCP_SEG_WINDOW_FULL)
+		dir->window_fulls++;
+	if (bits & TCP_SEG_WINDOW_PROBE)
+		dir->window_probes++;
+	if (bits & TCP_SEG_GAP_BEFORE)
+		dir->gaps++;
+	if (bits & TCP_SEG_UNSEEN_ACK)
+		dir->unseen_acks++;
+}
+
 static void count(struct tcp_conn *conn, unsigned d, const struct packet *packet, unsigned bits)
 {
 	struct tcp_dir *dir = &conn->dir[d];
@@ -319,15 +428,19 @@ static void count(struct tcp_conn *conn, unsigned d, const struct packet *packet
 
 	if (bits & TCP_SEG_RETRANSMIT) {
 		dir->retransmits += segments;
-		if (bits & TCP_SEG_FAST)
-			dir->fast_retransmits += segments;
+		dir->retransmit_bytes += packet->payload_len;
+		if (bits & TCP_SEG_BY_ACKS)
+			dir->retransmits_by_acks += segments;
+		else if (bits & TCP_SEG_BY_TIMER)
+			dir->retransmits_by_timer += segments;
+		else if (bits & TCP_SEG_SPURIOUS)
+			dir->retransmits_spurious += segments;
 	}
 	if (bits & TCP_SEG_OUT_OF_ORDER)
 		dir->out_of_order += segments;
-	if (bits & TCP_SEG_KEEPALIVE)
-		dir->keepalives++;
-	if (bits & TCP_SEG_ZERO_WINDOW)
-		dir->zero_windows++;
+	if (__builtin_expect(bits & (TCP_SEG_KEEPALIVE | TCP_SEG_ZERO_WINDOW | TCP_SEG_WINDOW_FULL | TCP_SEG_WINDOW_PROBE |
+				     TCP_SEG_GAP_BEFORE | TCP_SEG_UNSEEN_ACK), 0))
+		count_rare(dir, bits);
 	if (bits & TCP_SEG_DUP_ACK) {
 		dir->dup_acks++;
 		dir->dup_ack_run++;
@@ -341,17 +454,65 @@ static void count(struct tcp_conn *conn, unsigned d, const struct packet *packet
 }
 
 /* What the next segments are compared with. */
-static void remember(struct tcp_dir *dir, const struct packet *packet, unsigned bits)
+static void remember(struct tcp_conn *conn, unsigned d, const struct packet *packet, unsigned bits)
 {
+	struct tcp_dir *dir = &conn->dir[d];
+
 	if (packet->flags & TCP_ACK) {
 		if (!dir->ack_known || packet->ack != dir->last_ack)
 			dir->dup_ack_run = 0;
 		dir->ack_known = true;
 		dir->last_ack = packet->ack;
 		dir->last_ack_ns = packet->time_ns;
+		dir->sacked = packet->sack_blocks;
 	}
 	dir->last_window = packet->window;
+	/* RFC 7323 2.2: of a SYN it is never scaled */
+	dir->window_bytes = packet->window;
+	if (__builtin_expect(conn->scale_known && !(packet->flags & TCP_SYN), 1)) {
+		dir->window_bytes <<= scale_of(conn, d);
+		dir->window_samples++;
+		dir->window_sum_bytes += dir->window_bytes;
+	}
 	dir->last_bits = (uint16_t)bits;
+}
+
+static void see_reset(struct tcp_conn *conn, unsigned d, const struct packet *packet)
+{
+	struct tcp_dir *dir = &conn->dir[d];
+	const struct tcp_dir *other = &conn->dir[!d];
+	unsigned had = conn->completeness;
+
+	dir->resets++;
+	conn->completeness |= 32;
+	conn->closed_rst = true;
+	if (had & 32)
+		return;
+	conn->reset_dir = (uint8_t)d;
+	conn->reset_phase = had & 16  ? TCP_PHASE_CLOSING :
+			    had & 8   ? TCP_PHASE_DATA :
+			    had & 4   ? TCP_PHASE_IDLE :
+			    had & 2   ? TCP_PHASE_HANDSHAKE :
+			    !(had & 1) ? TCP_PHASE_STRAY :
+			    other->isn_known ? TCP_PHASE_REFUSED : TCP_PHASE_HANDSHAKE;
+	/*
+	 * RFC 9293 3.10.7.1: a host without such a connection answers with the number it was
+	 * acknowledged, and no ACK. One that aborts a connection it knows of sets ACK.
+	 */
+	conn->half_open = (had & (4 | 8)) && !(packet->flags & TCP_ACK) && !dir->fin_seen && other->ack_known &&
+			  packet->seq == other->last_ack;
+}
+
+/* Data on its way: what was sent and is not acknowledged. */
+static inline void see_flight(struct tcp_dir *dir, const struct tcp_dir *other, const struct packet *packet)
+{
+	dir->sent_ns = packet->time_ns;
+	if (other->ack_known) {
+		int32_t bytes = seq_diff(dir->next_seq, other->last_ack);
+
+		if (bytes > 0 && (uint32_t)bytes > dir->in_flight_max_bytes && bytes < BELIEVABLE_BYTES)
+			dir->in_flight_max_bytes = (uint32_t)bytes;
+	}
 }
 
 unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet *packet)
@@ -364,9 +525,7 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 
 	if (__builtin_expect(packet->flags & (SYN_OR_FIN | TCP_RST), 0)) {
 		if (packet->flags & TCP_RST) {
-			dir->resets++;
-			conn->completeness |= 32;
-			conn->closed_rst = true;
+			see_reset(conn, d, packet);
 			return 0;
 		}
 		if (packet->flags & TCP_SYN)
@@ -379,8 +538,11 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 	ahead = seq_diff(packet->seq, dir->next_seq);
 	if (__builtin_expect(!dir->seen || ahead > BELIEVABLE_BYTES || ahead < -BELIEVABLE_BYTES, 0))
 		direction_begins(dir, packet->seq, packet->time_ns);
-	bits = judge_header(dir, other, packet);
+	bits = judge_header(conn, dir, other, packet);
 	if (packet->flags & TCP_ACK) {
+		if (__builtin_expect(seq_diff(packet->ack, other->next_seq) > 0, 0) && !other->probing &&
+		    acks_unseen(dir, other, packet))
+			bits |= TCP_SEG_UNSEEN_ACK;
 		see_ack(conn, d, packet);
 		rtt_acked(conn, other, packet);
 	}
@@ -392,6 +554,8 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 			dir->probing = false;
 		rtt_sent(conn, d, packet, bits, end);
 	}
+	if (end != packet->seq && !(bits & TCP_SEG_KEEPALIVE))
+		see_flight(dir, other, packet);
 	if (packet->payload_len && !(bits & TCP_SEG_KEEPALIVE))
 		conn->completeness |= 8;
 	if (__builtin_expect(packet->flags & TCP_FIN, 0) && !dir->fin_seen) {
@@ -399,7 +563,7 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 		dir->fin_end = end;
 	}
 	count(conn, d, packet, bits);
-	remember(dir, packet, bits);
+	remember(conn, d, packet, bits);
 	return bits;
 }
 
@@ -422,6 +586,22 @@ bool tcp_conn_over(const struct tcp_conn *conn)
 	return conn->closed_rst || (conn->dir[0].fin_acked && conn->dir[1].fin_acked);
 }
 
+bool tcp_conn_half_closed(const struct tcp_conn *conn)
+{
+	return !conn->closed_rst && conn->dir[0].fin_seen != conn->dir[1].fin_seen;
+}
+
+uint32_t tcp_conn_tail_bytes(const struct tcp_conn *conn, unsigned d)
+{
+	const struct tcp_dir *dir = &conn->dir[d], *other = &conn->dir[!d];
+	int32_t bytes = seq_diff(other->last_ack, dir->next_seq);
+
+	if (!dir->seen || !other->ack_known || bytes <= 0 || bytes > BELIEVABLE_BYTES || dir->fin_seen)
+		return 0;
+	/* a FIN that was not captured takes a number too: one is no evidence of data */
+	return bytes == 1 ? 0 : (uint32_t)bytes;
+}
+
 void tcp_conn_reported(struct tcp_conn *conn)
 {
 	unsigned d;
@@ -430,7 +610,11 @@ void tcp_conn_reported(struct tcp_conn *conn)
 		struct tcp_dir *dir = &conn->dir[d];
 
 		dir->retransmits = dir->out_of_order = dir->dup_acks = dir->zero_windows = 0;
-		dir->resets = dir->fins = dir->keepalives = dir->fast_retransmits = 0;
+		dir->resets = dir->fins = dir->keepalives = 0;
+		dir->retransmits_by_acks = dir->retransmits_by_timer = dir->retransmits_spurious = 0;
+		dir->window_fulls = dir->window_probes = dir->gaps = dir->unseen_acks = 0;
+		dir->window_samples = dir->in_flight_max_bytes = 0;
+		dir->window_sum_bytes = dir->retransmit_bytes = dir->uncaptured_bytes = 0;
 		dir->goodput_bytes = dir->missing_bytes = 0;
 	}
 	conn->rtt_samples = 0;

@@ -16,7 +16,17 @@ enum {
 	TCP_SEG_KEEPALIVE = 16, TCP_SEG_GAP_BEFORE = 32, TCP_SEG_NEW_DATA = 64,
 	TCP_SEG_FAST = 128,		/* with RETRANSMIT: answers at least two duplicate ACKs */
 	TCP_SEG_WINDOW_PROBE = 256,	/* one byte into a zero window */
+	TCP_SEG_WINDOW_FULL = 512,	/* up to the edge of the window the other side advertised */
+	TCP_SEG_UNSEEN_ACK = 1024,	/* acknowledges bytes that were never captured */
+	/* with RETRANSMIT, why; none: neither explains it (a tail loss probe, a frame captured twice) */
+	TCP_SEG_SPURIOUS = 2048,	/* the receiver had acknowledged it before */
+	TCP_SEG_BY_ACKS = 4096,		/* duplicate or selective ACKs asked for it, or for what was lost with it */
+	TCP_SEG_BY_TIMER = 8192,	/* nothing had been sent for a retransmission timeout, or it follows such a one */
 };
+
+/* When the first RST came. As SYM(RESET, ...) of schema/enums.def. */
+enum tcp_phase { TCP_PHASE_NONE, TCP_PHASE_REFUSED, TCP_PHASE_HANDSHAKE, TCP_PHASE_IDLE, TCP_PHASE_DATA,
+		 TCP_PHASE_CLOSING, TCP_PHASE_STRAY };
 
 /* Holes remembered per direction; beyond them the oldest counts as missing for good. */
 #define TCP_HOLES_MAX 8
@@ -24,6 +34,7 @@ enum {
 /* Sequence numbers [from, to) that were passed over and not seen so far. */
 struct tcp_hole {
 	uint32_t from, to;
+	bool acked;		/* the receiver has them all: it is the capture that lacks them */
 };
 
 struct tcp_dir {
@@ -32,10 +43,13 @@ struct tcp_dir {
 	bool ack_known;			/* last_ack is valid */
 	bool fin_seen, fin_acked;
 	bool probing;			/* the byte at next_seq was sent as a zero-window probe */
+	bool sacked;			/* its last ACK was selective too */
+	uint8_t recovery;		/* an episode of retransmission, below recover_seq: enum recovery of tcp.c */
 	uint8_t hole_count;
 	uint8_t wscale;			/* shift + 1; 0 = none or unknown */
 	uint16_t mss;			/* 0 = unknown */
-	uint16_t last_window;
+	uint16_t last_window;		/* as in the header */
+	uint32_t window_bytes;		/* scaled, as far as the scale is known */
 	uint16_t last_bits;		/* TCP_SEG_... of the last segment */
 	uint32_t isn;			/* sequence number of the SYN; first byte is isn + 1 */
 	uint32_t first_seq;		/* lowest sequence number seen */
@@ -43,14 +57,23 @@ struct tcp_dir {
 	uint32_t fin_end;		/* sequence number behind the FIN */
 	uint32_t last_ack;
 	uint32_t dup_ack_run;		/* duplicates of last_ack in a row */
+	uint32_t unseen_ack;		/* highest one told as TCP_SEG_UNSEEN_ACK */
+	uint32_t recover_seq;
+	uint64_t sent_ns;		/* last segment with sequence numbers */
 	uint64_t next_seq_ns;		/* when next_seq was reached */
 	uint64_t last_ack_ns;
 	struct tcp_hole holes[TCP_HOLES_MAX];	/* ascending */
 	/* counters since the last tcp_conn_reported() */
 	uint32_t retransmits, out_of_order, dup_acks, zero_windows, resets, fins, keepalives;
-	uint32_t fast_retransmits;	/* of the retransmits */
+	uint32_t retransmits_by_acks, retransmits_by_timer, retransmits_spurious;	/* of the retransmits */
+	uint32_t window_fulls, window_probes, gaps, unseen_acks;
+	uint32_t window_samples;	/* windows advertised, where the scale is known */
+	uint32_t in_flight_max_bytes;	/* sent and not acknowledged */
+	uint64_t window_sum_bytes;
+	uint64_t retransmit_bytes;	/* payload of retransmits */
 	uint64_t goodput_bytes;		/* payload, each sequence number once */
 	uint64_t missing_bytes;		/* holes never filled so far; one filled after its report stays reported */
+	uint64_t uncaptured_bytes;	/* of them, those that their receiver acknowledged */
 	/* one outstanding RTT sample: data seq -> ACK; Karn: void when retransmitted */
 	uint32_t rtt_seq;
 	uint64_t rtt_sent_ns;
@@ -67,6 +90,9 @@ struct tcp_conn {
 	uint8_t rtt_dirs;
 	bool ambiguous;			/* SYN or SYN-ACK sent again */
 	bool closed_rst;
+	bool scale_known;		/* the handshake told how windows are scaled */
+	bool half_open;			/* a side that had not closed answered with a RST: it knew of no connection */
+	uint8_t reset_phase, reset_dir;	/* of the first RST */
 	uint64_t syn_ns, synack_ns, ack_ns;		/* first of each; 0 = not seen */
 	uint64_t last_syn_ns;				/* last SYN before the ACK */
 	uint64_t first_payload_ns, first_response_ns;	/* 0 = not seen; response: from dir 1 */
@@ -83,6 +109,10 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned dir, const struct packe
 bool tcp_conn_reuses(const struct tcp_conn *conn, unsigned dir, const struct packet *packet);
 /* Both FINs acknowledged, or a reset. */
 bool tcp_conn_over(const struct tcp_conn *conn);
+/* One side's FIN was seen, and the other's was not. */
+bool tcp_conn_half_closed(const struct tcp_conn *conn);
+/* Of direction d, what was acknowledged beyond the last byte captured. */
+uint32_t tcp_conn_tail_bytes(const struct tcp_conn *conn, unsigned d);
 /* Set the counters back to zero after they have been reported; state stays. */
 void tcp_conn_reported(struct tcp_conn *conn);
 

@@ -180,7 +180,9 @@ TEST(tcp, tells_sent_again_from_out_of_order)
 	CHECK_U64(data(&talk, 0, 401, 501, 100), TCP_SEG_NEW_DATA | TCP_SEG_RETRANSMIT);
 	/* acknowledged already: spurious */
 	ack(&talk, 1, 501, 601);
-	CHECK_U64(data(&talk, 0, 101, 501, 100), TCP_SEG_RETRANSMIT);
+	CHECK_U64(data(&talk, 0, 101, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_SPURIOUS);
+	CHECK_U64(tx->retransmits_spurious, 1);
+	CHECK_U64(tx->retransmit_bytes, 300);
 	CHECK_U64(tx->retransmits, 3);
 	CHECK_U64(tx->out_of_order, 1);
 	CHECK_U64(tx->goodput_bytes, 500);
@@ -265,9 +267,9 @@ TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
 	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_DUP_ACK);
 	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_DUP_ACK);
 	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_DUP_ACK);
-	CHECK_U64(data(&talk, 0, 201, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_FAST);
+	CHECK_U64(data(&talk, 0, 201, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_FAST | TCP_SEG_BY_ACKS);
 	CHECK_U64(talk.conn.dir[1].dup_acks, 3);
-	CHECK_U64(talk.conn.dir[0].fast_retransmits, 1);
+	CHECK_U64(talk.conn.dir[0].retransmits_by_acks, 1);
 	/* another window is an update, no duplicate */
 	talk.window = 2000;
 	CHECK_U64(ack(&talk, 1, 501, 201), 0);
@@ -275,14 +277,175 @@ TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
 	/* a timeout's retransmission is not fast */
 	data(&talk, 0, 601, 501, 100);
 	talk.now_ns += 300 * MS;
-	CHECK_U64(data(&talk, 0, 601, 501, 100), TCP_SEG_RETRANSMIT);
-	CHECK_U64(talk.conn.dir[0].fast_retransmits, 1);
+	CHECK_U64(data(&talk, 0, 601, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_TIMER);
+	CHECK_U64(talk.conn.dir[0].retransmits_by_acks, 1);
+	CHECK_U64(talk.conn.dir[0].retransmits_by_timer, 1);
+	ack(&talk, 1, 501, 701);
+	data(&talk, 0, 701, 501, 100);
 	/* nor is one long after its duplicate ACKs */
-	ack(&talk, 1, 501, 601);
-	ack(&talk, 1, 501, 601);
-	ack(&talk, 1, 501, 601);
+	ack(&talk, 1, 501, 701);
+	ack(&talk, 1, 501, 701);
+	ack(&talk, 1, 501, 701);
 	talk.now_ns += 30 * MS;
-	CHECK_U64(data(&talk, 0, 601, 501, 100), TCP_SEG_RETRANSMIT);
+	CHECK_U64(data(&talk, 0, 701, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_ACKS);
+}
+
+/* What follows in one recovery has its cause, until everything sent before it is acknowledged. */
+TEST(tcp, tells_recovery_from_timeout)
+{
+	struct talk talk = connected(100, 500);
+	struct tcp_dir *tx = &talk.conn.dir[0];
+
+	for (unsigned i = 0; i < 10; i++)
+		data(&talk, 0, 101 + i * 100, 501, 100);
+	for (unsigned i = 0; i < 4; i++)
+		ack(&talk, 1, 501, 201);
+	data(&talk, 0, 201, 501, 100);	/* asked for by duplicate ACKs */
+	ack(&talk, 1, 501, 401);	/* a partial one: the next hole is repaired at once */
+	CHECK_U64(data(&talk, 0, 401, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_ACKS);
+	ack(&talk, 1, 501, 1101);
+	/* all is acknowledged: a new round, and then silence */
+	for (unsigned i = 0; i < 4; i++)
+		data(&talk, 0, 1101 + i * 100, 501, 100);
+	talk.now_ns += 250 * MS;
+	CHECK_U64(data(&talk, 0, 1101, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_TIMER);
+	ack(&talk, 1, 501, 1201);
+	CHECK_U64(data(&talk, 0, 1201, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_TIMER);
+	ack(&talk, 1, 501, 1501);
+	/* a frame that was captured twice has no cause */
+	data(&talk, 0, 1501, 501, 100);
+	CHECK_U64(data(&talk, 0, 1501, 501, 100), TCP_SEG_RETRANSMIT);
+	CHECK_U64(tx->retransmits, 5);
+	CHECK_U64(tx->retransmits_by_acks, 2);
+	CHECK_U64(tx->retransmits_by_timer, 2);
+	CHECK_U64(tx->retransmits_spurious, 0);
+	CHECK_U64(tx->retransmit_bytes, 500);
+}
+
+TEST(tcp, tells_what_the_capture_lost_from_what_the_network_did)
+{
+	struct talk talk = connected(100, 500);
+	struct tcp_dir *tx = &talk.conn.dir[0];
+
+	data(&talk, 0, 101, 501, 100);
+	data(&talk, 0, 301, 501, 100);	/* 201 was not seen */
+	CHECK_U64(tx->gaps, 1);
+	CHECK_U64(tx->missing_bytes, 100);
+	CHECK_U64(tx->uncaptured_bytes, 0);
+	ack(&talk, 1, 501, 201);	/* not received either, so far */
+	CHECK_U64(tx->uncaptured_bytes, 0);
+	ack(&talk, 1, 501, 401);
+	CHECK_U64(tx->uncaptured_bytes, 100);
+	CHECK_U64(tx->missing_bytes, 100);
+	/* the capture only had it late */
+	data(&talk, 0, 201, 501, 60);
+	CHECK_U64(tx->missing_bytes, 40);
+	CHECK_U64(tx->uncaptured_bytes, 40);
+	/* acknowledged before what is behind it was seen */
+	CHECK_U64(ack(&talk, 1, 501, 601), TCP_SEG_UNSEEN_ACK);
+	CHECK_U64(ack(&talk, 1, 501, 601), TCP_SEG_DUP_ACK);
+	CHECK_U64(tcp_conn_tail_bytes(&talk.conn, 0), 200);
+	data(&talk, 0, 601, 501, 10);
+	CHECK_U64(tx->uncaptured_bytes, 240);
+	CHECK_U64(tx->missing_bytes, 240);
+	CHECK_U64(tcp_conn_tail_bytes(&talk.conn, 0), 0);
+	CHECK_U64(talk.conn.dir[1].unseen_acks, 1);
+	/* told in a report, it is not told again */
+	tcp_conn_reported(&talk.conn);
+	ack(&talk, 1, 501, 611);
+	CHECK_U64(tx->uncaptured_bytes, 0);
+}
+
+TEST(tcp, measures_windows_and_flight)
+{
+	struct talk talk = { 0 };
+	struct packet syn = { .flags = TCP_SYN, .seq = 100, .wscale = 4, .window = 1000, .has_tcp = true },
+		      synack = { .flags = TCP_SYN | TCP_ACK, .seq = 500, .ack = 101, .wscale = 9, .window = 2000,
+				 .has_tcp = true };
+	struct tcp_dir *rx = &talk.conn.dir[1];
+
+	tcp_conn_init(&talk.conn);
+	talk.now_ns = 1;
+	tcp_conn_packet(&talk.conn, 0, &syn);
+	tcp_conn_packet(&talk.conn, 1, &synack);
+	CHECK_U64(rx->window_bytes, 2000);	/* of a SYN: never scaled */
+	talk.window = 100;
+	ack(&talk, 0, 101, 501);
+	talk.window = 4;
+	ack(&talk, 1, 501, 101);
+	CHECK_U64(rx->window_bytes, 4 << 8);
+	CHECK_U64(rx->window_samples, 1);
+	CHECK_U64(rx->window_sum_bytes, 1024);
+	CHECK_U64(talk.conn.dir[0].window_sum_bytes, 800);
+	talk.window = 100;
+	CHECK_U64(data(&talk, 0, 101, 501, 1000), TCP_SEG_NEW_DATA);
+	CHECK_U64(data(&talk, 0, 1101, 501, 24), TCP_SEG_NEW_DATA | TCP_SEG_WINDOW_FULL);
+	CHECK_U64(talk.conn.dir[0].window_fulls, 1);
+	CHECK_U64(talk.conn.dir[0].in_flight_max_bytes, 1024);
+	ack(&talk, 1, 501, 1125);
+	data(&talk, 0, 1125, 501, 500);
+	CHECK_U64(talk.conn.dir[0].in_flight_max_bytes, 1024);
+	tcp_conn_reported(&talk.conn);
+	data(&talk, 0, 1625, 501, 10);
+	CHECK_U64(talk.conn.dir[0].in_flight_max_bytes, 510);
+	/* one side that does not scale: neither does */
+	tcp_conn_init(&talk.conn);
+	synack.wscale = 0;
+	tcp_conn_packet(&talk.conn, 0, &syn);
+	tcp_conn_packet(&talk.conn, 1, &synack);
+	ack(&talk, 0, 101, 501);
+	CHECK_U64(talk.conn.dir[0].window_bytes, 100);
+	/* and of a connection seen from the middle the scale is not known: no sample lies */
+	tcp_conn_init(&talk.conn);
+	ack(&talk, 0, 101, 501);
+	CHECK_U64(talk.conn.dir[0].window_samples, 0);
+}
+
+TEST(tcp, says_when_and_by_whom_it_was_reset)
+{
+	struct talk talk = { 0 };
+
+	tcp_conn_init(&talk.conn);
+	talk.now_ns = 1;
+	say(&talk, 0, TCP_SYN, 100, 0, 0);
+	say(&talk, 1, TCP_RST | TCP_ACK, 0, 101, 0);
+	CHECK_U64(talk.conn.completeness, 33);
+	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_REFUSED);
+	CHECK_U64(talk.conn.reset_dir, 1);
+	CHECK_NOT(talk.conn.half_open);
+	/* the client gives up a connection that is about to be */
+	tcp_conn_init(&talk.conn);
+	say(&talk, 0, TCP_SYN, 100, 0, 0);
+	say(&talk, 1, TCP_SYN | TCP_ACK, 500, 101, 0);
+	say(&talk, 0, TCP_RST, 101, 0, 0);
+	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_HANDSHAKE);
+	CHECK_U64(talk.conn.reset_dir, 0);
+	CHECK_NOT(talk.conn.half_open);
+	talk = connected(100, 500);
+	say(&talk, 1, TCP_RST | TCP_ACK, 501, 101, 0);
+	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_IDLE);
+	/* a host that forgot the connection answers without ACK, with the number it was told */
+	talk = connected(100, 500);
+	data(&talk, 0, 101, 501, 100);
+	say(&talk, 1, TCP_RST, 501, 0, 0);
+	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_DATA);
+	CHECK(talk.conn.half_open);
+	/* one that aborts what it knows of sets ACK */
+	talk = connected(100, 500);
+	data(&talk, 0, 101, 501, 100);
+	say(&talk, 1, TCP_RST | TCP_ACK, 501, 201, 0);
+	CHECK_NOT(talk.conn.half_open);
+	/* half closed: one FIN, and then not any more */
+	talk = connected(100, 500);
+	CHECK_NOT(tcp_conn_half_closed(&talk.conn));
+	say(&talk, 1, TCP_FIN | TCP_ACK, 501, 101, 0);
+	CHECK(tcp_conn_half_closed(&talk.conn));
+	say(&talk, 0, TCP_RST, 101, 0, 0);
+	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_CLOSING);
+	CHECK_NOT(tcp_conn_half_closed(&talk.conn));
+	tcp_conn_init(&talk.conn);
+	say(&talk, 0, TCP_RST, 101, 0, 0);
+	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_STRAY);
 }
 
 TEST(tcp, sees_zero_windows_and_probes)
