@@ -74,7 +74,7 @@ static void show_sslv2_suites(struct json *json, struct view suites)
 	json_array_end(json);
 }
 
-static void show_hello(struct json *json, const struct tls_hello *hello)
+static void show_hello(struct json *json, const struct tls_hello *hello, bool quic)
 {
 	char text[JA3_TEXT_MAX], ja3[MD5_HEX_LEN + 1], ja4[TLS_JA4_LEN + 1];
 
@@ -118,8 +118,11 @@ static void show_hello(struct json *json, const struct tls_hello *hello)
 		json_kcstr(json, hello->client ? "ja3" : "ja3s", ja3);
 		json_kcstr(json, hello->client ? "ja3_text" : "ja3s_text", text);
 	}
-	if (tls_ja4(hello, ja4))
+	if (tls_ja4(hello, ja4)) {
+		if (quic)
+			ja4[0] = 'q';	/* its first letter names the transport */
 		json_kcstr(json, "ja4", ja4);
+	}
 }
 
 static void show_certificates(struct json *json, struct view body)
@@ -156,7 +159,7 @@ static const char *message_name(uint8_t type)
 }
 
 /* Messages one behind the other. False: the last one is cut short. */
-static bool show_messages(struct json *json, struct view bytes)
+static bool show_messages(struct json *json, struct view bytes, bool quic)
 {
 	while (bytes.len) {
 		struct rd rd = rd_make(bytes);
@@ -172,7 +175,7 @@ static bool show_messages(struct json *json, struct view bytes)
 		str_number(json, message_name(type), type);
 		json_ku64(json, "bytes", len);
 		if ((type == TLS_CLIENT_HELLO || type == TLS_SERVER_HELLO) && tls_hello(body, type == TLS_CLIENT_HELLO, &hello))
-			show_hello(json, &hello);
+			show_hello(json, &hello, quic);
 		else if (type == TLS_CERTIFICATE)
 			show_certificates(json, body);
 		json_object_end(json);
@@ -191,7 +194,7 @@ static void show_sslv2(struct json *json, struct view *bytes)
 	json_object(json);
 	if (tls_hello_sslv2(*bytes, &hello)) {
 		json_kcstr(json, "message", "SSL 2.0 client_hello");
-		show_hello(json, &hello);
+		show_hello(json, &hello, false);
 	} else {
 		struct rd rd = rd_make(view_sub(*bytes, 2, bytes->len));
 		uint8_t type = rd_u8(&rd);
@@ -252,12 +255,12 @@ static void show_side(struct json *json, struct view bytes, struct wr *flat)
 			wr_bytes(flat, body);
 			continue;
 		}
-		whole &= show_messages(json, wr_view(flat));
+		whole &= show_messages(json, wr_view(flat), false);
 		wr_reset(flat);
 		show_record(json, &record, body);
 		ciphered |= record.type == TLS_CHANGE_CIPHER_SPEC;
 	}
-	whole &= show_messages(json, wr_view(flat)) && !bytes.len;
+	whole &= show_messages(json, wr_view(flat), false) && !bytes.len;
 	json_array_end(json);
 	if (!whole)
 		json_kbool(json, "truncated", true);
@@ -280,4 +283,16 @@ int tls_detail(struct view request, struct view response, size_t body_max, struc
 		wr_release(&flat);
 	}
 	return json->out->bad ? E_NO_MEMORY : 0;
+}
+
+void tls_show_quic(struct json *json, struct view messages)
+{
+	bool whole;
+
+	json_key(json, "messages");
+	json_array(json);
+	whole = show_messages(json, messages, true);
+	json_array_end(json);
+	if (!whole)
+		json_kbool(json, "truncated", true);
 }

@@ -6,6 +6,8 @@
 
 /* As proto_ops.detail. */
 int tls_detail(struct view request, struct view response, size_t body_max, struct json *json);
+/* Members of the open object out of handshake messages that came without records, as in QUIC. */
+void tls_show_quic(struct json *json, struct view messages);
 /* Members of the open object out of an X.509 certificate in DER: subject, issuer, names, validity. */
 void x509_show(struct view der, struct json *json);
 
