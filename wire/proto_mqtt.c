@@ -15,6 +15,8 @@
 #define SHOW_MAX	((uint64_t)4 << 10)
 #define TOPIC_MAX_TEXT	256
 #define PENDING_MAX	1024
+#define ALIASES		16	/* brokers grant 10 */
+#define TOPIC_ALIAS	35
 
 enum { CONNECT = 1, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ,
        PINGRESP, DISCONNECT, AUTH };
@@ -32,6 +34,10 @@ struct mqtt_conn {
 	uint8_t version;		/* 3, 4, 5; 0: not known */
 	uint8_t client_len, user_len;
 	char client[128], user[64];
+	struct alias {
+		uint8_t len;
+		char topic[95];
+	} alias[2][ALIASES];		/* of topics, from 1 on, by the direction they are used in */
 };
 
 struct head {
@@ -104,6 +110,63 @@ static uint8_t connect_version(struct view body)
 	return view_is(name, "MQIsdp") && (level == 3) ? 3 : 0;
 }
 
+/* ---- properties of 5 ---- */
+
+/* Type of each property's value: b byte, h 16 bit, i 32 bit, v varint, s text, y bytes, p pair. */
+static const char property_types[43] = {
+	[1] = 'b', [2] = 'i', [3] = 's', [8] = 's', [9] = 'y', [11] = 'v', [17] = 'i', [18] = 's', [19] = 'h', [21] = 's', [22] = 'y',
+	[23] = 'b', [24] = 'i', [25] = 'b', [26] = 's', [28] = 's', [31] = 's', [33] = 'h', [34] = 'h', [35] = 'h', [36] = 'b',
+	[37] = 'b', [38] = 'p', [39] = 'i', [40] = 'b', [41] = 'b', [42] = 'b',
+};
+
+static bool property_next(struct rd *at, uint8_t *ret_id, uint64_t *ret_number, struct view *ret_name, struct view *ret_text)
+{
+	uint8_t id = rd_u8(at);
+
+	*ret_id = id;
+	*ret_number = 0;
+	*ret_name = *ret_text = view_make("", 0);
+	switch (id < sizeof(property_types) ? property_types[id] : 0) {
+	case 'b':
+		*ret_number = rd_u8(at);
+		break;
+	case 'h':
+		*ret_number = rd_u16be(at);
+		break;
+	case 'i':
+		*ret_number = rd_u32be(at);
+		break;
+	case 'v':
+		*ret_number = rd_varint(at);
+		break;
+	case 'p':
+		*ret_name = rd_text(at);
+		*ret_text = rd_text(at);
+		break;
+	case 's':
+	case 'y':
+		*ret_text = rd_text(at);
+		break;
+	default:
+		return false;
+	}
+	return !at->bad;
+}
+
+/* The topic alias among properties; 0: none. */
+static uint16_t find_alias(struct view all)
+{
+	struct rd at = rd_make(all);
+	struct view name, text;
+	uint64_t number;
+	uint8_t id;
+
+	while (rd_left(&at) && property_next(&at, &id, &number, &name, &text))
+		if (id == TOPIC_ALIAS)
+			return (uint16_t)number;
+	return 0;
+}
+
 /* ---- columns ---- */
 
 static const struct reason {
@@ -169,6 +232,7 @@ static void set_connect(struct mqtt_conn *conn, struct call_sink *sink, struct c
 	uint8_t flags;
 
 	(void)rd_text(&rd);
+	memset(conn->alias, 0, sizeof(conn->alias));
 	conn->version = rd_u8(&rd);
 	flags = rd_u8(&rd);
 	(void)rd_u16be(&rd);
@@ -215,6 +279,21 @@ static void pass_properties(uint8_t version, struct rd *rd, bool options)
 {
 	if (version == 5 || (!version && !filters_fit(*rd, options)))
 		(void)rd_vbytes(rd);
+}
+
+/* The topic of a publication, which may be a number for one told before. */
+static struct view resolve_topic(struct mqtt_conn *conn, unsigned d, struct view topic, uint16_t number)
+{
+	struct alias *alias;
+
+	if (!number || number > ALIASES)
+		return topic;
+	alias = &conn->alias[d][number - 1];
+	if (!topic.len)
+		return view_make(alias->topic, alias->len);
+	alias->len = topic.len <= sizeof(alias->topic) ? (uint8_t)topic.len : 0;
+	memcpy(alias->topic, topic.at, alias->len);
+	return topic;
 }
 
 /* ---- packets ---- */
@@ -268,9 +347,11 @@ static int take_request(struct frames *f, const struct frame *frame, const struc
 	set_connection(conn, f->sink, call);
 	if (h->type == PUBLISH) {
 		topic = rd_text_cut(&rd);
-		set_topic(f->sink, call, topic);
 		if (answer)
 			id = rd_u16be(&rd);
+		if (conn->version == 5)
+			topic = resolve_topic(conn, f->d, topic, find_alias(rd_vbytes(&rd)));
+		set_topic(f->sink, call, topic);
 		if (!rd.bad)
 			ROW_SET(CALL, &call->row, req_body_bytes, h->len - rd_pos(&rd));
 	} else if (h->type == SUBSCRIBE || h->type == UNSUBSCRIBE) {
@@ -446,6 +527,7 @@ static void lost(struct frames *f, uint64_t len)
 
 	conn->at[f->d] = NULL;
 	conn->doubt[f->d] = true;
+	memset(conn->alias[f->d], 0, sizeof(conn->alias[f->d]));
 	if (!call && conn->waiting[!f->d].count == 1)
 		call = call_fifo_take(&conn->waiting[!f->d]);	/* the only one whose answer can have been in it */
 	if (!call)
@@ -516,13 +598,6 @@ static enum guess mqtt_guess(struct view bytes, const struct guess_hint *hint)
 
 /* ---- in full ---- */
 
-/* Type of each property's value: b byte, h 16 bit, i 32 bit, v varint, s text, y bytes, p pair. */
-static const char property_types[43] = {
-	[1] = 'b', [2] = 'i', [3] = 's', [8] = 's', [9] = 'y', [11] = 'v', [17] = 'i', [18] = 's', [19] = 'h', [21] = 's', [22] = 'y',
-	[23] = 'b', [24] = 'i', [25] = 'b', [26] = 's', [28] = 's', [31] = 's', [33] = 'h', [34] = 'h', [35] = 'h', [36] = 'b',
-	[37] = 'b', [38] = 'p', [39] = 'i', [40] = 'b', [41] = 'b', [42] = 'b',
-};
-
 /* A packet of its own does not tell the version: properties that fit are taken for such. json NULL: only look. */
 static bool properties(struct rd *rd, struct json *json)
 {
@@ -531,38 +606,17 @@ static bool properties(struct rd *rd, struct json *json)
 
 	if (rd->bad)
 		return false;
-	while (rd_left(&at) && !at.bad) {
-		uint8_t id = rd_u8(&at);
-		char type = id < sizeof(property_types) ? property_types[id] : 0;
-		uint64_t number = 0;
-		struct view text = { NULL, 0 }, name = { NULL, 0 };
+	while (rd_left(&at)) {
+		struct view name, text;
+		uint64_t number;
+		uint8_t id;
+		char type;
 
-		switch (type) {
-		case 'b':
-			number = rd_u8(&at);
-			break;
-		case 'h':
-			number = rd_u16be(&at);
-			break;
-		case 'i':
-			number = rd_u32be(&at);
-			break;
-		case 'v':
-			number = rd_varint(&at);
-			break;
-		case 'p':
-			name = rd_text(&at);
-			text = rd_text(&at);
-			break;
-		case 's':
-		case 'y':
-			text = rd_text(&at);
-			break;
-		default:
+		if (!property_next(&at, &id, &number, &name, &text))
 			return false;
-		}
-		if (!json || at.bad)
+		if (!json)
 			continue;
+		type = property_types[id];
 		json_object(json);
 		json_ku64(json, "id", id);
 		if (type == 'p')

@@ -32,6 +32,18 @@ static const struct dialogue {
 	   "PUBLISH t 0 complete req=26+8 rsp=5+4\n"
 	   "PUBLISH t 151 complete req=18+8 rsp=9+5 error=Quota exceeded\n"
 	   "PUBREL - 0 complete req=34+4 rsp=14+4\n", false },
+	{ "numbers for topics, told again, told by the other side, never told", 1883, {
+		TALK('>', CONN5), TALK('<', OK5), TALK('>', "\x30\x9\0\2ab\3\x23\0\1x" "\x30\7\0\0\3\x23\0\1y"),
+		TALK('<', "\x30\7\0\0\3\x23\0\1y"), TALK('>', "\x30\x9\0\2cd\3\x23\0\1x" "\x30\7\0\0\3\x23\0\1y"
+								 "\x30\7\0\0\3\x23\0\2y" "\x30\7\0\0\3\x23\xff\xffy"),
+	}, "CONNECT dev 0 complete req=0+18 rsp=0+5\n"
+	   "PUBLISH ab - oneway req=18+11\n"
+	   "PUBLISH ab - oneway req=29+9\n"
+	   "PUBLISH - - oneway req=5+9\n"
+	   "PUBLISH cd - oneway req=38+11\n"
+	   "PUBLISH cd - oneway req=49+9\n"
+	   "PUBLISH - - oneway req=58+9\n"
+	   "PUBLISH - - oneway req=67+9\n", false },
 	{ "refused", 1883, {
 		TALK('>', CONN4), TALK('<', "\x20\2\0\5"), TALK('f', ""),
 	}, "CONNECT c1 5 complete req=0+19 rsp=0+4 error=Not authorized\n", false },
