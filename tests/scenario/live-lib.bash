@@ -123,3 +123,19 @@ want() { # words, got, expected
 	[ "$2" = "$3" ] || fail "$1: $2, not $3"
 	echo "$1: $2"
 }
+
+# A recorder of its own, with its tape; calls FILTER: those with far4 that match, as JSON lines.
+tapedeck=$BUILD/tapedeck
+start_record() {
+	"$tapedeck" record --data "$work/tape" >"$work/record.out" 2>"$work/record.err" &
+	record_pid=$!
+	started+=("$record_pid")
+	recording_or_gone() { grep -q recording "$work/record.err" || ! kill -0 "$record_pid"; }
+	wait_for 20 recording_or_gone && kill -0 "$record_pid" 2>/dev/null || fail "no recorder: $(cat "$work/record.err")"
+}
+stop_record() {
+	kill "$record_pid"
+	wait "$record_pid" || fail "record ended with status $?: $(cat "$work/record.err")"
+}
+calls() { "$tapedeck" query calls --data "$work/tape" --filter "(dst.ip == $far4 || src.ip == $far4) && ($1)" -o ndjson -n 10000; }
+calls_count() { calls "$1" | wc -l; }
