@@ -16,7 +16,7 @@ test=(
 	"${run[@]}" libcriterion-dev libclang-rt-14-dev
 	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
 	openssl python3 procps util-linux tcpdump ethtool
-	mosquitto mosquitto-clients nats-server rabbitmq-server python3-pika python3-qpid-proton
+	mosquitto mosquitto-clients nats-server rabbitmq-server python3-pika python3-qpid-proton libsasl2-modules
 )
 bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time dnsperf bc wireshark-common)
 
