@@ -33,6 +33,21 @@ uint64_t clock_boot_ns(void)
 	return read_clock(CLOCK_BOOTTIME);
 }
 
+bool clock_thread_time(struct thread_time *ret_time)
+{
+	FILE *file = fopen("/proc/thread-self/schedstat", "re");
+	unsigned long long ran, waited;
+	bool told;
+
+	if (!file)
+		return false;
+	told = fscanf(file, "%llu %llu", &ran, &waited) == 2;
+	(void)fclose(file);
+	if (told)
+		*ret_time = (struct thread_time){ ran, waited };
+	return told;
+}
+
 void clock_set_ns(uint64_t now_ns)
 {
 	atomic_store_explicit(&fixed_now_ns, now_ns, memory_order_relaxed);

@@ -5,6 +5,7 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "base/err.h"
 #include "base/view.h"
@@ -19,6 +20,11 @@
 uint64_t clock_now_ns(void);		/* wall clock */
 uint64_t clock_mono_ns(void);		/* for durations and timeouts */
 uint64_t clock_boot_ns(void);		/* since boot, sleep included: the kernel dates processes by it */
+/* How long the calling thread has run, and how long it could have but others had the processors. */
+struct thread_time {
+	uint64_t ran_ns, waited_ns;
+};
+bool clock_thread_time(struct thread_time *ret_time);	/* false: the kernel does not tell */
 /* Tests set the wall clock; 0 gives it back to the system. */
 void clock_set_ns(uint64_t now_ns);
 

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
@@ -11,6 +12,11 @@
 
 #define TICK_NS NS_PER_SEC
 #define RETRY_NS NS_PER_SEC
+#define LOOK_NS (500 * NS_PER_MS)	/* how often it looks whether others want the processors */
+#define BUSY_PERMILLE 80		/* of the time it could run it waited for a processor */
+#define FREE_PERMILLE 20
+#define YIELD_NICE 5
+#define HURRY_NICE (-10)
 #define PENDING_BYTES_MAX (64u << 20)	/* rows that wait for a full disk; beyond it they are dropped too */
 
 struct committer {
@@ -28,6 +34,10 @@ struct committer {
 	struct store_gap gap;	/* what was dropped while the disk did not take it */
 	bool degraded_now;
 	struct log_limit complain;
+	bool plain;
+	uint64_t look_at_ns;
+	struct thread_time looked;
+	int nice;
 
 	struct lock lock;
 	int failed;			/* guarded by lock */
@@ -35,6 +45,7 @@ struct committer {
 	bool degraded;			/* guarded by lock */
 	uint64_t dropped_packets, dropped_bytes;	/* guarded by lock */
 	char last_error[256];		/* guarded by lock */
+	uint64_t plain_blocks;		/* guarded by lock */
 };
 
 /* ---- failures ---- */
@@ -94,6 +105,11 @@ static int write_block(struct committer *committer, const struct packet_block *b
 
 	if (!committer->degraded_now)
 		rc = store_write_packets(committer->store, block, err);
+	if (rc >= 0 && committer->plain) {
+		lock_take(&committer->lock);
+		committer->plain_blocks++;
+		lock_drop(&committer->lock);
+	}
 	if (rc < 0 && committer->opts.survive)
 		widen_gap(committer, block->time_min, block->time_max + 1, block->count, block->bytes.len);
 	return committer->degraded_now ? 0 : rc;
@@ -176,11 +192,52 @@ static void commit(struct committer *committer)
 	lock_drop(&committer->lock);
 }
 
+/* Packing is what can wait: it is left out while we have to queue for a processor, and so keep others from one. */
+static void look_around(struct committer *committer, uint64_t now_ns)
+{
+	struct thread_time time = { 0 };
+	uint64_t ran_ns, waited_ns;
+
+	if (!committer->opts.yield || now_ns < committer->look_at_ns)
+		return;
+	committer->look_at_ns = now_ns + LOOK_NS;
+	if (!clock_thread_time(&time))
+		return;
+	ran_ns = time.ran_ns - committer->looked.ran_ns;
+	waited_ns = time.waited_ns - committer->looked.waited_ns;
+	committer->looked = time;
+	/* Who hardly runs learns nothing by it. */
+	if (ran_ns + waited_ns < LOOK_NS / 50)
+		waited_ns = 0;
+	committer->plain = waited_ns * 1000 > (ran_ns + waited_ns) * (committer->plain ? FREE_PERMILLE : BUSY_PERMILLE);
+	store_write_plain(committer->store, committer->plain);
+}
+
+/* Behind others while it keeps up, before them when batches pile up: lost frames cost more than late ones. */
+static void choose_place(struct committer *committer)
+{
+	size_t queued = queue_len(committer->full), limit = committer->batches_count;
+	int nice = committer->nice;
+
+	if (queued >= limit / 4)
+		nice = HURRY_NICE;
+	else if (queued <= 1)
+		nice = YIELD_NICE;
+	if (nice == committer->nice || !committer->opts.yield)
+		return;
+	/* Who may not go forward again must not go back: the first move tells. */
+	if (!committer->nice && setpriority(PRIO_PROCESS, 0, HURRY_NICE) < 0)
+		committer->opts.yield = false;
+	else if (setpriority(PRIO_PROCESS, 0, nice) == 0)
+		committer->nice = nice;
+}
+
 static void upkeep(struct committer *committer)
 {
 	uint64_t now_ns = clock_mono_ns();
 	struct err err = { 0 };
 
+	look_around(committer, now_ns);
 	if (committer->degraded_now ? now_ns >= committer->retry_at_ns :
 	    committer->dirty && (now_ns >= committer->commit_at_ns ||
 			      store_pending_bytes(committer->store) >= committer->opts.commit_bytes))
@@ -204,6 +261,7 @@ static void *run(void *arg)
 		failed = committer->failed != 0;
 		lock_drop(&committer->lock);
 		if (batch) {
+			choose_place(committer);
 			if (!failed)
 				write_batch(committer, batch);
 			batch_reset(batch);
@@ -272,6 +330,7 @@ int committer_open(const char *dir, const struct committer_opts *opts, struct co
 	rc = store_writer_open(dir, &committer->opts.store, &committer->store, err);
 	if (rc < 0)
 		goto out;
+	store_write_plain(committer->store, opts->plain);
 	if (pthread_create(&committer->thread, NULL, run, committer) != 0) {
 		rc = err_set(err, E_NO_MEMORY, "cannot start the writer thread");
 		(void)store_writer_close(committer->store, false, NULL);
@@ -306,6 +365,11 @@ void committer_put(struct committer *committer, struct batch *batch)
 	(void)queue_put(committer->full, batch);
 }
 
+size_t committer_queued(struct committer *committer)
+{
+	return committer->batches_count - queue_len(committer->empty);
+}
+
 int committer_failed(struct committer *committer, struct err *err)
 {
 	int rc;
@@ -335,6 +399,7 @@ void committer_status(struct committer *committer, struct json *json)
 	json_ku64(json, "dropped_packets", committer->dropped_packets);
 	json_ku64(json, "dropped_bytes", committer->dropped_bytes);
 	json_kcstr(json, "last_error", committer->last_error[0] ? committer->last_error : NULL);
+	json_ku64(json, "plain_blocks", committer->plain_blocks);
 	lock_drop(&committer->lock);
 	json_ku64(json, "queued_batches", queue_len(committer->full));
 }

@@ -24,6 +24,9 @@ struct committer_opts {
 	 * it works again (live). Else the first failure is the end (import).
 	 */
 	bool survive;
+	/* While others wait for the processors frames are written as they are: the seal packs them, later. */
+	bool yield;
+	bool plain;			/* never pack frames: benches */
 	struct counters *counters;	/* required */
 };
 
@@ -34,6 +37,8 @@ int committer_open(const char *dir, const struct committer_opts *opts, struct co
 struct batch *committer_take(struct committer *committer, bool wait);
 /* Hand a batch over; it belongs to the thread from now on. */
 void committer_put(struct committer *committer, struct batch *batch);
+/* Batches that wait for it, or are being written. */
+size_t committer_queued(struct committer *committer);
 /* What went wrong for good: negative, and the words; 0 while all is well. */
 int committer_failed(struct committer *committer, struct err *err);
 /* True while the disk does not take what we have. */

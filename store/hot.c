@@ -27,6 +27,7 @@ static struct hot *hot_make(const struct hot_opts *opts, struct err *err)
 	hot->group_gid = opts->group_gid;
 	wr_init(&hot->blob_bytes, 0);
 	wr_init(&hot->block_entries, 0);
+	wr_init(&hot->stored, 0);
 	hot->log_next.start_min = UINT64_MAX;
 	hot->written_ns = clock_mono_ns();
 	part_entry_init(&hot->entry, opts->hour, opts->gen, opts->serial);
@@ -177,8 +178,10 @@ void hot_close(struct hot *hot)
 	drop_builders(hot);
 	wr_release(&hot->blob_bytes);
 	wr_release(&hot->block_entries);
+	wr_release(&hot->stored);
 	wr_init(&hot->blob_bytes, 0);
 	wr_init(&hot->block_entries, 0);
+	wr_init(&hot->stored, 0);
 	kv_close(hot->kv);
 	hot->kv = NULL;
 	if (hot->log_fd >= 0)
@@ -193,6 +196,7 @@ void hot_free(struct hot *hot)
 	drop_builders(hot);
 	wr_release(&hot->blob_bytes);
 	wr_release(&hot->block_entries);
+	wr_release(&hot->stored);
 	mem_free(hot->blobs);
 	kv_close(hot->kv);
 	if (hot->log_fd >= 0)
@@ -269,28 +273,30 @@ static int add_block_entry(struct hot *hot, const struct block_entry *entry, str
 	return 0;
 }
 
-int hot_add_packets(struct hot *hot, const struct packet_block *block, struct err *err)
+int hot_add_packets(struct hot *hot, const struct packet_block *block, enum codec codec, struct err *err)
 {
 	struct block_entry entry = block_entry_make(block);
-	struct wr stored;
+	struct wr *stored = &hot->stored;
 	int rc;
 
-	wr_init(&stored, 0);
-	rc = packet_block_write(block, NULL, CODEC_LZ4, HOT_LZ4_LEVEL, &stored, err);
-	if (rc == 0 && stored.bad)
+	wr_reset(stored);
+	rc = packet_block_write(block, NULL, codec, HOT_LZ4_LEVEL, stored, err);
+	if (rc == 0 && stored->bad)
 		rc = err_set(err, E_NO_MEMORY, "%s: out of memory", hot->path);
 	if (rc < 0)
-		goto out;
+		return rc;
 	entry.offset = hot->log_bytes;
-	entry.stored_bytes = (uint32_t)stored.len;
+	entry.stored_bytes = (uint32_t)stored->len;
 	hot->log_dirty = true;
-	rc = files_write_at(hot->log_fd, wr_view(&stored), hot->log_bytes, hot->path, err);
+	rc = files_write_at(hot->log_fd, wr_view(stored), hot->log_bytes, hot->path, err);
 	if (rc == 0)
-		rc = add_block_entry(hot, &entry, wr_view(&stored), err);
+		rc = add_block_entry(hot, &entry, wr_view(stored), err);
 	if (rc < 0) {	/* give the space of the half block back; the next one overwrites it in any case */
 		(void)!ftruncate(hot->log_fd, (off_t)hot->log_bytes);
-		goto out;
+		return rc;
 	}
+	/* On its way to the disk from now on, so that the commit does not wait for a second's worth of it. */
+	(void)sync_file_range(hot->log_fd, (off_t)entry.offset, (off_t)entry.stored_bytes, SYNC_FILE_RANGE_WRITE);
 	hot->log_bytes += entry.stored_bytes;
 	hot->log_plain_bytes += entry.plain_bytes;
 	hot->log_next.rows += entry.count;
@@ -299,9 +305,7 @@ int hot_add_packets(struct hot *hot, const struct packet_block *block, struct er
 		hot->log_next.start_min = entry.time_min;
 	if (entry.time_max > hot->log_next.end_max)
 		hot->log_next.end_max = entry.time_max;
-out:
-	wr_release(&stored);
-	return rc;
+	return 0;
 }
 
 bool hot_pending(const struct hot *hot)

@@ -32,6 +32,7 @@ struct hot {
 	uint64_t log_plain_bytes;
 	uint64_t log_bytes;		/* length of packets.log with them */
 	struct wr block_entries;	/* u32 length, entry; one a block */
+	struct wr stored;		/* of the block at hand; kept, for the memory is as large as a block */
 	bool log_dirty;
 
 	bool entry_dirty;		/* committed, and the catalog does not know yet */
@@ -63,7 +64,7 @@ static inline bool hot_is_open(const struct hot *hot)
 }
 
 int hot_add_row(struct hot *hot, const struct table *table, const void *row, struct err *err);
-int hot_add_packets(struct hot *hot, const struct packet_block *block, struct err *err);
+int hot_add_packets(struct hot *hot, const struct packet_block *block, enum codec codec, struct err *err);
 bool hot_pending(const struct hot *hot);
 size_t hot_pending_bytes(const struct hot *hot);
 /* On disk, committed and pending together. */

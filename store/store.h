@@ -56,6 +56,11 @@ int store_write_rows(struct store_writer *writer, enum table_id table, const voi
 /* A filled block of packets; encoded and appended to its hour's packet log. Not kept. */
 int store_write_packets(struct store_writer *writer, const struct packet_block *block, struct err *err);
 /*
+ * Write the frames of hot partitions as they are from now on (or packed again): for a machine whose processors others
+ * wait for. The seal packs them all the same.
+ */
+void store_write_plain(struct store_writer *writer, bool plain);
+/*
  * Something was not recorded in [from_ns, to_ns): becomes an event of kind gap
  * and an entry of the catalog. reason: one word ("ring_full", "crash", "evicted").
  */

@@ -435,6 +435,11 @@ int store_write_rows(struct store_writer *writer, enum table_id table_id, const 
 	return rc;
 }
 
+void store_write_plain(struct store_writer *writer, bool plain)
+{
+	writer->plain = plain;
+}
+
 int store_write_packets(struct store_writer *writer, const struct packet_block *block, struct err *err)
 {
 	struct hot *hot;
@@ -446,7 +451,7 @@ int store_write_packets(struct store_writer *writer, const struct packet_block *
 		return bulk_packets(writer, block, err);
 	rc = hot_for(writer, block->hour, &hot, err);
 	if (rc == 0)
-		rc = hot_add_packets(hot, block, err);
+		rc = hot_add_packets(hot, block, writer->plain ? CODEC_NONE : CODEC_LZ4, err);
 	if (rc < 0) {
 		struct store_gap lost = { .from_ns = block->time_min, .packets = block->count, .bytes = block->bytes.len,
 					  .to_ns = block->time_max + (block->time_max != UINT64_MAX) };

@@ -27,6 +27,7 @@ struct store_writer {
 	uint64_t serial;		/* of the next partition */
 	struct sealer *sealer;
 	struct bulk *bulk;		/* NULL: rows go into hot partitions */
+	bool plain;			/* frames are written as they are */
 
 	/* for the next commit */
 	struct store_gap *gaps;
