@@ -21,6 +21,9 @@ struct sock_dir {
 	__u64 lost_bytes;	/* of packets that found no room and are not told yet */
 	__u32 lost;
 	__u32 seq;
+	__u64 skipped_bytes;	/* of packets that were only counted and are not told yet */
+	__u32 skipped;
+	__u32 shown;		/* when one was last taken at RING_LEVEL_COUNT, in units of 2^30 ns */
 };
 
 /*

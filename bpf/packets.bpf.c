@@ -10,14 +10,22 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define PASS 1
-#define TUPLE_BYTES sizeof(struct ring_tuple)
 #define HEAD_BYTES sizeof(struct ring_packet)
-#define HEADS_BYTES (HEAD_BYTES + TUPLE_BYTES)
+#define MORE_BYTES sizeof(struct ring_more)
+#define HEADS_BYTES (HEAD_BYTES + MORE_BYTES)
 #define HEADERS_GUESS 128	/* bytes of a packet whose headers are not looked through */
+
+#define WHOLE_FIRST 8		/* packets of a socket and direction that no level below RING_LEVEL_COUNT cuts */
+#define DNS_PORT 53
 
 struct take {
 	struct ring_packet head;
-	struct ring_tuple tuple;
+	struct ring_more more;
+};
+
+struct headers {
+	__u32 bytes;		/* of all headers, or a guess that holds them */
+	__u8 tcp_flags;
 };
 
 /*
@@ -35,11 +43,11 @@ static __always_inline int put(struct __sk_buff *skb, void *ring, const struct t
 	*out = take->head;
 	at = out + 1;
 	barrier_var(cap);
-	if (take->head.flags & RING_HAS_SK) {
+	if (take->head.flags & RING_HAS_MORE) {
 		if (size < HEADS_BYTES)
 			goto refused;
-		__builtin_memcpy(at, &take->tuple, TUPLE_BYTES);
-		if (cap == 0 || cap > size - HEADS_BYTES || bpf_skb_load_bytes(skb, 0, at + TUPLE_BYTES, cap))
+		__builtin_memcpy(at, &take->more, MORE_BYTES);
+		if (cap == 0 || cap > size - HEADS_BYTES || bpf_skb_load_bytes(skb, 0, at + MORE_BYTES, cap))
 			goto refused;
 	} else if (cap == 0 || cap > size - HEAD_BYTES || bpf_skb_load_bytes(skb, 0, at, cap)) {
 		goto refused;
@@ -54,7 +62,7 @@ refused:
 /* The counter of the loss, or -1. */
 static __noinline int put_sized(struct __sk_buff *skb, void *ring, const struct take *take)
 {
-	__u64 need = take->head.cap + (take->head.flags & RING_HAS_SK ? HEADS_BYTES : HEAD_BYTES);
+	__u64 need = take->head.cap + (take->head.flags & RING_HAS_MORE ? HEADS_BYTES : HEAD_BYTES);
 
 #define CLASS(size)					\
 	if (need <= (size))				\
@@ -123,30 +131,34 @@ static __always_inline bool tuple_of_header(struct __sk_buff *skb, bool egress, 
 	return true;
 }
 
-/* Length of the headers, or a guess that holds them. */
-static __always_inline __u32 headers_of(struct __sk_buff *skb)
+static __always_inline struct headers headers_of(struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
-	__u32 ip_bytes = 40, bytes;
+	struct headers headers = { .bytes = HEADERS_GUESS };
 	__u8 *ip = data, *tcp, proto;
+	__u32 ip_bytes = 40;
 
 	if (data + 40 > end)
-		goto guess;
+		goto out;
 	if (ip[0] >> 4 == 4) {
 		if ((ip[6] & 0x3f) || ip[7])	/* a fragment */
-			goto guess;
+			goto out;
 		ip_bytes = (ip[0] & 15) * 4;
 		proto = ip[9];
 	} else {
 		proto = ip[6];
 	}
+	if (proto == IPPROTO_UDP)
+		headers.bytes = ip_bytes + 8;
 	tcp = data + ip_bytes;
 	if (proto != IPPROTO_TCP || (void *)(tcp + 20) > end)
-		goto guess;
-	bytes = ip_bytes + (tcp[12] >> 4) * 4;
-	return bytes < skb->len ? bytes : skb->len;
-guess:
-	return skb->len < HEADERS_GUESS ? skb->len : HEADERS_GUESS;
+		goto out;
+	headers.bytes = ip_bytes + (tcp[12] >> 4) * 4;
+	headers.tcp_flags = tcp[13];
+out:
+	if (headers.bytes > skb->len)
+		headers.bytes = skb->len;
+	return headers;
 }
 
 static __always_inline void tuple_of_bpf_sock(struct ring_tuple *tuple, struct bpf_sock *sk)
@@ -194,7 +206,7 @@ static __always_inline bool announceable(struct bpf_sock *sk)
 /* Older than we are: whoever listens on its port accepted it. */
 static __always_inline void guess_accepted(struct sock_rec *rec, const struct take *take)
 {
-	struct listener_key key = { .netns = take->head.netns, .port = take->tuple.lport };
+	struct listener_key key = { .netns = take->head.netns, .port = take->more.tuple.lport };
 
 	if (bpf_map_lookup_elem(&listeners, &key))
 		__sync_fetch_and_or(&rec->flags, REC_ACCEPTED);
@@ -216,7 +228,7 @@ static __noinline int announce(struct sock_rec *rec, const struct take *take, __
 	}
 	event_rec(event, rec);
 	event->proto = proto;
-	event->tuple = take->tuple;
+	event->tuple = take->more.tuple;
 	event->flags |= RING_HAS_TUPLE;
 	pair_meet(rec, &event->tuple, proto);
 	event_submit(event);
@@ -264,16 +276,16 @@ static __always_inline bool meet_socket(struct __sk_buff *skb, struct sock_rec *
 		return true;
 	if (!tuple_of_header(skb, egress, &header))
 		return true;
-	tuple_of_bpf_sock(&take->tuple, sk);
-	if (take->tuple.rport && take->tuple.lport) {
-		if (header.rport && tuple_differs(&header, &take->tuple)) {
-			take->head.flags |= RING_HAS_SK;
+	tuple_of_bpf_sock(&take->more.tuple, sk);
+	if (take->more.tuple.rport && take->more.tuple.lport) {
+		if (header.rport && tuple_differs(&header, &take->more.tuple)) {
+			take->head.flags |= RING_HAS_SK | RING_HAS_MORE;
 			if (!(rec->flags & REC_TRANSLATED))
 				__sync_fetch_and_or(&rec->flags, REC_TRANSLATED);
 		}
 	} else {
 		/* Not connected: the address it answers under is in the header, peers come and go. */
-		__builtin_memcpy(take->tuple.local, header.local, 16);
+		__builtin_memcpy(take->more.tuple.local, header.local, 16);
 	}
 	if (!(rec->flags & REC_ANNOUNCED) && announceable(sk))
 		announce(rec, take, sk->protocol);
@@ -291,6 +303,10 @@ static __always_inline void lose(struct sock_rec *rec, const struct take *take, 
 	if (rec) {
 		__sync_fetch_and_add(&rec->dir[egress].lost, lost);
 		__sync_fetch_and_add(&rec->dir[egress].lost_bytes, lost_bytes);
+		if (take->more.skipped) {
+			__sync_fetch_and_add(&rec->dir[egress].skipped, take->more.skipped);
+			__sync_fetch_and_add(&rec->dir[egress].skipped_bytes, take->more.skipped_bytes);
+		}
 	} else {
 		count(RING_COUNT_ORPHAN_LOST, lost);
 		count(RING_COUNT_ORPHAN_LOST_BYTES, lost_bytes);
@@ -304,13 +320,59 @@ static __always_inline bool is_copy(struct bpf_sock *sk, bool egress)
 	       (sk->protocol == IPPROTO_TCP || sk->protocol == IPPROTO_UDP);
 }
 
+/*
+ * The recorder does not keep up: leave bytes out. What tells who speaks and how stays, a connection's first packets and
+ * names asked for.
+ */
+static __always_inline void thin(struct __sk_buff *skb, struct take *take, struct bpf_sock *sk, __u32 level,
+				 struct counts *counts)
+{
+	__u32 cap = RING_THIN_BYTES;
+
+	if (level < RING_LEVEL_COUNT && take->head.cookie && take->head.seq < WHOLE_FIRST)
+		return;
+	if (level < RING_LEVEL_COUNT && sk && sk->protocol == IPPROTO_UDP &&
+	    (sk->src_port == DNS_PORT || (__be16)sk->dst_port == bpf_htons(DNS_PORT)))
+		return;
+	if (level >= RING_LEVEL_HEADERS)
+		cap = headers_of(skb).bytes;
+	if (take->head.cap <= cap)
+		return;
+	take->head.cap = cap;
+	__sync_fetch_and_add(&counts->n[RING_COUNT_THINNED], 1);
+}
+
+/* True: it is only counted. A packet about once a second is taken and tells how many those were. */
+static __always_inline bool skip(struct __sk_buff *skb, const struct take *take, struct sock_dir *dir,
+				 struct bpf_sock *sk, struct counts *counts)
+{
+	__u32 now = take->head.time_ns >> 30, segments = take->head.segments ? take->head.segments : 1;
+	struct headers headers;
+	__u64 bytes;
+
+	/* Of a socket without a fixed peer nobody could tell whose packets they were. */
+	if (!sk->dst_port || dir->shown != now) {
+		dir->shown = now;
+		return false;
+	}
+	headers = headers_of(skb);
+	if (headers.tcp_flags & 7)	/* FIN, SYN, RST */
+		return false;
+	bytes = take->head.len + (__u64)(segments - 1) * headers.bytes;
+	__sync_fetch_and_add(&dir->skipped, segments);
+	__sync_fetch_and_add(&dir->skipped_bytes, bytes);
+	__sync_fetch_and_add(&counts->n[RING_COUNT_SKIPPED], segments);
+	__sync_fetch_and_add(&counts->n[RING_COUNT_SKIPPED_BYTES], bytes);
+	return true;
+}
+
 static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 {
 	struct bpf_sock *sk = skb->sk;
 	struct sock_rec *rec = NULL;
 	struct take take = { 0 };
 	struct counts *counts;
-	__u32 ring_index;
+	__u32 ring_index, level;
 	void *ring;
 	int cause;
 
@@ -333,6 +395,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	__sync_fetch_and_add(&counts->n[RING_COUNT_SEEN], 1);
 	__sync_fetch_and_add(&counts->n[RING_COUNT_SEEN_BYTES], take.head.len);
 
+	level = control_get(RING_CONTROL_LEVEL);
 	if (sk)
 		rec = rec_of(sk);
 	if (rec) {
@@ -342,7 +405,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 			return PASS;
 		}
 		if (rec_second(rec)) {
-			__u32 headers = headers_of(skb);
+			__u32 headers = headers_of(skb).bytes;
 
 			take.head.flags |= RING_SECOND;
 			if (headers < take.head.cap)
@@ -350,6 +413,13 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 			__sync_fetch_and_add(&counts->n[RING_COUNT_SECOND], 1);
 		}
 		take.head.seq = __sync_fetch_and_add(&rec->dir[egress].seq, 1);
+		if (level >= RING_LEVEL_COUNT && skip(skb, &take, &rec->dir[egress], sk, counts))
+			return PASS;
+		if (rec->dir[egress].skipped) {
+			take.more.skipped = __sync_lock_test_and_set(&rec->dir[egress].skipped, 0);
+			take.more.skipped_bytes = __sync_lock_test_and_set(&rec->dir[egress].skipped_bytes, 0);
+			take.head.flags |= RING_HAS_MORE;
+		}
 		if (rec->dir[egress].lost) {
 			take.head.lost = __sync_lock_test_and_set(&rec->dir[egress].lost, 0);
 			take.head.lost_bytes = __sync_lock_test_and_set(&rec->dir[egress].lost_bytes, 0);
@@ -358,6 +428,8 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 		take.head.netns = netns_of_skb(skb);
 		__sync_fetch_and_add(&counts->n[RING_COUNT_SOCKETLESS], 1);
 	}
+	if (level)
+		thin(skb, &take, sk, level, counts);
 	/* By socket, so that one socket's packets stay in order. */
 	ring_index = (__u32)((take.head.cookie * 0x9e3779b97f4a7c15ull) >> 32) & config.ring_mask;
 	ring = bpf_map_lookup_elem(&packet_rings, &ring_index);

@@ -243,9 +243,13 @@ static __always_inline void event_tuple(struct ring_sock *event, const struct so
 	event->proto = BPF_CORE_READ(sk, sk_protocol);
 }
 
-/* Losses that no packet record has told yet move into the event. */
+/* Losses, and what was only counted, that no packet record has told yet move into the event. */
 static __always_inline void event_losses(struct ring_sock *event, struct sock_rec *rec)
 {
+	for (int dir = 0; dir < 2; dir++) {
+		event->skipped[dir] = __sync_lock_test_and_set(&rec->dir[dir].skipped, 0);
+		event->skipped_bytes[dir] = __sync_lock_test_and_set(&rec->dir[dir].skipped_bytes, 0);
+	}
 	event->lost = __sync_lock_test_and_set(&rec->dir[0].lost, 0) +
 		      __sync_lock_test_and_set(&rec->dir[1].lost, 0);
 	event->lost_bytes = __sync_lock_test_and_set(&rec->dir[0].lost_bytes, 0) +

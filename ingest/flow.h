@@ -9,7 +9,7 @@
 #include "wire/tcp.h"
 
 /* Every list a flow can be in. Idle lists are in order of the last packet, so that sweeping looks at heads only. */
-enum flow_list { LIST_IDLE, LIST_REPORT, LIST_CALLS, LIST_DIRTY, FLOW_LISTS };
+enum flow_list { LIST_IDLE, LIST_REPORT, LIST_EARLY, LIST_CALLS, LIST_DIRTY, FLOW_LISTS };
 
 enum idle_class { IDLE_TCP, IDLE_HALF_OPEN, IDLE_CLOSING, IDLE_UDP, IDLE_OTHER, IDLE_CLASSES };
 
@@ -155,6 +155,10 @@ void flow_end(struct flow *flow, uint8_t reason);
 int tracker_fragments_new(struct tracker *tracker);	/* E_NO_MEMORY */
 /* A frame with a piece of a datagram: kept at once, or when its flow is known. */
 int tracker_fragment(struct tracker *tracker, const struct frame *frame, const struct packet *packet);
+
+/* Packets of the flow that were only counted, at about time_ns; flow NULL: nobody knows whose. */
+void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, uint64_t time_ns, uint64_t packets,
+		     uint64_t bytes);
 
 /* ---- tracker_sock.c ---- */
 

@@ -38,6 +38,8 @@ struct live {
 
 	uint64_t counters[RING_COUNTER_COUNT];
 	uint64_t orphans_told, orphan_bytes_told;
+	uint64_t told_skipped, told_skipped_bytes;
+	unsigned level;
 	uint64_t delivered, delivered_bytes, told_lost, told_lost_bytes, malformed;
 };
 
@@ -59,21 +61,25 @@ static uint32_t cut_u32(uint64_t value)
 static bool deliver_packet(struct live *live, const struct source_sink *sink, struct view record)
 {
 	struct ring_packet head;
-	struct ring_tuple tuple;
+	struct ring_more more;
 	struct frame frame = { .link = LINKTYPE_RAW };
 	size_t at = sizeof(head);
 
 	memcpy(&head, record.at, sizeof(head));
-	if (head.flags & RING_HAS_SK) {
-		if (record.len < at + sizeof(tuple))
+	if (head.flags & RING_HAS_MORE) {
+		if (record.len < at + sizeof(more))
 			return false;
-		memcpy(&tuple, record.at + at, sizeof(tuple));
-		at += sizeof(tuple);
-		frame.has_sk_tuple = true;
-		frame.sk_local = ip_of(tuple.local);
-		frame.sk_remote = ip_of(tuple.remote);
-		frame.sk_lport = tuple.lport;
-		frame.sk_rport = tuple.rport;
+		memcpy(&more, record.at + at, sizeof(more));
+		at += sizeof(more);
+		frame.has_sk_tuple = head.flags & RING_HAS_SK;
+		frame.sk_local = ip_of(more.tuple.local);
+		frame.sk_remote = ip_of(more.tuple.remote);
+		frame.sk_lport = more.tuple.lport;
+		frame.sk_rport = more.tuple.rport;
+		frame.skipped_before = more.skipped;
+		frame.skipped_before_bytes = more.skipped_bytes;
+		live->told_skipped += more.skipped;
+		live->told_skipped_bytes += more.skipped_bytes;
 	}
 	if (head.cap > record.len - at || head.cap > head.len)
 		return false;
@@ -176,6 +182,12 @@ static bool deliver_sock(struct live *live, const struct source_sink *sink, stru
 	event.srtt_us = from.srtt_us;
 	event.mdev_us = from.mdev_us;
 	event.min_rtt_us = from.min_rtt_us;
+	for (unsigned dir = 0; dir < 2; dir++) {
+		event.skipped[dir] = from.skipped[dir];
+		event.skipped_bytes[dir] = from.skipped_bytes[dir];
+		live->told_skipped += from.skipped[dir];
+		live->told_skipped_bytes += from.skipped_bytes[dir];
+	}
 	if (sink->sock)
 		sink->sock(sink->arg, &event);
 	return true;
@@ -234,6 +246,27 @@ int live_drain(struct live *live, const struct source_sink *sink, size_t frames_
 	if (mono_ns >= live->tick_ns)
 		tick(live, sink, mono_ns);
 	return (int)frames;
+}
+
+int live_level(struct live *live, unsigned level, struct err *err)
+{
+	int rc = probe_set_control(live->set, RING_CONTROL_LEVEL, level, err);
+
+	if (rc >= 0)
+		live->level = level;
+	return rc;
+}
+
+void live_end(struct live *live, const struct source_sink *sink)
+{
+	struct sock_event event = { .kind = SOURCE_LOST, .reason = SOURCE_LOST_SKIPPED };
+
+	tick(live, sink, clock_mono_ns());
+	event.time_ns = live->wall.last_ns;
+	event.value = live->counters[RING_COUNT_SKIPPED] - live->told_skipped;
+	event.value2 = live->counters[RING_COUNT_SKIPPED_BYTES] - live->told_skipped_bytes;
+	if (event.value && sink->sock)
+		sink->sock(sink->arg, &event);
 }
 
 unsigned live_fill_permille(struct live *live)
@@ -376,6 +409,12 @@ void live_status(struct live *live, struct json *json)
 	json_ku64(json, "excluded", counters[RING_COUNT_EXCLUDED]);
 	json_ku64(json, "socketless", counters[RING_COUNT_SOCKETLESS]);
 	json_ku64(json, "second", counters[RING_COUNT_SECOND]);
+	json_ku64(json, "level", live->level);
+	json_ku64(json, "thinned", counters[RING_COUNT_THINNED]);
+	json_ku64(json, "skipped", counters[RING_COUNT_SKIPPED]);
+	json_ku64(json, "skipped_bytes", counters[RING_COUNT_SKIPPED_BYTES]);
+	/* of these, those that a frame or a socket's end has told by now */
+	json_ku64(json, "skipped_told", live->told_skipped);
 	json_ku64(json, "no_storage", counters[RING_COUNT_NO_STORAGE]);
 	json_ku64(json, "delivered", live->delivered);
 	json_ku64(json, "delivered_bytes", live->delivered_bytes);

@@ -44,6 +44,10 @@ int live_exclude(struct live *live, uint32_t pid, struct err *err);
  * that long and drain once more.
  */
 int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err);
+/* How much is left out from now on: enum ring_level. */
+int live_level(struct live *live, unsigned level, struct err *err);
+/* The capture is over and drained: tell what was counted of sockets that are still open, as one SOURCE_LOST_SKIPPED. */
+void live_end(struct live *live, const struct source_sink *sink);
 /* Records still in the rings as a share of their size, 0..1000: for the caller's pacing. */
 unsigned live_fill_permille(struct live *live);
 /*

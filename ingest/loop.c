@@ -77,12 +77,26 @@ static int add(struct loop *loop, int fd, short what, const struct timeval *inte
 	return event_add(at->event, interval) == 0 ? 0 : E_NO_MEMORY;
 }
 
+static struct timeval timeval_of(uint64_t ns)
+{
+	return (struct timeval){ .tv_sec = (time_t)(ns / NS_PER_SEC),
+				 .tv_usec = (suseconds_t)(ns % NS_PER_SEC / NS_PER_US) };
+}
+
 int loop_every(struct loop *loop, uint64_t interval_ns, void (*fn)(void *arg), void *arg)
 {
-	struct timeval interval = { .tv_sec = (time_t)(interval_ns / NS_PER_SEC),
-				    .tv_usec = (suseconds_t)(interval_ns % NS_PER_SEC / NS_PER_US) };
+	struct timeval interval = timeval_of(interval_ns);
 
 	return add(loop, -1, EV_PERSIST, &interval, (struct watch){ .tick = fn, .arg = arg });
+}
+
+void loop_pace(struct loop *loop, void (*fn)(void *arg), uint64_t interval_ns)
+{
+	struct timeval interval = timeval_of(interval_ns);
+
+	for (unsigned i = 0; i < loop->watches_count; i++)
+		if (loop->watches[i].tick == fn)
+			(void)event_add(loop->watches[i].event, &interval);
 }
 
 int loop_signal(struct loop *loop, int signo, void (*fn)(void *arg, int signo), void *arg)

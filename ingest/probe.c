@@ -465,6 +465,15 @@ uint64_t probe_set_missed(const struct probe_set *set, const struct probe_ops *o
 	return missed;
 }
 
+int probe_set_control(struct probe_set *set, enum ring_control slot, uint32_t value, struct err *err)
+{
+	uint32_t key = slot;
+
+	if (bpf_map_update_elem(set->control_fd, &key, &value, BPF_ANY) < 0)
+		return err_errno(err, errno, "set capture control %u to %u", key, value);
+	return 0;
+}
+
 int probe_set_exclude(struct probe_set *set, uint32_t pid, struct err *err)
 {
 	uint32_t yes = 1, slot = RING_CONTROL_EXCLUDED, generation = 0;

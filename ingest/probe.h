@@ -53,6 +53,7 @@ uint64_t probe_set_missed(const struct probe_set *set, const struct probe_ops *o
 unsigned probe_set_rings(const struct probe_set *set);
 struct ring *probe_set_ring(struct probe_set *set, unsigned index);
 
+int probe_set_control(struct probe_set *set, enum ring_control slot, uint32_t value, struct err *err);
 int probe_set_exclude(struct probe_set *set, uint32_t pid, struct err *err);
 /* Sum over the CPUs, all counters at once. */
 void probe_set_counters(struct probe_set *set, uint64_t ret_counters[RING_COUNTER_COUNT]);

@@ -13,14 +13,18 @@
 #include "base/mem.h"
 #include "ingest/committer.h"
 #include "ingest/loop.h"
+#include "ingest/pace.h"
 #include "ingest/tracker.h"
+#include "schema/event.h"
 
-#define DRAIN_NS (4 * NS_PER_MS)
 #define DRAIN_FRAMES 4096
 #define DRAIN_ROUNDS 16			/* per timer: beyond it signals and timers come first */
-#define DRAIN_NICE (-10)
+#define HURRY_NICE (-10)
+#define RING_BYTES_A_SECOND 2000000000ull	/* what a ring may have to take while its reader sleeps */
 #define HAND_OVER_NS (500 * NS_PER_MS)	/* a row waits so long for others */
 #define BATCH_BYTES (4u << 20)
+#define BATCHES 12
+#define COMMIT_BYTES (64u << 20)	/* frames are in the log already: a commit a second is enough for rows */
 #define BATCH_BYTES_MAX (32u << 20)	/* no empty batch to be had: frames are dropped from here on */
 
 struct recorder {
@@ -37,6 +41,9 @@ struct recorder {
 	uint64_t source;
 	uint64_t started_ns, described_hour;
 	uint64_t handed_ns;	/* monotonic: the last hand-over */
+	struct pace pace;
+	uint64_t interval_ns;	/* of the drain, as the loop knows it */
+	bool hurrying;		/* the thread has been put before others */
 	uint64_t dropped;	/* frames, for want of a batch */
 	struct log_limit complain;
 	int signo;
@@ -168,6 +175,9 @@ static void on_frame(void *arg, const struct frame *frame)
 			recorder->dropped++;
 			tracker_lost(recorder->tracker, frame->time_ns, 1 + frame->lost_before,
 				     frame->orig_len + frame->lost_before_bytes, "queue_full");
+			if (frame->skipped_before)
+				tracker_lost(recorder->tracker, frame->time_ns, frame->skipped_before,
+					     frame->skipped_before_bytes, "thinned");
 			return;
 		}
 	}
@@ -184,9 +194,54 @@ static void on_sock(void *arg, const struct sock_event *event)
 
 /* ---- timers and signals ---- */
 
+/* How much of the memory for batches is taken. */
+static unsigned queue_permille(struct recorder *recorder)
+{
+	size_t held = batch_bytes(recorder->batch), max = BATCHES * BATCH_BYTES + BATCH_BYTES_MAX;
+	size_t queued = committer_queued(recorder->committer);
+
+	/* the one in hand is none of the queue's */
+	held += queued ? (queued - 1) * BATCH_BYTES : 0;
+	return held >= max ? 1000 : (unsigned)(held * 1000 / max);
+}
+
+/*
+ * The machine observed is busy just when there is most to record. As long as the rings take it, recording stands in
+ * line like everybody; a drain that waits its turn when they fill loses frames. Not being allowed to is no failure.
+ */
+static void hurry(struct recorder *recorder)
+{
+	if (recorder->pace.hurry == recorder->hurrying)
+		return;
+	recorder->hurrying = recorder->pace.hurry;
+	(void)setpriority(PRIO_PROCESS, 0, recorder->hurrying ? HURRY_NICE : 0);
+}
+
+/* What is left out, and since when, is itself recorded. */
+static void change_level(struct recorder *recorder, const struct pace_seen *seen)
+{
+	static const char *const texts[] = {
+		[RING_LEVEL_FULL] = "packets are captured in full",
+		[RING_LEVEL_THIN] = "of packets the first 256 bytes are captured",
+		[RING_LEVEL_HEADERS] = "of packets the headers are captured",
+		[RING_LEVEL_COUNT] = "packets are counted, one a second of each direction of a connection is captured",
+	};
+	unsigned level = recorder->pace.level;
+	const char *reason = recorder->pace.calm_since_ns ? "calm" : recorder->pace.by_queue ? "queue_full" : "ring_full";
+	struct err err = { 0 };
+
+	if (live_level(recorder->live, level, &err) < 0)
+		log_limited(&recorder->complain, LOG_WARN, "cannot change the capture level error=\"%s\"", err.text);
+	log_info("capture level changed capture_level=%u reason=%s ring_permille=%u queue_permille=%u", level, reason, seen->ring_permille,
+		 seen->queue_permille);
+	tracker_event(recorder->tracker, EVENT_capture_level, clock_now_ns(), reason, level, texts[level]);
+}
+
 static void on_drain(void *arg)
 {
 	struct recorder *recorder = arg;
+	struct pace_seen seen = { .ring_permille = live_fill_permille(recorder->live),
+				  .queue_permille = queue_permille(recorder) };
 	struct err err = { 0 };
 	int frames = DRAIN_FRAMES;
 
@@ -194,6 +249,16 @@ static void on_drain(void *arg)
 		frames = live_drain(recorder->live, &recorder->sink, DRAIN_FRAMES, &err);
 		if (frames < 0)
 			log_limited(&recorder->complain, LOG_WARN, "cannot drain error=\"%s\"", err.text);
+		else
+			seen.frames += (uint64_t)frames;
+	}
+	seen.now_ns = clock_mono_ns();
+	if (pace_next(&recorder->pace, &seen))
+		change_level(recorder, &seen);
+	hurry(recorder);
+	if (recorder->interval_ns != recorder->pace.interval_ns) {
+		recorder->interval_ns = recorder->pace.interval_ns;
+		loop_pace(recorder->loop, on_drain, recorder->interval_ns);
 	}
 	if (clock_mono_ns() - recorder->handed_ns >= HAND_OVER_NS)
 		hand_over(recorder, false);
@@ -253,16 +318,20 @@ static int open_tracker(struct recorder *recorder, struct err *err)
 static int open_loop(struct recorder *recorder, struct err *err)
 {
 	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
-	uint64_t drain_ns = recorder->opts->drain_ns ? recorder->opts->drain_ns : DRAIN_NS;
+	struct pace_opts pace = { .drain_ns = recorder->opts->drain_ns };
 	int rc = 0;
 
+	if (recorder->opts->live.ring_bytes)
+		pace.idle_ns = recorder->opts->live.ring_bytes * NS_PER_SEC / RING_BYTES_A_SECOND;
+	pace_init(&recorder->pace, &pace);
+	recorder->interval_ns = recorder->pace.interval_ns;
 	recorder->loop = loop_new();
 	if (!recorder->loop)
 		return err_set(err, E_NO_MEMORY, "no memory for the event loop");
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]) && rc >= 0; i++)
 		rc = loop_signal(recorder->loop, signals[i], on_signal, recorder);
 	if (rc >= 0)
-		rc = loop_every(recorder->loop, drain_ns, on_drain, recorder);
+		rc = loop_every(recorder->loop, recorder->interval_ns, on_drain, recorder);
 	if (rc >= 0)
 		rc = loop_every(recorder->loop, NS_PER_SEC, on_second, recorder);
 	return rc < 0 ? err_set(err, rc, "cannot set up the event loop") : 0;
@@ -274,6 +343,7 @@ static void finish(struct recorder *recorder)
 	uint64_t now_ns;
 
 	on_drain(recorder);
+	live_end(recorder->live, &recorder->sink);
 	now_ns = clock_now_ns();
 	tracker_tick(recorder->tracker, now_ns);
 	tracker_end(recorder->tracker);
@@ -310,7 +380,8 @@ static int record(struct recorder *recorder, struct err *err)
 int recorder_run(const struct recorder_opts *opts, struct err *err)
 {
 	struct recorder *recorder = mem_zalloc(sizeof(*recorder));
-	struct committer_opts committer_opts = { .survive = true, .batches = 8,
+	struct committer_opts committer_opts = { .survive = true, .yield = true, .batches = BATCHES,
+						 .commit_bytes = COMMIT_BYTES,
 						 .store = { .zstd_level = opts->zstd_level,
 							    .group_gid = opts->group_gid } };
 	char name[32];
@@ -336,11 +407,6 @@ int recorder_run(const struct recorder_opts *opts, struct err *err)
 	rc = committer_open(opts->data_dir, &committer_opts, &recorder->committer, err);
 	if (rc < 0)
 		goto out;
-	/*
-	 * The machine observed is busy just when there is most to record: a drain that waits its turn
-	 * loses frames. The writer's thread, begun before, keeps its place. Not being allowed to is no failure.
-	 */
-	(void)setpriority(PRIO_PROCESS, 0, DRAIN_NICE);
 	rc = record(recorder, err);
 out:
 	closed = committer_close(recorder->committer, false, rc < 0 ? NULL : err);

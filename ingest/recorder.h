@@ -17,7 +17,7 @@ struct recorder_opts {
 	struct tracker_opts tracker;	/* flows_max, the timeouts and stream_bytes_max; the rest is ours to set */
 	int zstd_level;			/* of sealed partitions; 0 = the store's default */
 	int group_gid;			/* the group that may read the store; -1: as it is */
-	uint64_t drain_ns;		/* how often the rings are drained; 0 = 4 ms */
+	uint64_t drain_ns;		/* how often the rings are drained while there is traffic; 0 = 4 ms */
 	/* Capture has begun: rows follow. Called once, from the calling thread. NULL: none. */
 	void (*ready)(void *arg);
 	/* About once a second; false stops as a signal does. NULL: none. */

@@ -35,6 +35,9 @@ struct frame {
 	/* the frames of this socket and direction that were lost just before this one */
 	uint32_t lost_before;
 	uint32_t lost_before_bytes;
+	/* wire packets of this socket and direction that were only counted since the frame before, and their bytes */
+	uint32_t skipped_before;
+	uint64_t skipped_before_bytes;
 	/* the socket's own view of the addresses, where translation made it differ from the header */
 	bool has_sk_tuple;
 	struct ip sk_local, sk_remote;
@@ -66,7 +69,10 @@ enum sock_event_kind {
 				 * the socket cookie, or of no known socket (0); reason: enum source_lost */
 };
 
-enum source_lost { SOURCE_LOST_OTHER, SOURCE_LOST_RING_FULL, SOURCE_LOST_COPY_FAILED };
+enum source_lost {
+	SOURCE_LOST_OTHER, SOURCE_LOST_RING_FULL, SOURCE_LOST_COPY_FAILED,
+	SOURCE_LOST_SKIPPED,	/* not lost but left out on purpose: counted, and known by number only */
+};
 
 enum retransmit_class { RETRANSMIT_OTHER, RETRANSMIT_FAST, RETRANSMIT_TIMEOUT, RETRANSMIT_TLP, RETRANSMIT_SYN };
 
@@ -87,6 +93,9 @@ struct sock_event {
 	bool has_tcp;
 	uint64_t bytes_acked, bytes_received;
 	uint32_t total_retrans, srtt_us, mdev_us, min_rtt_us;
+	/* SOCK_CLOSE: packets that were only counted and that no frame's skipped_before tells; ingress, egress */
+	uint32_t skipped[2];
+	uint64_t skipped_bytes[2];
 };
 
 struct source_sink {

@@ -350,6 +350,22 @@ static void report(struct flow *flow)
 	flow_write_row(flow, 0);
 }
 
+/*
+ * Its turn for an early row. Most flows are over by then, and an exchange of datagrams is too, though nobody said so:
+ * they have one row. An unanswered SYN is what a flood is made of.
+ */
+static void report_early(struct flow *flow)
+{
+	struct tracker *tracker = flow->tracker;
+
+	list_cut(flow, LIST_EARLY);
+	if (flow->over || flow->idle == IDLE_HALF_OPEN || flow->report)
+		return;
+	if (flow->proto != PROTO_tcp && flow->seen_ns + tracker->opts.early_ns / 2 < tracker->clock_ns)
+		return;
+	report(flow);
+}
+
 /* Once a second: what is kept per second and call. */
 static void second_round(struct tracker *tracker)
 {
@@ -383,6 +399,9 @@ static void sweep(struct tracker *tracker)
 		while ((flow = tracker->idle[idle].first) && flow->seen_ns + limit_ns <= now_ns)
 			flow_end(flow, FLOW_END_idle);
 	}
+	while ((flow = tracker->queues[LIST_EARLY].first) &&
+	       flow->report_seen_ns + tracker->opts.early_ns <= now_ns)
+		report_early(flow);
 	while ((flow = tracker->queues[LIST_REPORT].first) &&
 	       flow->report_seen_ns + tracker->opts.active_ns <= now_ns)
 		report(flow);
@@ -549,6 +568,8 @@ void flow_count(struct flow *flow, unsigned dir, const struct frame *frame, cons
 	if (!flow->links[LIST_REPORT].in) {
 		flow->report_seen_ns = flow->tracker->clock_ns;
 		list_put(flow, LIST_REPORT);
+		if (!flow->report && flow->tracker->opts.early_ns)
+			list_put(flow, LIST_EARLY);
 	}
 	flow->packets[dir] += packet->segments;
 	flow->bytes[dir] += bytes;
@@ -597,6 +618,30 @@ void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 		flow_over(flow, flow->tcp.closed_rst ? FLOW_END_rst : FLOW_END_fin);
 	else
 		touch(flow, idle);
+}
+
+void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, uint64_t time_ns, uint64_t packets,
+		     uint64_t bytes)
+{
+	struct store_gap gap = { .from_ns = time_ns, .to_ns = time_ns + 1, .source = tracker->opts.source,
+				 .packets = packets, .bytes = bytes, .reason = "thinned" };
+
+	counter_add(tracker->counters, COUNTER_frames_skipped_total, packets);
+	batch_gap(tracker->batch, &gap);
+	if (!flow)
+		return;
+	flow->packets[dir] += packets;
+	flow->bytes[dir] += bytes;
+	if (!flow->start_ns)
+		flow->start_ns = flow->end_ns = time_ns;
+	if (flow->second_view)
+		return;
+	if (!flow->second.at)
+		flow->second.at = time_ns / NS_PER_SEC;
+	if (!flow->links[LIST_DIRTY].in)
+		list_put(flow, LIST_DIRTY);
+	flow->second.packets[dir] += (uint32_t)packets;
+	flow->second.bytes[dir] += bytes;
 }
 
 static void count_lost(struct tracker *tracker, struct flow *flow, unsigned dir, const struct frame *frame)
@@ -668,6 +713,9 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 		tracker_open_event(tracker, flow);
 	if (frame->lost_before)
 		count_lost(tracker, flow, dir, frame);
+	if (frame->skipped_before)
+		tracker_skipped(tracker, flow, dir, frame->time_ns, frame->skipped_before,
+				frame->skipped_before_bytes);
 	if (flow) {
 		if (frame->second && !flow->second_view)
 			become_second(flow);

@@ -25,6 +25,11 @@ struct tracker_opts {
 	uint64_t other_idle_ns;		/* 30 s */
 	uint64_t linger_ns;		/* 1 s: after the end, for late segments */
 	uint64_t active_ns;		/* 60 s: report of a flow that goes on */
+	/*
+	 * First report of a flow that is at work by then: users see it while it happens. 0: none, a flow shows at its end
+	 * or after active_ns.
+	 */
+	uint64_t early_ns;
 	size_t rollup_edges_max;	/* see rollup.h */
 	size_t stream_bytes_max;	/* see wire/stream.h */
 	bool dissect_off;		/* no calls: benches */

@@ -154,6 +154,11 @@ static void sock_closed(struct tracker *tracker, const struct sock_event *event)
 
 	if (flow && event->cookie && flow->cookie && flow->cookie != event->cookie)
 		flow = NULL;	/* the ports are in use again already */
+	/* Ingress, egress: the local end received and sent them. */
+	for (unsigned egress = 0; egress < 2; egress++)
+		if (event->skipped[egress])
+			tracker_skipped(tracker, flow, flow && flow->local == 0 ? !egress : egress, event->time_ns,
+					event->skipped[egress], event->skipped_bytes[egress]);
 	if (event->proto == PROTO_tcp) {
 		struct event_row *row = sock_row(tracker, event, EVENT_close, flow, has_tuple ? &tuple : NULL);
 
@@ -227,6 +232,10 @@ static void process(struct tracker *tracker, const struct sock_event *event)
 
 void tracker_sock(struct tracker *tracker, const struct sock_event *event)
 {
+	if (event->kind == SOURCE_LOST && event->reason == SOURCE_LOST_SKIPPED) {
+		tracker_skipped(tracker, NULL, 0, event->time_ns, event->value, event->value2);
+		return;
+	}
 	if (event->kind == SOURCE_LOST) {
 		tracker_lost(tracker, event->time_ns, event->value, event->value2,
 			     event->reason == SOURCE_LOST_RING_FULL ? "ring_full" :

@@ -26,7 +26,8 @@ enum ring_kind {
 
 /* Of a packet record. */
 #define RING_EGRESS	0x01
-#define RING_HAS_SK	0x02	/* a ring_tuple stands between the record and the bytes */
+#define RING_HAS_SK	0x02	/* ring_more.tuple is valid */
+#define RING_HAS_MORE	0x08	/* a ring_more stands between the record and the bytes */
 #define RING_SECOND	0x04	/* headers only: the payload is taken at the connection's other end, on this machine too */
 
 /* Of a socket record. */
@@ -73,7 +74,7 @@ struct ring_head {
 };
 _Static_assert(sizeof(struct ring_head) == 16, "layout");
 
-/* | ring_packet | ring_tuple when RING_HAS_SK | cap bytes from the IP header on | rest of the size class | */
+/* | ring_packet | ring_more when RING_HAS_MORE | cap bytes from the IP header on | rest of the size class | */
 struct ring_packet {
 	__u64 time_ns;
 	__u8 kind;
@@ -88,6 +89,15 @@ struct ring_packet {
 	__u32 seq;		/* number of this packet in its socket and direction; counts lost ones too */
 };
 _Static_assert(sizeof(struct ring_packet) == 48, "layout");
+
+/* What few packets need. */
+struct ring_more {
+	struct ring_tuple tuple;	/* of the socket, where the header has other addresses */
+	__u64 skipped_bytes;	/* as an interface counts them */
+	__u32 skipped;		/* wire packets of this socket and direction that were only counted since the last record */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct ring_more) == 56, "layout");
 
 struct ring_sock {
 	__u64 time_ns;
@@ -110,8 +120,10 @@ struct ring_sock {
 	__u32 lost;		/* packets not yet told by a packet record */
 	__u32 pad2;
 	__u64 lost_bytes;
+	__u64 skipped_bytes[2];	/* ingress, egress: as in ring_more, not yet told */
+	__u32 skipped[2];
 };
-_Static_assert(sizeof(struct ring_sock) == 176, "layout");
+_Static_assert(sizeof(struct ring_sock) == 200, "layout");
 
 /* Settings, placed into .rodata.config of each object before it is loaded. */
 struct ring_config {
@@ -121,8 +133,19 @@ struct ring_config {
 	__u32 pad;
 };
 
+/* What is left out of packets while the recorder does not keep up: each level includes those before it. */
+enum ring_level {
+	RING_LEVEL_FULL,
+	RING_LEVEL_THIN,	/* the first RING_THIN_BYTES */
+	RING_LEVEL_HEADERS,
+	RING_LEVEL_COUNT,	/* of a socket with a peer packets are counted only, but for one a second */
+	RING_LEVELS
+};
+#define RING_THIN_BYTES 256
+
 /* Settings that change while it runs: slots of the map `control`. */
 enum ring_control {
+	RING_CONTROL_LEVEL,	/* enum ring_level */
 	RING_CONTROL_EXCLUDED,	/* generation of the map `excluded`: grows with each process put in */
 	RING_CONTROL_COUNT
 };
@@ -142,6 +165,9 @@ enum ring_control {
 	X(COPY_FAILED, copy_failed)	/* lost: the kernel refused to copy */			\
 	X(COPY_FAILED_BYTES, copy_failed_bytes)							\
 	X(CONTROL_FULL, control_full)	/* socket and process records lost */			\
+	X(THINNED, thinned)		/* of these, cut because of the capture level */	\
+	X(SKIPPED, skipped)		/* of these, only counted because of it: wire packets */ \
+	X(SKIPPED_BYTES, skipped_bytes)								\
 	X(NO_STORAGE, no_storage)	/* packets of sockets without memory for a record */	\
 	X(ORPHAN_LOST, orphan_lost)	/* packets lost that no record can tell */		\
 	X(ORPHAN_LOST_BYTES, orphan_lost_bytes)

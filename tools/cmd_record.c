@@ -100,6 +100,7 @@ int cmd_record(struct tool *tool)
 		return tool_usage(tool, "--snaplen %llu: 64 to 65536 bytes", (unsigned long long)tool->set.snaplen);
 	if (tool->set.zstd_level > 22)
 		return tool_usage(tool, "--zstd-level %llu: 1 to 22", (unsigned long long)tool->set.zstd_level);
+	opts.tracker.early_ns = tool->set.first_report;
 	opts.live.second_full = strcmp(tool->set.second_view, "full") == 0;
 	if (!opts.live.second_full && strcmp(tool->set.second_view, "headers") != 0)
 		return tool_usage(tool, "--second-view %s: headers or full", tool->set.second_view);

@@ -602,3 +602,86 @@ TEST(tracker, survives_every_failing_allocation)
 		tkit_release(kit);
 	}
 }
+
+/* What is at work after a moment shows then; what is over, or was one exchange, has its one row. */
+TEST(tracker, reports_early_what_is_at_work)
+{
+	struct kit_end name = { "10.0.0.1", 5353 }, names = { "10.0.0.2", 53 };
+	struct kit_end other = { "10.0.0.1", 40001 }, third = { "10.0.0.1", 40002 };
+	struct tkit kit_, *kit = &kit_;
+	uint64_t packets = 0;
+
+	tkit_init(kit, (struct tracker_opts){ .early_ns = NS_PER_SEC }, false);
+	handshake(kit, client, server);
+	SEGMENT(.from = client, .to = server, .flags = TCP_ACK, .seq = 101, .ack = 501, .payload = "0123456789");
+	exchange(kit, other, server);
+	SEGMENT(.from = third, .to = server, .flags = TCP_SYN, .seq = 100);
+	kit_udp_frame(&kit->frame, name, names, VIEW_LIT("ask"));
+	tkit_frame(kit);
+	tracker_tick(kit->tracker, kit->now_ns + 900 * NS_PER_MS);
+	CHECK_U64(TKIT_COUNT(kit, FLOWS), 0);
+	tracker_tick(kit->tracker, kit->now_ns + 1100 * NS_PER_MS);
+	for (size_t i = 0; i < TKIT_COUNT(kit, FLOWS); i++)
+		if (tkit_flow(kit, i)->state == STATE_open) {
+			CHECK_U64(tkit_flow(kit, i)->src_port, client.port);
+			CHECK_U64(tkit_flow(kit, i)->tx_goodput_bytes, 10);
+			CHECK_U64(tkit_flow(kit, i)->report, 0);
+			packets++;
+		}
+	CHECK_U64(packets, 1);
+	kit->now_ns += 3 * NS_PER_SEC;
+	SEGMENT(.from = client, .to = server, .flags = TCP_ACK, .seq = 111, .ack = 501, .payload = "abc");
+	tracker_tick(kit->tracker, kit->now_ns + 20 * NS_PER_SEC);
+	tracker_end(kit->tracker);
+	/* four flows, one of them with two rows, whose sums are its own */
+	CHECK_U64(TKIT_COUNT(kit, FLOWS), 5);
+	packets = 0;
+	for (size_t i = 0; i < 5; i++)
+		if (tkit_flow(kit, i)->src_port == client.port)
+			packets += tkit_flow(kit, i)->tx_packets + tkit_flow(kit, i)->rx_packets;
+	CHECK_U64(packets, 5);
+	tkit_release(kit);
+}
+
+/* Packets that the source only counted are packets of their flow, and a gap in what is held. */
+TEST(tracker, counts_what_was_only_counted)
+{
+	struct tkit kit_, *kit = &kit_;
+	struct sock_event event;
+	struct frame frame = { .link = 101, .segments = 1, .at = FRAME_EGRESS, .cookie = CLIENT_SOCK,
+			       .netns = CLIENT_NS, .skipped_before = 40, .skipped_before_bytes = 4000 };
+	uint64_t packets = 0;
+
+	tkit_init(kit, (struct tracker_opts){ 0 }, true);
+	event = opened(kit, CLIENT_SOCK, client, server, false, 100, "curl", CLIENT_NS);
+	tracker_sock(kit->tracker, &event);
+	kit_tcp_frame(&kit->frame, &(struct kit_tcp){ .from = client, .to = server, .flags = TCP_ACK, .seq = 100,
+						      .payload = "x" });
+	frame.time_ns = kit->now_ns;
+	frame.bytes = wr_view(&kit->frame);
+	frame.orig_len = (uint32_t)kit->frame.len;
+	CHECK_U64(tracker_frame(kit->tracker, &frame), 0);
+	event = (struct sock_event){ .time_ns = kit->now_ns + NS_PER_SEC, .kind = SOCK_CLOSE, .cookie = CLIENT_SOCK,
+				     .proto = PROTO_tcp, .skipped = { 7, 5 }, .skipped_bytes = { 700, 500 } };
+	tracker_sock(kit->tracker, &event);
+	event = (struct sock_event){ .time_ns = kit->now_ns + NS_PER_SEC, .kind = SOURCE_LOST, .value = 3,
+				     .value2 = 300, .reason = SOURCE_LOST_SKIPPED };
+	tracker_sock(kit->tracker, &event);
+	tracker_end(kit->tracker);
+
+	CHECK_U64(tkit_flow(kit, 0)->tx_packets, 1 + 40 + 5);
+	CHECK_U64(tkit_flow(kit, 0)->tx_bytes, 41 + 4000 + 500);
+	CHECK_U64(tkit_flow(kit, 0)->rx_packets, 7);
+	CHECK_U64(tkit_flow(kit, 0)->rx_bytes, 700);
+	CHECK_U64(tkit_flow(kit, 0)->tx_lost_packets, 0);
+	CHECK_U64(counter_get(&kit->counters, COUNTER_frames_skipped_total), 55);
+	CHECK_U64(counter_get(&kit->counters, COUNTER_frames_lost_total), 0);
+	CHECK_U64(kit->batch->gaps_count, 1);
+	CHECK_STR(kit->batch->gaps[0].reason, "thinned");
+	CHECK_U64(kit->batch->gaps[0].packets, 55);
+	for (size_t i = 0; i < TKIT_COUNT(kit, ROLLUPS); i++)
+		if (TKIT_ROLLUP(kit, i)->tier == 1)
+			packets += TKIT_ROLLUP(kit, i)->tx_packets + TKIT_ROLLUP(kit, i)->rx_packets;
+	CHECK_U64(packets, 53);
+	tkit_release(kit);
+}
