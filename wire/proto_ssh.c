@@ -118,8 +118,10 @@ static void set_chosen(struct frames *f, const struct ssh_kexinit *client, const
 		chosen[i] = ssh_chosen(client, server, (enum ssh_list)i);
 		if ((i == SSH_MAC_OUT || i == SSH_MAC_IN) && ssh_cipher_aead(chosen[i == SSH_MAC_OUT ? SSH_CIPHER_OUT : SSH_CIPHER_IN]))
 			chosen[i] = VIEW_LIT("implicit");
-		if (!chosen[i].len)
+		if (!chosen[i].len) {	/* the end of it, whether anybody says so or not */
 			call_error(f->sink, conn->call, "no %s in common", ssh_list_name((enum ssh_list)i));
+			ROW_SET(CALL, &conn->call->row, status_class, CLASS_client_error);
+		}
 		weak = ssh_weakness((enum ssh_list)i, chosen[i]);
 		if (weak && (i != SSH_CIPHER_IN || !view_eq(chosen[i], chosen[SSH_CIPHER_OUT])) &&
 		    (i != SSH_MAC_IN || !view_eq(chosen[i], chosen[SSH_MAC_OUT])))
