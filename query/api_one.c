@@ -363,6 +363,8 @@ int api_call(void *ctx, struct http_request *req, struct err *err)
 	}
 	if (as == 1)
 		return call_curl(req, &call, bytes.request, err);
-	call_json(req, &call, &bytes, (size_t)body_max);
-	return 0;
+	rc = query_call_before(store, &call, &req->arena, &bytes, err);
+	if (rc == 0)
+		call_json(req, &call, &bytes, (size_t)body_max);
+	return rc;
 }

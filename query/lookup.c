@@ -405,6 +405,7 @@ int query_call_bytes(struct store *store, const struct call_row *call, size_t by
 		.response = view_make(response->assembly.at, response->assembly.len),
 		.request_missing = request->assembly.len - request->assembly.have,
 		.response_missing = response->assembly.len - response->assembly.have,
+		.request_dir = (uint8_t)walk.request_dir,
 	};
 	ret_bytes->payload = payload_state(&packets, !ret_bytes->request_missing &&
 							     !ret_bytes->response_missing);

@@ -116,7 +116,9 @@ void query_call_json(const struct call_row *call, const struct query_bytes *byte
 	const struct proto_ops *proto = proto_by_id(call->l7);
 
 	query_row_json(table_get(TABLE_CALLS), call, NULL, 0, false, json);
-	if (proto && proto->detail)
+	if (proto && proto->before_bytes)
+		(void)proto->detail_after(&bytes->before, bytes->request, bytes->response, body_max, json);
+	else if (proto && proto->detail)
 		(void)proto->detail(bytes->request, bytes->response, body_max, json);
 	json_key(json, "payload");
 	json_object(json);

@@ -14,6 +14,7 @@
 #include "schema/schema.h"
 #include "store/hist.h"
 #include "store/store.h"
+#include "wire/proto.h"
 
 struct query_budget {		/* 0 = the default in brackets */
 	uint64_t rows;		/* scanned [200 M] */
@@ -93,9 +94,14 @@ struct query_bytes {
 	struct view request, response;
 	uint64_t request_missing, response_missing;
 	uint8_t payload;	/* PAYLOAD_... */
+	uint8_t request_dir;
+	struct call_before before;
 };
 int query_call_bytes(struct store *store, const struct call_row *call, size_t bytes_max, struct arena *arena,
 		     struct query_bytes *ret_bytes, struct err *err);
+/* Sets bytes->before where the call's protocol needs it to show the call; bytes: of query_call_bytes. */
+int query_call_before(struct store *store, const struct call_row *call, struct arena *arena, struct query_bytes *bytes,
+		      struct err *err);
 /* One direction of a flow's stream, at most bytes_max from stream offset off: a second view's out of the first. */
 int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned dir, uint64_t off,
 		      size_t bytes_max, struct arena *arena, struct view *ret_bytes, uint64_t *ret_missing,

@@ -75,6 +75,8 @@ static int show_call(struct tool *tool, struct store *store, uint64_t id)
 		return tool_fail(tool);
 	if (*tool->set.raw)
 		return show_raw(tool, &bytes);
+	if (query_call_before(store, &row, tool->arena, &bytes, &tool->err) < 0)
+		return tool_fail(tool);
 	wr_init(&out, 0);
 	json_init(&json, &out, true);
 	json_object(&json);

@@ -256,6 +256,22 @@ void grpc_set_status(struct call_sink *sink, struct call *call, struct view stat
 		call_error(sink, call, "%.*s", (int)grpc_percent(message, text, sizeof(text)), text);
 }
 
+void grpc_set_missing(struct call_sink *sink, struct call *call, unsigned http_status)
+{
+	struct call_row *row = &call->row;
+	uint8_t code = grpc_status_of_http(http_status);
+
+	if (!http_status || http_status == 200) {
+		call_error(sink, call, "the response ended without grpc-status");
+		ROW_SET(CALL, row, status_class, CLASS_server_error);
+		return;
+	}
+	ROW_SET(CALL, row, status, code);
+	ROW_SET(CALL, row, status_text, view_str(grpc_status_name(code)));
+	ROW_SET(CALL, row, status_class, grpc_status_class(code));
+	call_error(sink, call, "HTTP status %u without grpc-status", http_status);
+}
+
 bool grpc_set_trailers(struct call_sink *sink, struct call *call, struct view trailers)
 {
 	struct view name, value, status = view_make("", 0), message = status, line;

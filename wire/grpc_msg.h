@@ -50,6 +50,8 @@ size_t grpc_percent(struct view in, char *text, size_t cap);
 
 /* status and its words, class, error of a call, from the values of grpc-status and grpc-message (may be empty). */
 void grpc_set_status(struct call_sink *sink, struct call *call, struct view status, struct view message);
+/* The same where the response ended without grpc-status; http_status 0: not known. */
+void grpc_set_missing(struct call_sink *sink, struct call *call, unsigned http_status);
 /* The same from gRPC-Web's trailers. False: no status in them. */
 bool grpc_set_trailers(struct call_sink *sink, struct call *call, struct view trailers);
 /* method and target of the call become the RPC's, l7 gRPC's. target: in the row. */

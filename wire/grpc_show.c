@@ -1,5 +1,7 @@
 #include "wire/grpc_show.h"
 
+#include <math.h>
+
 #include "base/rd.h"
 #include "wire/http_body.h"
 #include "wire/http_head.h"
@@ -69,6 +71,17 @@ static bool is_ascii(struct view v)
 	return true;
 }
 
+/* A number or, more often, the bits of a double. */
+static void show_fixed64(uint64_t value, struct json *json)
+{
+	double number;
+
+	memcpy(&number, &value, sizeof(number));
+	json_ku64(json, "fixed64", value);
+	if (isnormal(number))
+		json_kf64(json, "double", number);
+}
+
 static int show_fields(struct view message, unsigned depth, struct json *json)
 {
 	struct rd rd = rd_make(message);
@@ -85,7 +98,7 @@ static int show_fields(struct view message, unsigned depth, struct json *json)
 		if (type == PB_VARINT)
 			json_ku64(json, "varint", value);
 		else if (type == PB_FIXED64)
-			json_ku64(json, "fixed64", value);
+			show_fixed64(value, json);
 		else if (type == PB_FIXED32)
 			json_ku64(json, "fixed32", value);
 		else if (bytes.len && depth < DEPTH_MAX && !is_ascii(bytes) && is_message(bytes))

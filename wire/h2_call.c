@@ -240,23 +240,12 @@ static void side_grow(struct h2_feed *f, struct call *call, unsigned side, uint6
 static void rpc_outcome(struct call_sink *sink, struct call *call)
 {
 	struct h2_stream *stream = h2_stream_of(call);
-	struct call_row *row = &call->row;
-	uint8_t code;
 
 	if (stream->has_grpc_status || stream->unknown_trailers)
 		return;
-	if (!stream->http_status || stream->http_status == 200) {
-		call_error(sink, call, "the response ended without grpc-status");
-		ROW_SET(CALL, row, status_class, CLASS_server_error);
-		if (stream->reason == CALL_END_complete)
-			stream->reason = CALL_END_closed;
-		return;
-	}
-	code = grpc_status_of_http(stream->http_status);
-	ROW_SET(CALL, row, status, code);
-	ROW_SET(CALL, row, status_text, view_str(grpc_status_name(code)));
-	ROW_SET(CALL, row, status_class, grpc_status_class(code));
-	call_error(sink, call, "HTTP status %u without grpc-status", stream->http_status);
+	grpc_set_missing(sink, call, stream->http_status);
+	if ((!stream->http_status || stream->http_status == 200) && stream->reason == CALL_END_complete)
+		stream->reason = CALL_END_closed;
 }
 
 static void side_done(struct h2_feed *f, struct call *call, unsigned side)
@@ -621,6 +610,8 @@ void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len)
 				continue;
 			stream->reason = CALL_END_gap;
 			call_missing(call, len);
+			if (side == H2_RSP)	/* most senders begin a frame with each message */
+				stream->walk.left = stream->walk.have = 0;
 		}
 	}
 }

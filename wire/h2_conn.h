@@ -110,7 +110,9 @@ void h2_goaway(struct h2_feed *f, uint32_t last, uint32_t code, struct view debu
 void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len);
 void h2_tick(struct h2_conn *conn, uint64_t now_ns, struct call_sink *sink);
 
-/* ---- h2_show.c: as proto_ops.detail; kind: what the call is where its headers do not tell ---- */
-int h2_show(struct view request, struct view response, enum grpc_kind kind, size_t body_max, struct json *json);
+/* ---- h2_show.c: as proto_ops.detail_after; kind: what the call is where its headers do not tell ---- */
+#define H2_BEFORE_BYTES ((size_t)4 << 20)
+int h2_show(const struct call_before *before, struct view request, struct view response, enum grpc_kind kind,
+	    size_t body_max, struct json *json);
 
 #endif

@@ -1,8 +1,9 @@
 /*
  * A call of HTTP/2 in full, from its bytes on the connection: the first frame
  * names the stream, frames of other streams lie between its own. Header blocks of
- * all of them are read, since each may change the table. Fields that stand in the
- * table since before these bytes are shown as "?".
+ * all of them are read, since each may change the table, and what went before on
+ * the connection as far as it is at hand. Fields that stand in the table since
+ * before all that are shown as "?".
  */
 #include "base/rd.h"
 #include "wire/grpc_show.h"
@@ -23,6 +24,12 @@ struct message {
 	uint32_t reset_code;
 	uint32_t block_stream;	/* the block that CONTINUATION goes on with; 0: none */
 	struct wr *block;	/* where its fields go; NULL: not ours */
+};
+
+/* What went before it in its direction. */
+struct before {
+	struct view bytes;
+	bool whole;
 };
 
 static void put_field(struct wr *out, const struct hpack_field *field)
@@ -138,7 +145,8 @@ static uint32_t stream_of(const struct h2_frame *frame, struct view payload)
 	return frame->stream;
 }
 
-static void take_frames(struct message *m, struct view bytes)
+/* Returns the end of the last frame, which may be behind that of bytes. */
+static size_t take_frames(struct message *m, struct view bytes)
 {
 	size_t pos = 0;
 
@@ -170,6 +178,37 @@ static void take_frames(struct message *m, struct view bytes)
 		}
 		pos += H2_HEAD_BYTES + (size_t)frame.len;
 	}
+	return pos;
+}
+
+/* Where frames begin in the first bytes of a connection: behind the preface, or an upgrade from HTTP/1.1. */
+static size_t first_frame(struct view bytes)
+{
+	struct view preface = H2_PREFACE;
+	ptrdiff_t at = view_find(bytes, preface);
+
+	if (at >= 0)
+		return (size_t)at + preface.len;
+	if (view_starts(bytes, "HTTP/1.1 101")) {
+		at = view_find(bytes, VIEW_LIT("\r\n\r\n"));
+		return at < 0 ? bytes.len : (size_t)at + 4;
+	}
+	return 0;
+}
+
+/* Bring the header table to where it stood before the message. whole: bytes are all there was. */
+static void catch_up(struct message *m, struct view bytes, bool whole)
+{
+	size_t start = whole ? first_frame(bytes) : next_frame(bytes, 0), used;
+
+	bytes = view_sub(bytes, start, bytes.len);
+	m->hpack.known = whole && (bytes.len < H2_HEAD_BYTES || bytes.at[3] == H2_SETTINGS);
+	m->stream = UINT32_MAX;		/* nobody's */
+	used = take_frames(m, bytes);
+	if (m->broken || m->block_stream || used != bytes.len)
+		hpack_lose(&m->hpack);
+	m->stream = m->data_frames = m->block_stream = 0;
+	m->broken = m->ended = false;
 }
 
 /* ---- as JSON ---- */
@@ -244,7 +283,8 @@ static int show_promise(struct message *m, struct json *json)
 	return 0;
 }
 
-static int show_message(const char *key, struct view bytes, enum grpc_kind kind, size_t body_max, struct json *json)
+static int show_message(const char *key, const struct before *before, struct view bytes, enum grpc_kind kind, size_t body_max,
+			struct json *json)
 {
 	struct message m;
 	struct view type;
@@ -256,7 +296,9 @@ static int show_message(const char *key, struct view bytes, enum grpc_kind kind,
 	wr_init(&m.trailers, 0);
 	wr_init(&m.promise, 0);
 	wr_init(&m.body, 0);
-	take_frames(&m, bytes);
+	if (before->bytes.len)
+		catch_up(&m, before->bytes, before->whole);
+	(void)take_frames(&m, bytes);
 	if (m.promise.len)
 		rc = show_promise(&m, json);
 	json_key(json, key);
@@ -295,13 +337,16 @@ static int show_message(const char *key, struct view bytes, enum grpc_kind kind,
 	return rc;
 }
 
-int h2_show(struct view request, struct view response, enum grpc_kind kind, size_t body_max, struct json *json)
+int h2_show(const struct call_before *before, struct view request, struct view response, enum grpc_kind kind,
+	    size_t body_max, struct json *json)
 {
+	struct before first = { before->request, before->request_whole };
+	struct before second = { before->response, before->response_whole };
 	int rc = 0;
 
 	if (request.len)
-		rc = show_message("request", request, kind, body_max, json);
+		rc = show_message("request", &first, request, kind, body_max, json);
 	if (response.len && rc == 0)
-		rc = show_message("response", response, kind, body_max, json);
+		rc = show_message("response", &second, response, kind, body_max, json);
 	return rc;
 }

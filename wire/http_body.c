@@ -1,6 +1,7 @@
 #include "wire/http_body.h"
 
 #include "base/wr.h"
+#include "wire/grpc_show.h"
 #include "wire/http_head.h"
 #include "wire/inflate.h"
 
@@ -202,6 +203,7 @@ static int show_body(const struct http_head *head, struct view body, size_t body
 {
 	struct wr plain;
 	struct view trailers = { NULL, 0 };
+	enum grpc_kind rpc;
 	bool whole = true;
 	int rc;
 
@@ -210,7 +212,9 @@ static int show_body(const struct http_head *head, struct view body, size_t body
 		whole = unchunk(body, &plain, &trailers);
 		body = wr_view(&plain);
 	}
-	rc = http_body_show(head->content_encoding, body, body_max, json);
+	rpc = head->content_encoding.len ? GRPC_NO : grpc_kind(head->content_type);
+	rc = rpc ? grpc_show_body(rpc, head->content_encoding, body, body_max, json) :
+		   http_body_show(head->content_encoding, body, body_max, json);
 	if (!whole)
 		json_kbool(json, "incomplete", true);
 	if (trailers.len && trailers.at[0] != '\r' && trailers.at[0] != '\n' && rc == 0)

@@ -35,10 +35,15 @@ static void set_operation(struct call_sink *sink, struct call *call, const struc
 
 enum http_watch http_watch_request(struct call_sink *sink, struct call *call, const struct http_head *head)
 {
+	enum grpc_kind rpc = grpc_kind(head->content_type);
 	struct graphql_op op;
 
 	if (!call || head->content_encoding.len)
 		return WATCH_NONE;
+	if (rpc == GRPC_WEB || rpc == GRPC_WEB_TEXT) {
+		grpc_set_request(call, rpc);
+		return WATCH_NONE;
+	}
 	if (view_is(head->method, "POST"))
 		return contains(head->content_type, "json") ? WATCH_OPERATION : WATCH_NONE;
 	if (view_is(head->method, "GET")) {
@@ -55,8 +60,15 @@ enum http_watch http_watch_request(struct call_sink *sink, struct call *call, co
 enum http_watch http_watch_response(struct call *call, const struct http_head *head)
 {
 	static const struct view events = VIEW_LIT("text/event-stream");
+	enum grpc_kind rpc = grpc_kind(head->content_type);
 
-	if (!call || head->content_encoding.len)
+	if (!call)
+		return WATCH_NONE;
+	if (rpc == GRPC_WEB || rpc == GRPC_WEB_TEXT)
+		grpc_set_request(call, rpc);
+	if (call->row.l7 == L7_grpc_web)
+		return WATCH_RPC;
+	if (head->content_encoding.len)
 		return WATCH_NONE;
 	if (contains(view_sub(head->content_type, 0, events.len), (const char *)events.at) && head->status == 200) {
 		if (call->row.l7 != L7_graphql)
@@ -173,4 +185,40 @@ void http_events_end(struct http_events *events, uint8_t reason, struct call_sin
 		call_end(sink, events->event, reason);
 	events->event = NULL;
 	events->open = false;
+}
+
+/* ---- gRPC-Web ---- */
+
+void http_rpc_begin(struct http_rpc *rpc, struct call_sink *sink, struct call *call, const struct http_head *head)
+{
+	struct view rest = head->fields, name, value, status = view_make("", 0), message = status;
+
+	*rpc = (struct http_rpc){ .http_status = head->status,
+				  .walk.text = grpc_kind(head->content_type) == GRPC_WEB_TEXT,
+				  .other = grpc_kind(head->content_type) == GRPC_NO || head->content_encoding.len };
+	while (http_field_next(&rest, &name, &value)) {	/* without messages the status may stand in the head */
+		if (view_ieq(name, "grpc-status"))
+			status = value;
+		else if (view_ieq(name, "grpc-message"))
+			message = value;
+	}
+	grpc_set_status(sink, call, status, message);
+	rpc->has_status = status.len > 0;
+}
+
+void http_rpc_feed(struct http_rpc *rpc, struct call_sink *sink, struct call *call, struct view bytes)
+{
+	if (rpc->other)
+		return;
+	if (grpc_walk_bytes(&rpc->walk, bytes, sink, call) && call)
+		rpc->has_status |= grpc_set_trailers(sink, call, grpc_walk_trailers(&rpc->walk));
+}
+
+void http_rpc_end(struct http_rpc *rpc, struct call_sink *sink, struct call *call, bool whole)
+{
+	if (!call)
+		return;
+	ROW_SET(CALL, &call->row, rows, rpc->walk.count);
+	if (whole && !rpc->has_status)
+		grpc_set_missing(sink, call, rpc->http_status);
 }

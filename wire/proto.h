@@ -110,6 +110,13 @@ void call_fifo_put(struct call_fifo *fifo, struct call *call);
 struct call *call_fifo_take(struct call_fifo *fifo);		/* NULL when empty */
 void call_fifo_end_all(struct call_fifo *fifo, struct call_sink *sink, uint8_t reason);
 
+/* What went before a call on its connection, for detail_after(). */
+struct call_before {
+	/* of the direction of either half, up to its first byte; what was not captured is not in it. Empty: none to be had */
+	struct view request, response;
+	bool request_whole, response_whole;	/* from the first byte of the connection on */
+};
+
 struct proto_ops {
 	uint8_t id;			/* L7_... */
 	const char *name;		/* as in enums.def */
@@ -143,6 +150,14 @@ struct proto_ops {
 	 * Bodies longer than body_max are cut, with "truncated": true.
 	 */
 	int (*detail)(struct view request, struct view response, size_t body_max, struct json *json);
+	/*
+	 * The same where a message can be read in full only after those before it
+	 * (compression with a memory); asked instead of detail() when before_bytes, the
+	 * most of each direction that is of use, is set.
+	 */
+	int (*detail_after)(const struct call_before *before, struct view request, struct view response, size_t body_max,
+			    struct json *json);
+	size_t before_bytes;
 };
 
 #define PROTO_SKIP_BASE ((int64_t)1 << 60)

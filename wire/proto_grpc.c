@@ -11,9 +11,15 @@ static enum guess grpc_guess(struct view bytes, const struct guess_hint *hint)
 	return GUESS_NO;
 }
 
+static int grpc_detail_after(const struct call_before *before, struct view request, struct view response,
+			     size_t body_max, struct json *json)
+{
+	return h2_show(before, request, response, GRPC_H2, body_max, json);
+}
+
 static int grpc_detail(struct view request, struct view response, size_t body_max, struct json *json)
 {
-	return h2_show(request, response, GRPC_H2, body_max, json);
+	return grpc_detail_after(&(struct call_before){ .request_whole = false }, request, response, body_max, json);
 }
 
 const struct proto_ops proto_grpc = {
@@ -22,4 +28,6 @@ const struct proto_ops proto_grpc = {
 	.title = "gRPC",
 	.guess = grpc_guess,
 	.detail = grpc_detail,
+	.detail_after = grpc_detail_after,
+	.before_bytes = H2_BEFORE_BYTES,
 };

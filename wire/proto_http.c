@@ -52,6 +52,7 @@ struct http_conn {
 	uint8_t client;			/* direction of the requests */
 	bool doubt;			/* requests or responses were lost while several waited */
 	struct http_events events;	/* of the response in progress */
+	struct http_rpc rpc;
 	bool tunnel;			/* HTTP is over, next_l7 follows */
 	uint8_t next_l7;
 };
@@ -131,10 +132,9 @@ static void set_request(struct call_sink *sink, struct call *call, const struct 
 		call_error(sink, call, "request: %s", head->problem);
 }
 
-static void set_response(struct call_sink *sink, struct call *call, const struct http_head *head)
+static void set_status(struct call_sink *sink, struct call *call, const struct http_head *head)
 {
 	struct call_row *row = &call->row;
-	struct view trace = http_trace_id(head);
 	uint8_t class = CLASS_none;
 
 	if (head->status >= 100 && head->status < 400)
@@ -147,6 +147,13 @@ static void set_response(struct call_sink *sink, struct call *call, const struct
 	ROW_SET(CALL, row, status_class, class);
 	if (head->reason.len)
 		ROW_SET(CALL, row, status_text, call_text(sink, call, head->reason, REASON_MAX));
+}
+
+static void set_response(struct call_sink *sink, struct call *call, const struct http_head *head)
+{
+	struct call_row *row = &call->row;
+	struct view trace = http_trace_id(head);
+
 	if (!ROW_HAS(CALL, row, version))
 		ROW_SET(CALL, row, version, call_text(sink, call, head->version, METHOD_MAX));
 	if (trace.len && !ROW_HAS(CALL, row, trace_id))
@@ -184,6 +191,8 @@ static void message_done(struct feed *f, uint64_t end_off)
 	note_progress(f, end_off);
 	if (dir->watch == WATCH_EVENTS)
 		end_events(f->conn, call, CALL_END_closed, f->sink);
+	else if (dir->watch == WATCH_RPC)
+		http_rpc_end(&f->conn->rpc, f->sink, call, true);
 	dir->watch = WATCH_NONE;
 	dir->call = NULL;
 	if (dir->state != OPAQUE && dir->state != RESYNC)
@@ -292,12 +301,16 @@ static void begin_response(struct feed *f, const struct http_head *head, uint64_
 	f->dir->call = pair(f, &tag);
 	f->dir->is_request = false;
 	f->dir->body_bytes = 0;
+	f->dir->watch = (uint8_t)http_watch_response(f->dir->call, head);
 	if (f->dir->call) {
 		call_response_begin(f->dir->call, f->chunk, off);
 		set_response(f->sink, f->dir->call, head);
+		if (f->dir->watch == WATCH_RPC)
+			http_rpc_begin(&conn->rpc, f->sink, f->dir->call, head);
+		else
+			set_status(f->sink, f->dir->call, head);
 		note_progress(f, here(f));
 	}
-	f->dir->watch = (uint8_t)http_watch_response(f->dir->call, head);
 	tunnel = head->status == 101 || (tag & TAG_CONNECT && head->status < 300);
 	if (tunnel) {
 		conn->tunnel = true;
@@ -380,6 +393,12 @@ static enum step watch_body(struct feed *f, uint64_t stop, bool whole)
 	if (dir->watch == WATCH_EVENTS) {
 		f->pos = http_events_feed(&f->conn->events, dir->call, f->chunk, f->pos, to,
 					  whole || f->chunk->end, f->sink);
+		note_progress(f, here(f));
+		return whole ? STEP_ON : STEP_WAIT;
+	}
+	if (dir->watch == WATCH_RPC) {
+		http_rpc_feed(&f->conn->rpc, f->sink, dir->call, bytes);
+		f->pos += bytes.len;
 		note_progress(f, here(f));
 		return whole ? STEP_ON : STEP_WAIT;
 	}

@@ -262,7 +262,7 @@ static bool stream_likely(const struct h2_conn *conn, uint32_t id)
 	return !top || id < top + ID_STEP_MAX;
 }
 
-/* -1: no frame here, 0: more bytes must tell, 1: two frames, one behind the other. */
+/* -1: no frame here, 0: more bytes must tell, 1: two frames, one behind the other, or what is as good. */
 static int frames_at(const struct h2_conn *conn, struct view bytes)
 {
 	struct h2_frame a, b;
@@ -272,6 +272,8 @@ static int frames_at(const struct h2_conn *conn, struct view bytes)
 	a = h2_frame_read(bytes);
 	if (!h2_frame_valid(&a, false) || a.len > H2_FRAME_USUAL || !stream_likely(conn, a.stream))
 		return -1;
+	if (bytes.len == H2_HEAD_BYTES + (size_t)a.len && h2_find(conn, a.stream))
+		return 1;	/* of a stream that is open, and sent alone */
 	if (bytes.len < 2 * H2_HEAD_BYTES + (size_t)a.len)
 		return 0;
 	b = h2_frame_read(view_sub(bytes, H2_HEAD_BYTES + a.len, H2_HEAD_BYTES));
@@ -397,9 +399,15 @@ static enum guess h2_guess(struct view bytes, const struct guess_hint *hint)
 	return more ? GUESS_MORE : GUESS_NO;
 }
 
+static int h2_detail_after(const struct call_before *before, struct view request, struct view response,
+			   size_t body_max, struct json *json)
+{
+	return h2_show(before, request, response, GRPC_NO, body_max, json);
+}
+
 static int h2_detail(struct view request, struct view response, size_t body_max, struct json *json)
 {
-	return h2_show(request, response, GRPC_NO, body_max, json);
+	return h2_detail_after(&(struct call_before){ .request_whole = false }, request, response, body_max, json);
 }
 
 const struct proto_ops proto_http2 = {
@@ -414,4 +422,6 @@ const struct proto_ops proto_http2 = {
 	.close = h2_close,
 	.tick = h2_tick_conn,
 	.detail = h2_detail,
+	.detail_after = h2_detail_after,
+	.before_bytes = H2_BEFORE_BYTES,
 };
