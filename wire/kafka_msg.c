@@ -144,6 +144,7 @@ struct walk {
 	bool flexible;
 	struct kafka_facts *facts;	/* NULL: not wanted */
 	struct json *json;		/* NULL: not wanted */
+	struct view name;		/* the topic told last */
 	size_t left;			/* bytes of values still to be shown */
 	bool cut;
 };
@@ -376,6 +377,8 @@ static void text_value(struct walk *w, char type)
 	if (w->facts && !w->rd.bad) {
 		struct kafka_facts *facts = w->facts;
 
+		if (type == 't')
+			w->name = text;
 		if (type == 't' && !facts->topic.len)
 			facts->topic = text;
 		else if (type == 'g' && !facts->group.len)
@@ -422,8 +425,15 @@ static void value(struct walk *w, char type, struct view name)
 	case 'T':
 		id = rd_bytes(&w->rd, 16);
 		uuid_text(id, text);
-		if (type == 'T' && w->facts && !w->rd.bad && !w->facts->topic_id[0])
+		if (type == 'T' && w->facts && !w->rd.bad && !w->facts->topic_id[0]) {
 			memcpy(w->facts->topic_id, text, sizeof(text));
+			w->facts->topic_uuid = id;
+		}
+		if (type == 'u' && w->facts && !w->rd.bad && w->name.len && view_is(name, "topic_id")) {
+			if (w->facts->named_count < KAFKA_NAMED_MAX)
+				w->facts->named[w->facts->named_count++] = (struct kafka_named){ w->name, id };
+			w->name.len = 0;
+		}
 		if (w->json)
 			json_cstr(w->json, text);
 		return;
@@ -508,7 +518,7 @@ void kafka_facts(const struct kafka_api *api, unsigned version, bool response, s
 	struct walk w = { .rd = rd_make(body), .version = version, .flexible = version >= api->flexible, .facts = facts };
 	const char *at = response ? api->response : api->request;
 
-	memset(facts, 0, sizeof(*facts));
+	memset(facts, 0, offsetof(struct kafka_facts, named));
 	if (version > api->last)
 		return;
 	fields(&w, &at, false);

@@ -7,6 +7,7 @@
 
 #define KAFKA_LEN_MAX	(128u << 20)
 #define KAFKA_CLIENT_ID_MAX 249
+#define KAFKA_NAMED_MAX	24
 
 struct kafka_api {
 	uint8_t key;
@@ -34,11 +35,16 @@ enum kafka_head kafka_request(struct view bytes, struct kafka_request *ret_reque
 struct kafka_facts {
 	struct view topic, group, other, user, error_text;
 	char topic_id[40];	/* when topics have numbers for names */
+	struct view topic_uuid;	/* the same as it is: 16 bytes */
 	int16_t error;		/* the first that is none of success */
 	bool has_error;		/* an error code was read, 0 perhaps */
 	bool no_answer;		/* acks = 0 */
 	uint64_t records;
 	bool has_records;	/* all were counted */
+	unsigned named_count;	/* topics told with both: Metadata, CreateTopics */
+	struct kafka_named {
+		struct view name, uuid;
+	} named[KAFKA_NAMED_MAX];
 };
 
 void kafka_facts(const struct kafka_api *api, unsigned version, bool response, struct view body, struct kafka_facts *facts);

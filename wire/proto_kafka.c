@@ -17,6 +17,7 @@
 #define SHOW_MAX	((uint64_t)8 << 10)	/* of a message that is looked at */
 #define NAME_MAX_TEXT	256
 #define PENDING_MAX	1024
+#define TOPICS		24
 
 enum { TAG_ONEWAY = 1 };
 
@@ -27,8 +28,13 @@ struct kafka_conn {
 	uint8_t client;
 	bool raw;			/* SASL tokens without a header may come */
 	bool lost_requests;
-	uint8_t user_len;
+	uint8_t user_len, topic_next;
 	char user[64];
+	struct topic {
+		bool used;
+		uint8_t uuid[16], len;
+		char name[78];
+	} topic[TOPICS];		/* told by Metadata: later versions ask by number alone */
 	struct call *req, *rsp;		/* of the frames in progress */
 };
 
@@ -43,12 +49,49 @@ static uint64_t tag_make(const struct kafka_request *r)
 	return (uint64_t)(uint32_t)r->id << 32 | (uint64_t)r->key << 16 | (uint64_t)(r->version & 0x7fff) << 1;
 }
 
+/* ---- topics that have a number ---- */
+
+static struct topic *topic_find(struct kafka_conn *conn, struct view uuid)
+{
+	for (unsigned i = 0; i < TOPICS && uuid.len == 16; i++)
+		if (conn->topic[i].used && memcmp(conn->topic[i].uuid, uuid.at, 16) == 0)
+			return &conn->topic[i];
+	return NULL;
+}
+
+static void learn_topics(struct kafka_conn *conn, const struct kafka_facts *facts)
+{
+	for (unsigned i = 0; i < facts->named_count; i++) {
+		const struct kafka_named *named = &facts->named[i];
+		struct topic *topic = topic_find(conn, named->uuid);
+
+		if (named->name.len > sizeof(topic->name))
+			continue;
+		if (!topic)
+			topic = &conn->topic[conn->topic_next++ % TOPICS];
+		topic->used = true;
+		memcpy(topic->uuid, named->uuid.at, 16);
+		topic->len = (uint8_t)named->name.len;
+		memcpy(topic->name, named->name.at, topic->len);
+	}
+}
+
+static struct view topic_of(struct kafka_conn *conn, const struct kafka_facts *facts)
+{
+	const struct topic *known;
+
+	if (facts->topic.len || !facts->topic_id[0])
+		return facts->topic;
+	known = topic_find(conn, facts->topic_uuid);
+	return known ? view_make(known->name, known->len) : view_str(facts->topic_id);
+}
+
 /* ---- requests ---- */
 
-static void set_target(struct call_sink *sink, struct call *call, const struct kafka_facts *facts)
+static void set_target(struct kafka_conn *conn, struct call_sink *sink, struct call *call, const struct kafka_facts *facts)
 {
 	char folded[NAME_MAX_TEXT];
-	struct view topic = facts->topic.len ? facts->topic : view_str(facts->topic_id);
+	struct view topic = topic_of(conn, facts);
 	struct view target = topic.len ? topic : facts->group.len ? facts->group : facts->other;
 
 	if (ROW_HAS(CALL, &call->row, target))
@@ -83,7 +126,7 @@ static int take_request(struct frames *f, const struct frame *frame)
 	(void)snprintf(version, sizeof(version), "v%u", r.version);
 	CALL_TEXT(f->sink, call, version, view_str(version), sizeof(version));
 	CALL_TEXT(f->sink, call, user_agent, r.client_id, NAME_MAX_TEXT);
-	set_target(f->sink, call, &facts);
+	set_target(conn, f->sink, call, &facts);
 	if (facts.user.len) {
 		conn->user_len = (uint8_t)(facts.user.len < sizeof(conn->user) ? facts.user.len : sizeof(conn->user));
 		memcpy(conn->user, facts.user.at, conn->user_len);
@@ -173,9 +216,10 @@ static int take_response(struct frames *f, const struct frame *frame)
 	kafka_facts(api, version, true, kafka_response_body(api, version, frame->bytes), &facts);
 	if (api->key == 18 && version > 0 && facts.error == 35)	/* the broker answers in version 0 then */
 		kafka_facts(api, 0, true, kafka_response_body(api, 0, frame->bytes), &facts);
+	learn_topics(conn, &facts);
 	set_status(f->sink, call, &facts);
 	if (api->key == 1 || api->key == 3)
-		set_target(f->sink, call, &facts);
+		set_target(conn, f->sink, call, &facts);
 	if (facts.has_records)
 		ROW_SET(CALL, &call->row, rows, facts.records);
 	conn->rsp = call;

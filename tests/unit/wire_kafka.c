@@ -55,6 +55,36 @@ static const struct dialogue {
 	   "Heartbeat grp1 0 complete req=34+33 rsp=18+16\n", false },
 };
 
+#define UUID "0123456789abcde"	/* and one more */
+/* Metadata v12 of all topics: a broker-less cluster with one topic. */
+#define METADATA(id) "\0\0\0\x12\0\3\0\x0c\0\0\0" id "\0\3cli\0\0\1\0\0"
+#define METADATA_IS(id, name, last) "\0\0\0\x31\0\0\0" id "\0" "\0\0\0\0" "\1" "\0" "\0\0\0\0" "\2" \
+	"\0\0\7" name UUID last "\0\1\0\0\0\0\0" "\0"
+/* Fetch v13 of no partition of one topic. */
+#define FETCH(id, last) "\0\0\0\x3d\0\1\0\x0d\0\0\0" id "\0\3cli\0" "\xff\xff\xff\xff\0\0\1\xf4\0\0\0\1\0\1\0\0\0" \
+	"\0\0\0\0\0\0\0\0" "\2" UUID last "\1\0" "\1\1\0"
+
+TEST(kafka, resolves_topics_by_number)
+{
+	static const struct talk_step steps[] = {
+		TALK('>', FETCH("\1", "X")), TALK('>', METADATA("\2")), TALK('<', METADATA_IS("\2", "orders", "X")),
+		TALK('>', FETCH("\3", "X") FETCH("\4", "Y")), TALK('>', METADATA("\5")), TALK('<', METADATA_IS("\5", "orderz", "X")),
+		TALK('>', FETCH("\6", "X")), { 0, NULL, 0 },
+	};
+	const char *topics[] = { "30313233-3435-3637-3839-616263646558", "orders", "30313233-3435-3637-3839-616263646559",
+				 "orderz" };
+	struct kit kit;
+	unsigned n = 0;
+
+	kit_init(&kit, NULL);
+	talk_run(&kit, 9092, steps, 8);
+	for (unsigned i = 0; i < kit.count && n < 4; i++)
+		if (view_is(kit.call[i].row.method, "Fetch"))
+			CHECK_VIEW(kit.call[i].row.topic, topics[n++]);
+	CHECK_U64(n, 4);
+	kit_release(&kit);
+}
+
 TEST(kafka, reads_dialogues)
 {
 	for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++) {
