@@ -185,6 +185,9 @@ int64_t frames_feed(struct frames *f, const struct frame_ops *ops)
 	if (dir->lost) {
 		if (!ops->resync || !ops->resync(f, chunk->bytes)) {
 			dir->garbage += chunk->bytes.len;
+			/* what is passed over may have been what somebody waits for */
+			if (chunk->bytes.len)
+				ops->lost(f, 0);
 			return dir->garbage > GARBAGE_MAX ? PROTO_SKIP_REST : (int64_t)chunk->bytes.len;
 		}
 		dir->lost = false;

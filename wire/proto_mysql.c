@@ -50,6 +50,7 @@ struct mysql_conn {
 	uint64_t params, columns_next;	/* of a prepared statement */
 	uint32_t server_caps;
 	uint8_t statement_next, statement_last;
+	uint8_t last_number;		/* of the server's last packet */
 	uint8_t db_len, user_len, version_len;
 	char db[NAME_MAX_TEXT], user[NAME_MAX_TEXT], version[NAME_MAX_TEXT];
 	struct statement statements[STATEMENTS_MAX];
@@ -497,6 +498,12 @@ static void take_answer(struct frames *f, const struct frame *frame, struct view
 		end_head(f, CALL_END_complete);
 		call = conn->waiting.head;
 	}
+	/* numbers begin anew with each answer: the one in progress was taken for something else, or its end is lost */
+	if (call && call->has_rsp && conn->phase == PHASE_COMMAND && frame->bytes.at[3] == 1 && conn->last_number && !more) {
+		end_head(f, CALL_END_gap);
+		call = conn->waiting.head;
+	}
+	conn->last_number = frame->bytes.at[3];
 	conn->more = len == MYSQL_LEN_MAX;
 	conn->rsp = false;
 	if (!call && frame->bytes.at[3] == 1)

@@ -16,6 +16,7 @@
 
 #define BEHIND_MAX	((uint32_t)64 << 20)	/* older than that is not a retransmission */
 #define AHEAD_MAX	((uint32_t)1 << 30)	/* the largest window */
+#define MIDWAY_MAX	((uint32_t)1 << 20)	/* bytes missed before the first segment of a direction */
 #define WILD_MAX	16
 #define SEGS_MAX	1024			/* of one direction */
 #define LOST_SEGS	64
@@ -101,25 +102,34 @@ static bool head_ready(const struct stream *stream, unsigned d)
 	return dir->head && dir->head->off == dir->next_off;
 }
 
-/* Deliver what is in order; the earlier one where both sides wait for each other (late retransmissions). */
+/* Deliver what is in order; the earlier one where both sides may go on, or wait for each other (late retransmissions). */
 static void drain(struct stream *stream)
 {
 	for (;;) {
-		bool moved = false;
+		bool there[2], seen[2];
 
 		for (unsigned d = 0; d < 2; d++) {
-			while (head_ready(stream, d) &&
-			       seen_by_sender(stream, d, stream->dir[d].head->ack_off)) {
-				deliver_head(stream, d);
-				moved = true;
-			}
+			there[d] = head_ready(stream, d);
+			seen[d] = there[d] && seen_by_sender(stream, d, stream->dir[d].head->ack_off);
 		}
-		if (moved)
-			continue;
-		if (!head_ready(stream, 0) || !head_ready(stream, 1))
+		if (seen[0] == seen[1] && there[0] && there[1])
+			deliver_head(stream, stream->dir[1].head->time_ns < stream->dir[0].head->time_ns);
+		else if (seen[0] || seen[1])
+			deliver_head(stream, seen[1]);
+		else
 			return;
-		deliver_head(stream, stream->dir[1].head->time_ns < stream->dir[0].head->time_ns);
 	}
+}
+
+/*
+ * How far a hole of direction d may be given up at once: where the other side waits for bytes in it, up to there. So
+ * what it says next comes between the two losses, where it belongs.
+ */
+static uint64_t lose_up_to(const struct stream *stream, unsigned d, uint64_t to)
+{
+	const struct seg *other = head_ready(stream, !d) ? stream->dir[!d].head : NULL;
+
+	return other && other->ack_off > stream->dir[d].next_off && other->ack_off < to ? other->ack_off : to;
 }
 
 /* Give up one hole that the receiver has acknowledged and that will not fill any more. */
@@ -141,7 +151,7 @@ static bool give_up(struct stream *stream, uint64_t now_ns)
 		if (segs >= LOST_SEGS || bytes >= LOST_BYTES ||
 		    (dir->hole_ns && now_ns > dir->hole_ns + LOST_NS)) {
 			dir->hole_ns = now_ns;
-			lose(stream, d, to - dir->next_off);
+			lose(stream, d, lose_up_to(stream, d, to) - dir->next_off);
 			return true;
 		}
 	}
@@ -169,7 +179,7 @@ static void force(struct stream *stream, unsigned d)
 	struct stream_dir *dir = &stream->dir[d];
 
 	if (dir->head->off > dir->next_off)
-		lose(stream, d, dir->head->off - dir->next_off);
+		lose(stream, d, lose_up_to(stream, d, dir->head->off) - dir->next_off);
 	else
 		deliver_head(stream, d);
 	if (stream->state != STREAM_DEAD)
@@ -329,6 +339,8 @@ static uint64_t note_ack(struct stream_dir *dir, uint32_t ack, uint64_t now_ns)
 {
 	int64_t off;
 
+	if (!dir->acked)
+		dir->first_acked_seq = ack;
 	dir->acked = true;
 	dir->acked_seq = ack;
 	if (!dir->started)
@@ -343,6 +355,22 @@ static uint64_t note_ack(struct stream_dir *dir, uint32_t ack, uint64_t now_ns)
 	if (__builtin_expect((uint64_t)off > dir->next_off, 0) && !dir->hole_ns)
 		dir->hole_ns = now_ns;
 	return (uint64_t)off;
+}
+
+/*
+ * Seen from the middle, with seq. What the other side acknowledged in its first segment it had before the capture
+ * began, and the bytes from there on have not been seen: an answer among them must not be taken for the next one.
+ */
+static void start_midway(struct stream *stream, unsigned d, uint32_t seq, uint64_t now_ns)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	uint32_t from = dir->acked ? dir->first_acked_seq : seq;
+
+	if (seq - from > MIDWAY_MAX && from - seq > MIDWAY_MAX)
+		from = seq;
+	start(dir, from, false);
+	if (dir->acked)
+		(void)note_ack(dir, dir->acked_seq, now_ns);
 }
 
 /* Far outside the window: somebody's nonsense, unless it goes on like that (the capture lost more than a GiB). */
@@ -372,7 +400,7 @@ static void data(struct stream *stream, unsigned d, const struct packet *packet,
 	if (!dir->started) {
 		if (dir->acked && len == 1 && seq + 1 == dir->acked_seq)
 			return;		/* keep-alive: a byte of before */
-		start(dir, seq, false);
+		start_midway(stream, d, seq, packet->time_ns);
 	}
 	off = seq_to_off(dir, seq);
 	if (wild(dir, off))

@@ -257,14 +257,111 @@ static void feed_held(struct stream *stream, unsigned d, uint64_t time_ns)
 		feed(stream, d, hold_view(dir), dir->hold, time_ns, dir->ended);
 }
 
-/* The protocol is known: what was held while it was not goes first, in order of arrival. */
+/* Answers were given up while nobody knew them for such: those who wait for them must not be given the next ones. */
+static void tell_blank(struct stream *stream, unsigned d)
+{
+	const struct proto_ops *ops = stream->ops;
+	struct stream_dir *dir = &stream->dir[d];
+
+	dir->blank_ns = 0;
+	if (stream->state != STREAM_DISSECTING || ops->gap(stream->conn, d, dir->next_off, 1, stream->sink) >= 0)
+		return;
+	conn_close(stream, CALL_END_gap);
+	if (!conn_open(stream, ops))
+		go_dead(stream);
+}
+
+/* What was held, taken out of the directions to come again; done[d]: marks passed. */
+struct again {
+	struct hold *hold[2];
+	unsigned done[2];
+};
+
+static uint64_t again_ns(const struct again *again, unsigned d)
+{
+	return again->hold[d] ? again->hold[d]->times.mark[again->done[d]].time_ns : UINT64_MAX;
+}
+
+/* Bytes of direction d that arrived at one time, the first of them at from_off. */
+static struct view again_take(struct again *again, unsigned d, uint64_t from_off)
+{
+	struct hold *hold = again->hold[d];
+	struct view bytes = view_make(hold->bytes + hold->start, hold->len);
+
+	if (++again->done[d] < hold->times.count)
+		bytes.len = (size_t)(hold->times.mark[again->done[d]].off - from_off);
+	hold->start += bytes.len;
+	hold->len -= bytes.len;
+	if (!hold->len)
+		again->hold[d] = NULL;
+	return bytes;
+}
+
+/* All bytes of direction d that came before the other side's next ones. */
+static void feed_again(struct stream *stream, unsigned d, struct again *again)
+{
+	struct stream_dir *dir = &stream->dir[d];
+	uint64_t until_ns = again_ns(again, !d), now_ns;
+
+	do {
+		struct view bytes;
+
+		now_ns = again_ns(again, d);
+		bytes = again_take(again, d, dir->next_off);
+		if (stream->state == STREAM_DISSECTING && dir->next_off >= dir->skip_end &&
+		    hold_put(stream, dir, dir->next_off, bytes, now_ns))
+			dir->next_off += bytes.len;
+		else if (stream->state != STREAM_DEAD)
+			stream_deliver(stream, d, bytes, now_ns);
+	} while (again->hold[d] && again_ns(again, d) <= until_ns);
+	if (stream->state == STREAM_DISSECTING && dir->hold)
+		feed(stream, d, hold_view(dir), true, now_ns, false);
+}
+
+/*
+ * The protocol is known: what was held while it was not comes again, in the order it came in. Fed one direction after
+ * the other, answers would go to other requests than theirs.
+ */
 static void feed_both(struct stream *stream, uint64_t time_ns)
 {
-	const struct hold *a = stream->dir[0].hold, *b = stream->dir[1].hold;
-	unsigned first = a && b && b->times.mark[0].time_ns < a->times.mark[0].time_ns;
+	struct again again = { .done = { 0, 0 } };
+	void *blocks[2] = { stream->dir[0].hold, stream->dir[1].hold };
 
-	feed_held(stream, first, time_ns);
-	feed_held(stream, !first, time_ns);
+	for (unsigned d = 0; d < 2; d++) {
+		again.hold[d] = stream->dir[d].hold;
+		stream->dir[d].hold = NULL;
+		if (again.hold[d])
+			stream->dir[d].next_off -= again.hold[d]->len;
+	}
+	while (again.hold[0] || again.hold[1]) {
+		unsigned d = again_ns(&again, 1) < again_ns(&again, 0);
+
+		for (unsigned i = 0; i < 2; i++)
+			if (stream->dir[i].blank_ns && stream->dir[i].blank_ns < again_ns(&again, d))
+				tell_blank(stream, i);
+		feed_again(stream, d, &again);
+	}
+	for (unsigned d = 0; d < 2; d++) {
+		stream_buf_give(stream->pool, blocks[d]);
+		if (stream->dir[d].blank_ns)
+			tell_blank(stream, d);
+		if (stream->dir[d].ended)
+			feed_held(stream, d, time_ns);
+	}
+}
+
+/*
+ * Bytes of direction d are given up, nobody knows them. What the other side holds may be asking for just these: of a
+ * flow seen from the middle it is given up too, as if the capture had begun here; of another the dissector will be told.
+ */
+static void forget(struct stream *stream, unsigned d, uint64_t now_ns)
+{
+	struct stream_dir *other = &stream->dir[!d];
+
+	if (other->hold && other->syn)
+		stream->dir[d].blank_ns = now_ns;
+	else
+		hold_drop(stream, other);
 }
 
 /* What was held is nobody's. After so many tries nobody is asked any more. */
@@ -272,6 +369,7 @@ static void guess_failed(struct stream *stream, unsigned d)
 {
 	struct stream_dir *dir = &stream->dir[d], *other = &stream->dir[!d];
 
+	forget(stream, d, stream->sink->now_ns);
 	hold_drop(stream, dir);
 	if (dir->guesses)
 		dir->guesses--;
@@ -293,6 +391,8 @@ static void guess_stream(struct stream *stream, unsigned d, size_t fresh, uint64
 		/* seen from the middle: what was held first was the end of something, the message begins here */
 		hold_consume(stream, dir, bytes.len - fresh, dir->next_off - fresh);
 		ops = guess(stream, d, hold_view(dir), &more);
+		if (ops || more)
+			forget(stream, d, time_ns);
 		if (more && fresh < GUESS_BYTES_MAX && !end)
 			return;
 	}
@@ -377,6 +477,7 @@ static void hand_over(struct stream *stream, unsigned d, uint8_t l7, struct view
 	for (unsigned i = 0; i < 2; i++) {
 		stream->dir[i].skip_end = stream->dir[i].skip_missing = 0;
 		stream->dir[i].guesses = SWITCH_GUESSES;
+		stream->dir[i].blank_ns = 0;
 	}
 	if (held)
 		hold_consume(stream, dir, dir->hold->len - bytes.len, off);

@@ -47,10 +47,11 @@ struct stream_dir {
 	uint64_t fin_off;
 	uint64_t hole_ns;	/* when the hole at next_off was first known to be no mere disorder; 0 = none */
 	uint64_t last_ns;	/* arrival of the byte before next_off */
+	uint64_t blank_ns;	/* when bytes were given up that nobody knew, while the other side held some; 0 = none */
 	struct seg *head, *tail;	/* by offset, disjoint */
 	struct hold *hold;
 	uint32_t seq0;		/* sequence number of offset 0 */
-	uint32_t acked_seq;	/* last acknowledgement as it stood in the packet; valid while acked is set */
+	uint32_t first_acked_seq, acked_seq;	/* first and last acknowledgement as they stood in the packets; valid while acked is set */
 	uint32_t seg_bytes;
 	uint16_t seg_count;
 	uint8_t wild;		/* segments in a row that are far outside the window */

@@ -311,6 +311,78 @@ TEST(stream, a_lost_response_ends_its_call_as_gap)
 	kit_release(&kit);
 }
 
+/* Between two lost answers a request was sent: it belongs between the two losses. */
+TEST(stream, a_request_between_lost_answers_ends_with_its_own)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 80);
+	kit_handshake(&kit);
+	kit_send(&kit, 0, GET("/1"));
+	kit_lose(&kit, 1, OK("1", 1));
+	kit_send(&kit, 0, GET("/2"));
+	kit_lose(&kit, 1, OK("2", 1));
+	kit_lose(&kit, 0, GET("/3"));
+	kit_send(&kit, 1, OK("3", 1));
+	kit.now_ns += 300000000;
+	kit_send(&kit, 0, GET("/4"));
+	kit_send(&kit, 1, OK("4", 1));
+	kit_end(&kit, CALL_END_closed);
+	CHECK_LINES(&kit, "GET /1 - gap req=0+28 missing=39\n"
+			  "GET /2 - gap req=28+28 missing=39\n"
+			  "- - 200 no_request rsp=78+39 body=1\n"
+			  "GET /4 200 complete req=84+28 rsp=117+39 body=1\n");
+	kit_release(&kit);
+}
+
+/* An answer sent before its server had a request does not answer it. */
+TEST(stream, what_neither_side_had_seen_keeps_its_order)
+{
+	struct kit kit;
+	const char *third = GET("/3");
+	uint64_t seen;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 80);
+	kit_handshake(&kit);
+	kit_send(&kit, 0, GET("/1"));
+	kit_send(&kit, 1, OK("1", 1));
+	seen = kit.sent[1];
+	kit_lose(&kit, 0, GET("/2"));
+	kit_send(&kit, 1, OK("2", 1));
+	kit.now_ns += 1000000;
+	kit_segment(&kit, 0, kit.sent[0], view_str(third), strlen(third), TCP_ACK, seen);
+	kit.sent[0] += strlen(third);
+	kit.now_ns += 300000000;
+	kit_send(&kit, 1, OK("3", 1));
+	kit_end(&kit, CALL_END_closed);
+	CHECK_LINES(&kit, "GET /1 200 complete req=0+28 rsp=0+39 body=1\n"
+			  "- - 200 no_request rsp=39+39 body=1\n"
+			  "GET /3 200 complete req=56+28 rsp=78+39 body=1\n");
+	kit_release(&kit);
+}
+
+/* What both sides said while nobody knew the protocol comes in the order it was said. */
+TEST(stream, held_bytes_of_both_sides_keep_their_order)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 21);	/* no handshake */
+	kit_send(&kit, 1, "331 a password, please\r\n");
+	kit_send(&kit, 0, "PASS x\r\n");
+	kit_send(&kit, 1, "230-\r\n");
+	kit_send(&kit, 1, " welcome\r\n230 in\r\n");
+	kit_send(&kit, 0, "SYST\r\n");
+	kit_send(&kit, 1, "215 UNIX\r\n");
+	kit_end(&kit, CALL_END_closed);
+	CHECK_LINES(&kit, "GREETING - 331 oneway rsp=0+24\n"
+			  "PASS - 230 complete req=0+8 rsp=24+24\n"
+			  "SYST - 215 complete req=8+6 rsp=48+10 answers=UNIX\n");
+	kit_release(&kit);
+}
+
 TEST(stream, a_tick_gives_up_a_hole)
 {
 	struct kit kit;
@@ -462,6 +534,28 @@ TEST(stream, starts_in_the_middle)
 	kit_send(&kit, 0, GET("/1"));
 	kit_send(&kit, 1, OK("1", 1));
 	CHECK_LINES(&kit, "GET /1 200 complete req=0+28 rsp=32+39 body=1\n");
+	kit_release(&kit);
+}
+
+/* What the first request of the capture has not acknowledged may be lost too. */
+TEST(stream, midway_the_first_answer_may_be_lost)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 80);	/* no handshake */
+	kit_send(&kit, 0, GET("/1"));
+	kit_lose(&kit, 1, OK("1", 1));
+	kit_send(&kit, 0, GET("/2"));
+	kit_send(&kit, 1, OK("2", 1));
+	kit.now_ns += 300000000;
+	kit_send(&kit, 0, GET("/3"));
+	kit_send(&kit, 1, OK("3", 1));
+	kit_end(&kit, CALL_END_closed);
+	CHECK_LINES(&kit, "GET /1 - gap req=0+28 missing=39\n"
+			  "GET /2 200 complete req=28+28 rsp=39+39 body=1 "
+			  "error=messages before this one were not captured: the pairing is a guess\n"
+			  "GET /3 200 complete req=56+28 rsp=78+39 body=1\n");
 	kit_release(&kit);
 }
 
