@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 .SECONDARY:
 .DEFAULT_GOAL := all
 .PHONY: all help clean install test check check-unit check-asan check-tsan check-lint check-layers \
-	check-headers check-banned check-format check-truth check-torture fuzz-smoke fuzz-run bench bench-peers docs \
+	check-headers check-banned check-format check-truth check-torture check-mangle fuzz-smoke fuzz-run bench bench-peers docs \
 	run need-libs FORCE
 FORCE:
 
@@ -165,6 +165,11 @@ $(B)/live_dump: $(B)/tests/live_dump.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
+# Every capture mangled at random for so many seconds, in any MODE: make check-mangle MODE=asan MANGLE_SECONDS=600
+check-mangle: $(B)/unit
+	$(Q)CAPTURES='$(or $(CAPTURES),../shared/captures)' MANGLE_SECONDS='$(or $(MANGLE_SECONDS),120)' \
+		ASAN_OPTIONS=leak_check_at_exit=0 $(B)/unit --filter 'mangle/*' --color=never
+
 check-asan check-tsan: check-%:
 	$(Q)$(MAKE) --no-print-directory MODE=$* check-unit
 
@@ -242,6 +247,7 @@ help:
 	'make check-tsan    unit tests with data-race checks (SCENARIO=1: all)' \
 	'make check-lint    layers, headers alone, banned calls (FORMAT=1: layout too)' \
 	'make check-truth   against independent tools   make check-torture  failing memory and disk' \
+	'make check-mangle  captures with packets lost, swapped, doubled, cut (MANGLE_SECONDS=120)' \
 	'make fuzz-smoke    every fuzz target, FUZZ_SECONDS=60 in all' \
 	'make bench         the benchmarks (CAPTURE=file.pcap); bench-peers: questions against other stores (SCALE=0.1)' \
 	'make docs          write docs/ from the tables' \
