@@ -113,7 +113,7 @@ static void columns_json(const struct table *table, struct json *json)
 		json_kcstr(json, "type", types[col->type].name);
 		json_kcstr(json, "unit", unit_name(col->unit));
 		json_kbool(json, "nullable", col->presence == PRESENCE_OPT);
-		json_kbool(json, "indexed", col->index != INDEX_NONE);
+		json_kbool(json, "indexed", col->index == INDEX_BITMAP || col->index == INDEX_BLOOM);
 		json_kcstr(json, "aliases", col->aliases);
 		json_kcstr(json, "text", col->text);
 		if (types[col->type].syms != SYMS_NONE) {

@@ -1,5 +1,7 @@
 #include "query/columns.h"
 
+#include "query/verdict.h"
+
 void columns_init(struct columns *columns, const struct rg *rg, struct arena *arena)
 {
 	columns->rg = rg;
@@ -13,13 +15,17 @@ int columns_ints(struct columns *columns, const struct col *col, struct rg_ints 
 		 struct err *err)
 {
 	if (!row_has(columns->loaded, col->ordinal)) {
-		int rc = rg_read_ints(columns->rg, col, columns->arena,
-				      &columns->cols[col->ordinal].ints, err);
+		struct rg_ints *ints = &columns->cols[col->ordinal].ints;
+		int rc = col->index == INDEX_DERIVED
+				 ? verdict_ints(columns, col, ints, err)
+				 : rg_read_ints(columns->rg, col, columns->arena, ints, err);
 
 		if (rc < 0)
 			return rc;
 		row_mark(columns->loaded, col->ordinal);
-		columns->bytes_read += (uint64_t)columns->rows * types[col->type].row_bytes;
+		if (col->index != INDEX_DERIVED)
+			columns->bytes_read +=
+				(uint64_t)columns->rows * types[col->type].row_bytes;
 	}
 	*ret_ints = columns->cols[col->ordinal].ints;
 	return 0;

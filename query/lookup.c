@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "query/flow_packets.h"
+#include "query/verdict.h"
 #include "query/rows.h"
 
 #define ID_SPAN_NS (1ull << SCHEMA_ID_TIME_BITS) /* an id tells its instant to within this */
@@ -101,7 +102,7 @@ static void flow_merge_col(const struct col *col, const struct flow_row *from, s
 	struct view text = { 0 }, old;
 	bool sum = col->unit == UNIT_COUNT || col->unit == UNIT_BYTES;
 
-	if (!row_get(col, from, &b, &text))
+	if (col->index == INDEX_DERIVED || !row_get(col, from, &b, &text))
 		return;
 	switch (col->ordinal) {
 	case FLOW_id:
@@ -147,6 +148,7 @@ static bool take_flow(struct find *find, const void *row)
 	else
 		for (size_t i = 0; i < table->cols_count; i++)
 			flow_merge_col(&table->cols[i], &report, flow);
+	verdict_row(flow);
 	return report.state != STATE_closed;
 }
 

@@ -26,7 +26,8 @@ enum table_id {		/* stored: never renumber */
 enum phys { PHYS_INT, PHYS_BYTES };
 enum unit { UNIT_NONE, UNIT_TIME, UNIT_DURATION, UNIT_BYTES, UNIT_COUNT };	/* TIME, DURATION: ns */
 enum presence { PRESENCE_REQ, PRESENCE_OPT };
-enum col_index { INDEX_NONE, INDEX_BITMAP, INDEX_BLOOM };
+/* DERIVED: never stored; the query side works it out of other columns (query/verdict.def). */
+enum col_index { INDEX_NONE, INDEX_BITMAP, INDEX_BLOOM, INDEX_DERIVED };
 
 enum col_type {
 #define TYPE(name, ctype, phys, syms, text) TYPE_##name,
@@ -37,7 +38,8 @@ enum col_type {
 
 enum sym_table {
 	SYMS_NONE, SYMS_PROTO, SYMS_L7, SYMS_VANTAGE, SYMS_VIEW, SYMS_STATE, SYMS_FLOW_END,
-	SYMS_CALL_END, SYMS_CLASS, SYMS_EVENT, SYMS_ENTITY, SYMS_DIR, SYMS_PAYLOAD, SYMS_RESET, SYMS_TUNNEL,
+	SYMS_CALL_END, SYMS_CLASS, SYMS_EVENT, SYMS_ENTITY, SYMS_DIR, SYMS_PAYLOAD, SYMS_RESET, SYMS_TUNNEL, SYMS_VERDICT,
+	SYMS_BOTTLENECK,
 };
 
 /* The named values as constants: PROTO_tcp, L7_http, CALL_END_complete ... */

@@ -167,7 +167,7 @@ static void check_group_index(struct check *check, const struct rg *rg, size_t g
 		struct sample sample;
 		int rc = 0;
 
-		if (col->index == INDEX_NONE)
+		if (col->index != INDEX_BITMAP && col->index != INDEX_BLOOM)
 			continue;
 		arena_reset(&check->arena);
 		if (sample_column(check, rg, col, &sample, &why) < 0)

@@ -313,7 +313,7 @@ int index_add_group(struct index_builder *builder, const struct rg *rg, uint32_t
 		const struct col *col = &builder->table->cols[c];
 		struct group_values values = { 0 };
 
-		if (col->index == INDEX_NONE || builder->distinct[c] == UINT32_MAX)
+		if ((col->index != INDEX_BITMAP && col->index != INDEX_BLOOM) || builder->distinct[c] == UINT32_MAX)
 			continue;
 		arena_reset(&builder->scratch);
 		if (types[col->type].phys == PHYS_INT)

@@ -92,6 +92,8 @@ static void groups_find(struct writing *writing)
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
 		uint32_t count = writing->valid_count[i];
 
+		if (builder->table->cols[i].index == INDEX_DERIVED)
+			count = writing->valid_count[i] = 0;
 		writing->group[i] = writing->group_entry[i] = NO_GROUP;
 		if (count == 0)
 			continue;

@@ -106,6 +106,8 @@ static inline void random_row(struct random *random, const struct table *table, 
 		struct ip ip = { { 0 } };
 		uint64_t value;
 
+		if (col->index == INDEX_DERIVED)	/* never stored */
+			continue;
 		if (col->presence == PRESENCE_OPT &&
 		    (character / 8 % 3 == 0 || (character / 8 % 3 == 1 && random_below(random, 2))))
 			continue;

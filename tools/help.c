@@ -230,11 +230,12 @@ static void docs_cli(FILE *file)
 static void docs_columns(FILE *file)
 {
 	static const char *const units[] = { "", "ns since 1970 UTC", "ns", "bytes", "count" };
-	static const char *const indexes[] = { "", "bitmap", "bloom" };
+	static const char *const indexes[] = { "", "bitmap", "bloom", "derived" };
 
 	fputs("# Columns\n\nGenerated from schema/*.def by `make docs`. The key is the JSON key, the filter name and the "
 	      "Grafana field; filters also take the aliases, and the name without its unit with a literal of that unit "
-	      "(`latency > 250ms`). A column that is absent is null.\n", file);
+	      "(`latency > 250ms`). A column that is absent is null. A derived "
+	      "one is not stored: it is worked out of others when asked for.\n", file);
 	for (int t = 1; t <= TABLE_MAX; t++) {
 		const struct table *table = table_get((enum table_id)t);
 
