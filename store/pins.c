@@ -33,7 +33,7 @@ static int link_part(const char *dir, const char *pin, const struct part_entry *
 {
 	static const char *const files[] = { KV_DATA_FILE, PART_SEG_FILE, PART_MANIFEST_FILE };
 	char snap[STORE_PATH_MAX], to[STORE_PATH_MAX], from[STORE_PATH_MAX], parts[STORE_PATH_MAX];
-	char name[PART_NAME_LEN], a[STORE_PATH_MAX], b[STORE_PATH_MAX];
+	char name[PART_NAME_LEN], a[STORE_PATH_MAX], b[STORE_PATH_MAX], above[STORE_PATH_MAX];
 	int rc;
 
 	part_name(entry->hour, entry->gen, name);
@@ -56,7 +56,14 @@ static int link_part(const char *dir, const char *pin, const struct part_entry *
 		if (rc == 0 && link(a, b) < 0 && errno != EEXIST && errno != ENOENT)
 			rc = err_errno(err, errno, "%s: link to %s", a, b);
 	}
-	return rc;
+	/* The catalog will say that the links are there: they must outlast a power cut before it does. */
+	if (rc == 0)
+		rc = files_sync_dir(to, err);
+	if (rc == 0)
+		rc = files_sync_dir(snap, err);
+	if (rc == 0)
+		rc = files_path(above, err, dir, "snap", NULL);
+	return rc == 0 ? files_sync_dir(above, err) : rc;
 }
 
 int pins_link(const char *dir, struct kv_txn *txn, const struct part_entry *entry, struct err *err)

@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
 # usage: tests/torture/run.sh        (make check-torture)
-# The store with failing writes, failing allocations and kill -9. ROUNDS and SEED as in store_torture.c.
+# The store with failing writes, failing allocations, kill -9 and power cuts. ROUNDS (60; kills 200, cuts 600) and SEED.
 set -eu
 cd "$(dirname "$0")/../.."
 lib=build/release/libtapedeck.a
 out=build/release/torture
 mkdir -p "$out"
 read -ra libs <<<"$(pkg-config --libs lmdb libzstd liblz4 libxxhash jansson)"
-gcc -std=gnu11 -O1 -g -D_GNU_SOURCE -I. -Wall -Wextra -o "$out/store_torture" tests/torture/store_torture.c \
-	"$lib" "${libs[@]}" -lroaring -pthread -lm
+for program in store_torture power_torture; do
+	gcc -std=gnu11 -O1 -g -D_GNU_SOURCE -I. -Wall -Wextra -o "$out/$program" tests/torture/$program.c \
+		"$lib" "${libs[@]}" -lroaring -pthread -lm
+done
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 for what in write alloc kill; do
 	mkdir "$dir/$what"
-	"$out/store_torture" "$what" "$dir/$what" "${ROUNDS:-60}" "${SEED:-1}"
+	rounds=60
+	[ $what != kill ] || rounds=200
+	"$out/store_torture" "$what" "$dir/$what" "${ROUNDS:-$rounds}" "${SEED:-1}"
 done
+mkdir "$dir/power"
+"$out/power_torture" "$dir/power" "${ROUNDS:-600}" "${SEED:-1}"
