@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 enum { CAT_META, CAT_PART, CAT_GAP, CAT_STATUS, CAT_PIN, CAT_NOTE };
-static const char *const catalog_dbs[] = { "meta", "part", "gap", "status", "pin", "note", NULL };
+const char *const catalog_dbs[] = { "meta", "part", "gap", "status", "pin", "note", NULL };
 
 #define CATALOG_MAP_BYTES (4ull << 30)
 #define CATALOG_RESERVE_BYTES (4 << 20)

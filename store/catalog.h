@@ -12,6 +12,8 @@
 #include "store/part.h"
 
 #define CATALOG_FORMAT 1
+#define CATALOG_DB_PIN 4	/* place in catalog_dbs */
+extern const char *const catalog_dbs[];		/* NULL-terminated */
 
 /* DIR/catalog. for_write makes it. E_NOT_FOUND: no store here; E_UNSUPPORTED: made by a newer program. */
 int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret_kv, struct err *err);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -12,6 +13,24 @@
 
 #define STORE_IDLE_PARTS_MAX 256	/* opened partitions that no view uses */
 #define VIEW_TRIES_MAX 10
+
+/*
+ * Partitions without a catalog: somebody has copied them here. A writer takes them in by what they say of
+ * themselves. err, which says that there is no store, stays as it is where there are none.
+ */
+static int adopt(const char *dir, struct err *err)
+{
+	const struct store_writer_opts opts = { .name = "adopting partitions", .group_gid = -1, .seal_inline = true };
+	struct store_writer *writer = NULL;
+	char path[STORE_PATH_MAX];
+	struct stat st;
+	int rc;
+
+	if (files_path(path, NULL, dir, "parts", NULL) < 0 || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return E_NOT_FOUND;
+	rc = store_writer_open(dir, &opts, &writer, err);
+	return rc == 0 ? store_writer_close(writer, false, err) : rc;
+}
 
 int store_open(const char *dir, struct store **ret_store, struct err *err)
 {
@@ -22,6 +41,8 @@ int store_open(const char *dir, struct store **ret_store, struct err *err)
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", dir);
 	rc = files_path(store->dir, err, dir, NULL, NULL);
 	if (rc == 0)
+		rc = catalog_open(dir, false, -1, &store->catalog, err);
+	if (rc == E_NOT_FOUND && adopt(dir, err) == 0)
 		rc = catalog_open(dir, false, -1, &store->catalog, err);
 	if (rc < 0) {
 		mem_free(store);

@@ -214,4 +214,22 @@ struct store_check_totals {
 int store_check(const char *dir, void (*fn)(const char *finding, void *arg), void *arg,
 		struct store_check_totals *ret_totals, struct err *err);
 
+/*
+ * A copy of the store as it is now, in the new directory to: hard links to sealed partitions (copies on another
+ * file system), copies of hot ones and of the catalog. A recorder may run. E_EXISTS when to is there.
+ */
+int store_snapshot(const char *dir, const char *to, struct err *err);
+
+/*
+ * Everything in dir that its checksums confirm, into a new store in to; dir is only read, and no writer may
+ * use it. Each loss goes to fn, and a gap of reason "damage" covers its time. Pins, policy and status stay behind.
+ */
+struct store_salvage_totals {
+	uint64_t rows, packets;		/* saved */
+	uint64_t lost;			/* findings */
+	uint64_t lost_rows;		/* as far as known */
+};
+int store_salvage(const char *dir, const char *to, void (*fn)(const char *finding, void *arg), void *arg,
+		  struct store_salvage_totals *ret_totals, struct err *err);
+
 #endif

@@ -341,6 +341,44 @@ static void finding_json(const char *finding, void *arg)
 	json_cstr(arg, finding);
 }
 
+/* EXIT_DONE when nothing was lost, as check says of a sound store. */
+static int repair(struct tool *tool, bool as_json)
+{
+	struct store_salvage_totals totals;
+	struct wr out;
+	struct json json;
+	int rc;
+
+	wr_init(&out, 0);
+	json_init(&json, &out, true);
+	json_object(&json);
+	json_key(&json, "lost");
+	json_array(&json);
+	rc = store_salvage(tool->set.data, tool->set.repair, as_json ? finding_json : finding_text, &json, &totals, &tool->err);
+	json_array_end(&json);
+	json_ku64(&json, "lost_rows", totals.lost_rows);
+	json_ku64(&json, "rows", totals.rows);
+	json_ku64(&json, "packets", totals.packets);
+	json_object_end(&json);
+	wr_u8(&out, '\n');
+	if (rc == 0 && as_json)
+		tool_write(wr_view(&out));
+	else if (rc == 0)
+		printf("%s: %" PRIu64 " rows and %" PRIu64 " packets saved, %" PRIu64 " losses (%" PRIu64 " rows known of)\n",
+		       tool->set.repair, totals.rows, totals.packets, totals.lost, totals.lost_rows);
+	wr_release(&out);
+	return rc < 0 ? tool_fail(tool) : totals.lost ? EXIT_FAILED : EXIT_DONE;
+}
+
+int cmd_snapshot(struct tool *tool)
+{
+	if (tool->set.args_count != 1)
+		return tool_usage(tool, "snapshot takes the directory to make");
+	if (store_snapshot(tool->set.data, tool->set.args[0], &tool->err) < 0)
+		return tool_fail(tool);
+	return EXIT_DONE;
+}
+
 int cmd_check(struct tool *tool)
 {
 	struct store_check_totals totals = { 0 };
@@ -352,6 +390,8 @@ int cmd_check(struct tool *tool)
 
 	if (code != EXIT_DONE)
 		return code;
+	if (*tool->set.repair)
+		return repair(tool, as_json);
 	wr_init(&out, 0);
 	json_init(&json, &out, true);
 	if (as_json) {

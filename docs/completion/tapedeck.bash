@@ -13,7 +13,7 @@ _tapedeck() {
 	esac
 	if [ -n "$words" ]; then :
 	elif [ "$COMP_CWORD" = 1 ]; then
-		words="run record serve import query top show export replay retention horizon stats check config completion docs version help"
+		words="run record serve import query top show export replay retention horizon stats check snapshot config completion docs version help"
 	else
 		case ${COMP_WORDS[1]} in
 		run) words="--config --log-level --color --data --token-file --listen --workers --query-time --query-rows --query-memory --cors --user --capture --snaplen --second-view --ring-bytes --exclude-pid --node --flows-max --active-timeout --first-report --idle-timeout --udp-timeout --stream-bytes --zstd-level --progress --help" ;;
@@ -28,7 +28,8 @@ _tapedeck() {
 		retention) words="show plan apply set pin unpin --config --log-level --color --data --from --to --data-age --packet-age --data-bytes --packet-bytes --total-bytes --free-bytes --yes --dry-run --help" ;;
 		horizon) words="--config --log-level --color --data --server --token-file --from --to --output --help" ;;
 		stats) words="--config --log-level --color --data --server --token-file --output --columns --help" ;;
-		check) words="--config --log-level --color --data --output --help" ;;
+		check) words="--config --log-level --color --data --output --repair --help" ;;
+		snapshot) words="--config --log-level --color --data --help" ;;
 		config) words="--config --log-level --color --data --help" ;;
 		completion) words="bash zsh fish --config --log-level --color --data --help" ;;
 		docs) words="--config --log-level --color --data --help" ;;
