@@ -11,7 +11,6 @@
 #include <xxhash.h>
 
 #define ZSTD_LEVEL_DEFAULT 3
-#define FRAMES_BYTES_MIN (512u << 10)	/* what is as large as that is frames */
 
 /*
  * zstd's tables cost more to set up than a small chunk costs to pack, so each
@@ -96,23 +95,6 @@ static int pack_lz4(int level, struct view plain, struct wr *out, struct err *er
 	return 0;
 }
 
-/*
- * Frames of a flow repeat in longer pieces than the text that level 3 is made
- * for, and its tables are larger than the cache next to the core. Measured on
- * blocks of 2 MiB of clustered frames: see the commit.
- */
-static size_t pack_frames(ZSTD_CCtx *cctx, uint8_t *at, size_t room, struct view plain)
-{
-	(void)ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, ZSTD_LEVEL_DEFAULT);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_strategy, ZSTD_dfast);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_windowLog, 21);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, 16);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_chainLog, 15);
-	(void)ZSTD_CCtx_setParameter(cctx, ZSTD_c_minMatch, 6);
-	return ZSTD_compress2(cctx, at, room, plain.at, plain.len);
-}
-
 static int pack_zstd(int level, struct view plain, struct wr *out, struct err *err)
 {
 	size_t bound = ZSTD_compressBound(plain.len), len;
@@ -120,12 +102,8 @@ static int pack_zstd(int level, struct view plain, struct wr *out, struct err *e
 
 	if (!cctx || ZSTD_isError(bound) || !wr_reserve(out, bound))
 		return err_set(err, E_NO_MEMORY, "zstd: no memory to pack %zu bytes", plain.len);
-	if (!level)
-		level = ZSTD_LEVEL_DEFAULT;
-	if (level == ZSTD_LEVEL_DEFAULT && plain.len >= FRAMES_BYTES_MIN)
-		len = pack_frames(cctx, out->at + out->len, bound, plain);
-	else
-		len = ZSTD_compressCCtx(cctx, out->at + out->len, bound, plain.at, plain.len, level);
+	len = ZSTD_compressCCtx(cctx, out->at + out->len, bound, plain.at, plain.len,
+				level ? level : ZSTD_LEVEL_DEFAULT);
 	if (ZSTD_isError(len))
 		return err_set(err, E_NO_MEMORY, "zstd: packing %zu bytes: %s", plain.len,
 			       ZSTD_getErrorName(len));

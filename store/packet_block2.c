@@ -30,6 +30,9 @@ void packet_block2_release(struct packet_block2 *block)
 	wr_release(&block->groups);
 	wr_release(&block->flow_ids);
 	wr_release(&block->payload);
+	mem_free(block->sums);
+	block->sums = NULL;
+	block->sums_cap = 0;
 	packet_refs_release(&block->refs);
 }
 
@@ -107,7 +110,7 @@ static void frames_take(struct packet_block2 *block)
 	header_coder_init(&coder, block->time_min, block->number_min, block->time_scale);
 	for (uint32_t i = 0; i < block->count; i++) {
 		const struct packet_rec *rec = &block->recs[i];
-		size_t head = header_encode(&coder, rec, block->headers);
+		size_t head = header_encode(&coder, rec, block->headers, &block->sums[i]);
 
 		wr_bytes(&block->payload, view_sub(rec->frame, head, rec->frame.len));
 		sum = packet_group_fold(sum, rec->frame);
@@ -149,13 +152,11 @@ static int headers_verify(const struct packet_block2 *block, struct err *err)
 
 		got.orig_len = rec->orig_len - (uint32_t)rec->frame.len;
 		rc = header_decode(&coder, streams, &got, header, &head, &sums, err);
-		if (rc == 0)
-			rc = header_sums_fill(&sums, rec->frame, header, err);
 		if (rc < 0)
 			return rc;
 		if (got.time_ns != rec->time_ns || got.number != rec->number || got.dir != rec->dir ||
-		    got.orig_len != rec->orig_len || got.frame.len != rec->frame.len || head > rec->frame.len ||
-		    (head && memcmp(header, rec->frame.at, head) != 0))
+		    got.orig_len != rec->orig_len || got.frame.len != rec->frame.len ||
+		    !header_same(rec, &block->sums[i], header, head, &sums))
 			return err_set(err, E_INTERNAL, "frame %llu comes back otherwise",
 				       (unsigned long long)rec->number);
 		payload += rec->frame.len - head;
@@ -174,6 +175,14 @@ int packet_block2_take(struct packet_block2 *block, uint64_t source, const struc
 	rc = block_look(block, err);
 	if (rc < 0)
 		return rc;
+	if (block->sums_cap < count) {
+		struct header_sums *sums = mem_resize(block->sums, count, sizeof(*sums));
+
+		if (!sums)
+			return err_set(err, E_NO_MEMORY, WHAT ": out of memory with %u records", count);
+		block->sums = sums;
+		block->sums_cap = count;
+	}
 	flows_write(block);
 	frames_take(block);
 	if (is_bad(block))

@@ -48,6 +48,8 @@ struct packet_block2 {
 	size_t plain_bytes;
 	uint64_t time_scale;
 	struct wr headers[HEADER_STREAMS];
+	struct header_sums *sums;	/* by record */
+	uint32_t sums_cap;
 	struct wr runs;		/* PS_RUNS, PS_GROUPS */
 	struct wr groups;
 	uint32_t groups_count;

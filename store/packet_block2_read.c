@@ -325,7 +325,6 @@ static int record_read(struct reading *reading, struct packet_rec *rec, size_t o
 	const struct packet_block_info *info = &reading->opened->info;
 	const struct columns *columns = &reading->columns;
 	struct wr *bytes = &reading->block->bytes;
-	uint8_t header[HEADER_BYTES_MAX];
 	uint32_t i = reading->at;
 	size_t head;
 	int rc;
@@ -344,7 +343,8 @@ static int record_read(struct reading *reading, struct packet_rec *rec, size_t o
 		.link = (uint16_t)columns->values[PC_LINK][i],
 		.segments = (uint16_t)columns->values[PC_SEGMENTS][i],
 	};
-	rc = header_decode(&reading->coder, &reading->sections[PS_HEADERS], rec, header, &head, &reading->sums[i], err);
+	rc = header_decode(&reading->coder, &reading->sections[PS_HEADERS], rec, bytes->at + out, &head,
+			   &reading->sums[i], err);
 	if (rc == 0 && (rec->time_ns < info->time_min || rec->time_ns > info->time_max ||
 			rec->number < info->number_min || rec->number > info->number_max))
 		rc = err_set(err, E_CORRUPT, "frame %llu at %llu", (unsigned long long)rec->number,
@@ -358,7 +358,6 @@ static int record_read(struct reading *reading, struct packet_rec *rec, size_t o
 	}
 	reading->payload_bytes += rec->frame.len - head;
 	reading->head_lens[i] = (uint8_t)head;
-	memcpy(bytes->at + out, header, head);	/* within the room: frames so far are no longer than plain_bytes */
 	rec->frame.at = (const uint8_t *)(uintptr_t)out;
 	reading->at++;
 	return 0;
@@ -377,7 +376,7 @@ static int group_fill(struct reading *reading, const struct packet_rec *recs, ui
 		int rc = gather_bytes(&reading->gather, frame + head, bytes.len - head, err);
 
 		if (rc == 0)
-			rc = header_sums_fill(&reading->sums[first + i], bytes, frame, err);
+			rc = header_sums_fill(&reading->sums[first + i], frame, bytes.len, err);
 		if (rc < 0)
 			return rc;
 		sum = packet_group_fold(sum, bytes);
@@ -465,7 +464,8 @@ static int block_reserve(struct packet_block *block, const struct packet_block_i
 		block->recs = recs;
 		block->recs_cap = info->count;
 	}
-	return wr_reserve(&block->bytes, info->plain_bytes) ? 0 : E_NO_MEMORY;
+	/* A header is decoded in place, and may write past its end: past that of the last frame, too. */
+	return wr_reserve(&block->bytes, info->plain_bytes + HEADER_BYTES_MAX) ? 0 : E_NO_MEMORY;
 }
 
 int packet_block2_read(struct view stored, struct packet_units *units, const struct packet_want *want,

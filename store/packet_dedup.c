@@ -168,6 +168,14 @@ static size_t equal_back(const uint8_t *a, const uint8_t *b, size_t max)
 {
 	size_t len = 0;
 
+	for (; len + 8 <= max; len += 8) {
+		uint64_t x, y;
+
+		memcpy(&x, a - len - 8, 8);
+		memcpy(&y, b - len - 8, 8);
+		if (x != y)
+			return len + (size_t)__builtin_clzll(x ^ y) / 8;
+	}
 	while (len < max && a[-(ptrdiff_t)len - 1] == b[-(ptrdiff_t)len - 1])
 		len++;
 	return len;
@@ -214,38 +222,92 @@ static bool match(struct run *run, uint64_t place, size_t *at)
 	return true;
 }
 
-static void run_all(struct run *run)
+/*
+ * A look at the table is a miss of all caches, and so is one at the bytes it
+ * leads to. So each sample goes through three steps, a sample apart: its entry
+ * is fetched; the entry is read and the bytes are fetched; the bytes are compared.
+ */
+struct sample {
+	size_t at;		/* behind its window */
+	uint64_t *entry;
+	uint64_t tag;
+	uint64_t was;		/* what the entry was, */
+	bool found;		/* and its tag is the same */
+};
+
+static void sample_fetch(const struct run *run, size_t at, uint64_t hash, struct sample *sample)
+{
+	sample->at = at;
+	sample->tag = hash << (64 - TAG_BITS);
+	sample->entry = &run->dedup->table[hash_u64(hash) >> (64 - TABLE_BITS)];
+	__builtin_prefetch(sample->entry, 1);
+}
+
+static void sample_look(const struct run *run, struct sample *sample)
+{
+	uint64_t place = run->place + (sample->at - run->literal);
+
+	sample->was = *sample->entry;
+	sample->found = sample->was && (sample->was ^ sample->tag) >> (64 - TAG_BITS) == 0;
+	*sample->entry = sample->tag | (place & PLACE_MASK);
+	place = sample->was & PLACE_MASK;
+	if (sample->found)
+		__builtin_prefetch(slot_at(run->dedup, place >> PACKET_UNIT_BITS) + (place & (PACKET_UNIT_BYTES - 1)));
+}
+
+/* True: *at is behind what was found. Bytes that are not stored again are no place: entries go back. */
+static bool sample_try(struct run *run, struct sample *samples, unsigned count, size_t *at)
+{
+	size_t end = samples[0].at;
+
+	if (!samples[0].found || !match(run, samples[0].was & PLACE_MASK, &end))
+		return false;
+	while (count--)
+		*samples[count].entry = samples[count].was;
+	*at = end;
+	return true;
+}
+
+/* Until something was found, or the end. Returns where to go on. */
+static size_t run_on(struct run *run, size_t at)
 {
 	const uint64_t *gear = run->dedup->gear;
 	const uint8_t *in = run->in.at;
+	struct sample samples[3];
+	unsigned count = 0;
 	uint64_t hash = 0;
-	size_t at = 0;
 
-	while (at < run->in.len && !run->bad) {
-		size_t stop = at + WINDOW < run->in.len ? at + WINDOW : run->in.len;
-
-		hash = 0;	/* anew behind a match: its last bytes fill the window */
-		for (size_t i = at < WINDOW ? 0 : at - WINDOW; i < at; i++)
-			hash = (hash << 1) + gear[in[i]];
-		if (at < WINDOW)
-			for (; at < stop && at < WINDOW; at++)
-				hash = (hash << 1) + gear[in[at]];
-		while (at < run->in.len) {
-			uint64_t place, found, *entry;
-
-			hash = (hash << 1) + gear[in[at++]];
-			if (hash >> (64 - SAMPLE_BITS))
-				continue;
-			entry = &run->dedup->table[hash_u64(hash) >> (64 - TABLE_BITS)];
-			found = *entry;
-			place = run->place + (at - run->literal);
-			*entry = hash << (64 - TAG_BITS) | (place & PLACE_MASK);
-			if (found && (found ^ *entry) >> (64 - TAG_BITS) == 0 && match(run, found & PLACE_MASK, &at)) {
-				*entry = found;	/* bytes that are not stored again are not a place */
-				break;
-			}
-		}
+	for (size_t i = at < WINDOW ? 0 : at - WINDOW; i < at; i++)	/* a window's bytes, behind a match too */
+		hash = (hash << 1) + gear[in[i]];
+	while (at < run->in.len) {
+		hash = (hash << 1) + gear[in[at++]];
+		if (hash >> (64 - SAMPLE_BITS))
+			continue;
+		sample_fetch(run, at, hash, &samples[count++]);
+		if (count >= 2)
+			sample_look(run, &samples[count - 2]);
+		if (count < 3)
+			continue;
+		if (sample_try(run, samples, 2, &at))
+			return at;
+		samples[0] = samples[1];
+		samples[1] = samples[2];
+		count = 2;
 	}
+	if (count)
+		sample_look(run, &samples[count - 1]);
+	for (unsigned i = 0; i < count; i++)
+		if (sample_try(run, samples + i, count - i, &at))
+			return at;
+	return run->in.len;
+}
+
+static void run_all(struct run *run)
+{
+	size_t at = run->in.len < WINDOW ? run->in.len : WINDOW;
+
+	while (at < run->in.len && !run->bad)
+		at = run_on(run, at);
 	literals_put(run, run->in.len);
 }
 

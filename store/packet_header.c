@@ -1,6 +1,6 @@
 #include "store/packet_header.h"
 
-enum kind { KIND_PLAIN, KIND_IP4, KIND_IP4_TCP, KIND_IP4_UDP, KIND_IP6, KIND_IP6_TCP, KIND_IP6_UDP, KINDS };	/* stored */
+#include "store/packet_frame.h"
 
 /* The mask of a record; the bits that are often set take one byte of a varint. */
 enum {
@@ -39,81 +39,19 @@ enum {
 	S_ALL = (1 << 17) - 1,
 };
 
-/* How a checksum is told. Offload leaves the sum of the pseudo header alone, or nothing. */
-enum sum_mode { SUM_RIGHT, SUM_ZERO, SUM_PARTIAL, SUM_RAW, SUM_MODES };	/* stored */
-
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_ACK 0x10
 #define SHORT_FRAME 60u		/* Ethernet pads to that: the IP length is not the frame's */
 
-struct header {
-	uint8_t kind, link_len, tos, ttl, proto, flags, reserved, opts_len;
-	uint16_t ip_len, id, frag, sport, dport, window, urgent, udp_len;
-	uint16_t ip_sum, sum;		/* in the order of the wire */
-	uint32_t label, seq, ack;
-	const uint8_t *link, *src, *dst, *opts;
-	size_t ip_at, len;
-};
+static const struct header_sums sums_none = { 0, KIND_PLAIN, SUM_RAW };
 
-static bool kind_is_ip4(unsigned kind)
+/* Most are one byte. */
+static inline uint64_t short_varint(struct rd *rd)
 {
-	return kind >= KIND_IP4 && kind <= KIND_IP4_UDP;
-}
-
-static bool kind_is_tcp(unsigned kind)
-{
-	return kind == KIND_IP4_TCP || kind == KIND_IP6_TCP;
-}
-
-static bool kind_is_udp(unsigned kind)
-{
-	return kind == KIND_IP4_UDP || kind == KIND_IP6_UDP;
-}
-
-static bool kind_has_sum(unsigned kind)
-{
-	return kind_is_tcp(kind) || kind_is_udp(kind);
-}
-
-static size_t kind_ip_bytes(unsigned kind)
-{
-	return kind == KIND_PLAIN ? 0 : kind_is_ip4(kind) ? 20 : 40;
-}
-
-/* ---- bytes ---- */
-
-static inline uint16_t be16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static inline uint32_t be32(const uint8_t *at)
-{
-	uint32_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return __builtin_bswap32(v);
-}
-
-static inline uint16_t raw16(const uint8_t *at)
-{
-	uint16_t v;
-
-	memcpy(&v, at, sizeof(v));
-	return v;
-}
-
-static inline void put_be16(uint8_t *at, uint16_t v)
-{
-	at[0] = (uint8_t)(v >> 8);
-	at[1] = (uint8_t)v;
-}
-
-static inline void put_be32(uint8_t *at, uint32_t v)
-{
-	v = __builtin_bswap32(v);
-	memcpy(at, &v, sizeof(v));
+	if (rd->at < rd->end && !(*rd->at & 0x80))
+		return *rd->at++;
+	return rd_varint(rd);
 }
 
 static void rd_copy(struct rd *rd, uint8_t *at, size_t len)
@@ -122,200 +60,6 @@ static void rd_copy(struct rd *rd, uint8_t *at, size_t len)
 
 	if (bytes.len == len && len)
 		memcpy(at, bytes.at, len);
-}
-
-/* ---- checksums (RFC 1071: any order of bytes will do, so the machine's) ---- */
-
-static uint64_t sum_add(uint64_t sum, const uint8_t *at, size_t len)
-{
-	uint64_t more = 0;
-	uint32_t word = 0;
-	size_t i;
-
-	for (i = 0; i + 4 <= len; i += 4) {
-		memcpy(&word, at + i, 4);
-		more += word;
-	}
-	word = 0;
-	if (len - i)
-		memcpy(&word, at + i, len - i);
-	return sum + more + word;
-}
-
-static uint16_t sum_fold(uint64_t sum)
-{
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 32) + (uint32_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	sum = (sum >> 16) + (uint16_t)sum;
-	return (uint16_t)((sum >> 16) + (uint16_t)sum);
-}
-
-static uint16_t ip4_sum_right(const uint8_t *ip)
-{
-	return (uint16_t)~sum_fold(sum_add(sum_add(0, ip, 10), ip + 12, 8));
-}
-
-static size_t transport_sum_at(unsigned kind)	/* from the transport header */
-{
-	return kind_is_tcp(kind) ? 16 : 6;
-}
-
-/* Bytes of the transport segment by the IP header; the capture's where that says none (a super-packet). */
-static size_t transport_len(unsigned kind, const uint8_t *ip, size_t captured)
-{
-	size_t total = be16(ip + (kind_is_ip4(kind) ? 2 : 4));
-
-	if (total == 0)
-		return captured;
-	if (!kind_is_ip4(kind))
-		return total;
-	return total > 20 ? total - 20 : 0;
-}
-
-static uint64_t pseudo_sum(unsigned kind, const uint8_t *ip, size_t len)
-{
-	uint8_t tail[8] = { (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
-			    0, 0, 0, kind_is_tcp(kind) ? 6 : 17 };
-
-	return sum_add(sum_add(0, tail, sizeof(tail)), ip + (kind_is_ip4(kind) ? 12 : 8), kind_is_ip4(kind) ? 8 : 32);
-}
-
-/* What mode makes of the frame's transport checksum; false when it cannot be made. Leaves the field out. */
-static bool sum_make(unsigned kind, unsigned mode, const uint8_t *frame, size_t ip_at, size_t len, uint16_t *ret_sum)
-{
-	const uint8_t *ip = frame + ip_at, *segment = ip + kind_ip_bytes(kind);
-	size_t captured = len - ip_at - kind_ip_bytes(kind), sum_at = transport_sum_at(kind);
-	size_t segment_len = transport_len(kind, ip, captured);
-	uint64_t sum;
-
-	if (mode == SUM_ZERO) {
-		*ret_sum = 0;
-		return true;
-	}
-	sum = pseudo_sum(kind, ip, segment_len);
-	if (mode == SUM_PARTIAL) {
-		*ret_sum = sum_fold(sum);
-		return true;
-	}
-	if (segment_len > captured || segment_len < sum_at + 2)
-		return false;
-	sum = sum_add(sum, segment, sum_at);
-	sum = sum_add(sum, segment + sum_at + 2, segment_len - sum_at - 2);
-	*ret_sum = (uint16_t)~sum_fold(sum);
-	if (*ret_sum == 0 && kind_is_udp(kind))	/* RFC 768: 0 says there is none */
-		*ret_sum = 0xffff;
-	return true;
-}
-
-/* ---- taking a frame apart ---- */
-
-static bool link_find(uint16_t link, struct view frame, size_t *ret_len)
-{
-	size_t len = 14;
-	uint16_t type;
-
-	switch (link) {
-	case 1:		/* Ethernet, with VLAN tags */
-		if (frame.len < len)
-			return false;
-		type = be16(frame.at + 12);
-		while ((type == 0x8100 || type == 0x88a8 || type == 0x9100) && len < 26 && frame.len >= len + 4) {
-			type = be16(frame.at + len + 2);
-			len += 4;
-		}
-		*ret_len = len;
-		return type == 0x0800 || type == 0x86dd;
-	case 0:		/* BSD loopback */
-	case 108:
-		*ret_len = 4;
-		return true;
-	case 12:	/* raw IP */
-	case 14:
-	case 101:
-	case 228:
-	case 229:
-		*ret_len = 0;
-		return true;
-	case 113:	/* Linux cooked */
-		*ret_len = 16;
-		return frame.len >= 16 && (be16(frame.at + 14) == 0x0800 || be16(frame.at + 14) == 0x86dd);
-	case 276:
-		*ret_len = 20;
-		return frame.len >= 20 && (be16(frame.at) == 0x0800 || be16(frame.at) == 0x86dd);
-	}
-	return false;
-}
-
-static void transport_parse(struct header *h, struct view frame, unsigned tcp, unsigned udp)
-{
-	const uint8_t *at = frame.at + h->len;
-	size_t left = frame.len - h->len;
-
-	if (h->proto == 6 && left >= 20 && at[12] >> 4 >= 5 && left >= (size_t)(at[12] >> 4) * 4) {
-		h->kind = (uint8_t)tcp;
-		h->seq = be32(at + 4);
-		h->ack = be32(at + 8);
-		h->opts_len = (uint8_t)((at[12] >> 4) * 4 - 20);
-		h->reserved = at[12] & 15;
-		h->flags = at[13];
-		h->window = be16(at + 14);
-		h->sum = raw16(at + 16);
-		h->urgent = be16(at + 18);
-		h->opts = at + 20;
-		h->len += 20u + h->opts_len;
-	} else if (h->proto == 17 && left >= 8) {
-		h->kind = (uint8_t)udp;
-		h->udp_len = be16(at + 4);
-		h->sum = raw16(at + 6);
-		h->len += 8;
-	} else {
-		return;
-	}
-	h->sport = be16(at);
-	h->dport = be16(at + 2);
-}
-
-static void header_parse(const struct packet_rec *rec, struct header *h)
-{
-	struct view frame = rec->frame;
-	const uint8_t *ip;
-	size_t link_len;
-
-	h->kind = KIND_PLAIN;
-	h->len = 0;
-	if (!link_find(rec->link, frame, &link_len) || frame.len < link_len + 20)
-		return;
-	ip = frame.at + link_len;
-	h->link = frame.at;
-	h->link_len = (uint8_t)link_len;
-	h->ip_at = link_len;
-	if (ip[0] == 0x45) {
-		h->kind = KIND_IP4;
-		h->len = link_len + 20;
-		h->tos = ip[1];
-		h->ip_len = be16(ip + 2);
-		h->id = be16(ip + 4);
-		h->frag = be16(ip + 6);
-		h->ttl = ip[8];
-		h->proto = ip[9];
-		h->ip_sum = raw16(ip + 10);
-		h->src = ip + 12;
-		h->dst = ip + 16;
-		if ((h->frag & 0x1fff) == 0)
-			transport_parse(h, frame, KIND_IP4_TCP, KIND_IP4_UDP);
-	} else if (ip[0] >> 4 == 6 && frame.len >= link_len + 40) {
-		h->kind = KIND_IP6;
-		h->len = link_len + 40;
-		h->tos = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
-		h->label = be32(ip) & 0xfffff;
-		h->ip_len = be16(ip + 4);
-		h->proto = ip[6];
-		h->ttl = ip[7];
-		h->src = ip + 8;
-		h->dst = ip + 24;
-		transport_parse(h, frame, KIND_IP6_TCP, KIND_IP6_UDP);
-	}
 }
 
 /* Offset of the eight bytes of a timestamps option (RFC 7323), 0 without one. */
@@ -481,7 +225,7 @@ static void put_u32(struct wr *wr, uint32_t now, uint32_t guess)
 	wr_svarint(wr, (int32_t)(now - guess));
 }
 
-static bool opts_same(const struct header_side *side, const struct header *h)
+static bool opts_same(const struct header_side *side, const struct frame_header *h)
 {
 	size_t at = side->stamp_at;
 
@@ -493,7 +237,7 @@ static bool opts_same(const struct header_side *side, const struct header *h)
 	       memcmp(side->opts + at + 8, h->opts + at + 8, h->opts_len - at - 8) == 0;
 }
 
-static void opts_take(struct header_side *side, const struct header *h)
+static void opts_take(struct header_side *side, const struct frame_header *h)
 {
 	side->opts_len = h->opts_len;
 	side->stamp_at = stamp_find(h->opts, h->opts_len);
@@ -508,7 +252,7 @@ static size_t addr_bytes(unsigned kind)
 }
 
 /* Which of the fields that rarely change did change. The kind is the record's, the side still that of before. */
-static uint32_t statics_differ(const struct header_side *side, const struct header *h)
+static uint32_t statics_differ(const struct header_side *side, const struct frame_header *h)
 {
 	uint32_t mask = side->kind != h->kind ? S_KIND : 0;
 	size_t addr = addr_bytes(h->kind);
@@ -536,7 +280,7 @@ static uint32_t statics_differ(const struct header_side *side, const struct head
 	return opts_same(side, h) ? mask : mask | S_OPTS;
 }
 
-static void statics_write(struct header_side *side, const struct header *h, uint32_t mask, struct wr *out)
+static void statics_write(struct header_side *side, const struct frame_header *h, uint32_t mask, struct wr *out)
 {
 	size_t addr = addr_bytes(h->kind);
 
@@ -584,7 +328,7 @@ static void statics_write(struct header_side *side, const struct header *h, uint
 
 /* Returns the bits of the mask. Statics are in the side already. */
 static uint32_t tcp_encode(struct header_side *side, const struct header_side *other, const struct packet_rec *rec,
-			   const struct header *h, struct wr streams[HEADER_STREAMS])
+			   const struct frame_header *h, struct wr streams[HEADER_STREAMS])
 {
 	uint32_t bytes = data_len(side, h->ip_len, rec->frame.len - h->len), mask = 0;
 	uint32_t seq = seq_guess(side, other), ack = ack_guess(side, other, h->flags);
@@ -628,15 +372,15 @@ static uint32_t tcp_encode(struct header_side *side, const struct header_side *o
 }
 
 
-static bool sum_is(const struct packet_rec *rec, const struct header *h, unsigned mode)
+static bool sum_is(const struct packet_rec *rec, const struct frame_header *h, unsigned mode)
 {
 	uint16_t sum;
 
-	return sum_make(h->kind, mode, rec->frame.at, h->ip_at, rec->frame.len, &sum) && sum == h->sum;
+	return frame_sum_make(h->kind, mode, rec->frame.at, h->ip_at, rec->frame.len, &sum) && sum == h->sum;
 }
 
 /* True: another mode than that of the frame before. */
-static bool sum_encode(struct header_side *side, const struct packet_rec *rec, const struct header *h, struct wr *out)
+static bool sum_encode(struct header_side *side, const struct packet_rec *rec, const struct frame_header *h, struct wr *out)
 {
 	unsigned mode = side->sum_mode;
 
@@ -655,7 +399,7 @@ static bool sum_encode(struct header_side *side, const struct packet_rec *rec, c
 
 static bool ip_sum_encode(struct header_side *side, const uint8_t *ip, uint16_t sum, struct wr *out)
 {
-	unsigned mode = sum == ip4_sum_right(ip) ? SUM_RIGHT : sum == 0 ? SUM_ZERO : SUM_RAW;
+	unsigned mode = sum == frame_ip4_sum(ip) ? SUM_RIGHT : sum == 0 ? SUM_ZERO : SUM_RAW;
 
 	if (mode != side->ip_sum_mode)
 		wr_u8(out, (uint8_t)mode);
@@ -674,7 +418,7 @@ static uint16_t udp_len_guess(const struct header_side *side, uint16_t ip_len)
 
 /* All but the statics, which are in the side already. Returns the bits of the mask. */
 static uint32_t fields_encode(struct header_side *side, const struct header_side *other, const struct packet_rec *rec,
-			      const struct header *h, struct wr streams[HEADER_STREAMS], uint32_t *changed)
+			      const struct frame_header *h, struct wr streams[HEADER_STREAMS], uint32_t *changed)
 {
 	uint32_t mask = 0;
 
@@ -704,7 +448,8 @@ static uint32_t fields_encode(struct header_side *side, const struct header_side
 	return mask;
 }
 
-size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, struct wr streams[HEADER_STREAMS])
+size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, struct wr streams[HEADER_STREAMS],
+		     struct header_sums *ret_sums)
 {
 	bool fresh = !coder->begun || coder->flow_id != rec->flow_id;
 	uint64_t time_from = fresh ? coder->time_min : coder->time_ns;
@@ -712,9 +457,9 @@ size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, s
 	bool back = rec->time_ns < time_from;
 	struct header_side *side = side_enter(coder, rec->flow_id, rec->link, rec->dir);
 	uint32_t mask = (rec->dir != coder->dir ? M_DIR : 0) | (back ? M_BACK : 0), changed;
-	struct header h;
+	struct frame_header h;
 
-	header_parse(rec, &h);
+	frame_header_parse(rec, &h);
 	wr_varint(&streams[HS_TIME], (back ? time_from - rec->time_ns : rec->time_ns - time_from) / coder->time_scale);
 	wr_varint(&streams[HS_NUMBER], rec->number - number_from);
 	changed = statics_differ(side, &h);
@@ -730,6 +475,7 @@ size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, s
 		wr_varint(&streams[HS_CHANGED], changed);
 	}
 	wr_varint(&streams[HS_MASK], mask);
+	*ret_sums = h.kind == KIND_PLAIN ? sums_none : (struct header_sums){ (uint16_t)h.ip_at, h.kind, side->sum_mode };
 	coder->time_ns = rec->time_ns;
 	coder->number = rec->number;
 	coder->dir = rec->dir;
@@ -811,7 +557,7 @@ static void tcp_decode(struct header_side *side, const struct header_side *other
 	tcp[13] = *flags;
 	put_be16(tcp + 14, side->window);
 	put_be16(tcp + 18, side->urgent);
-	memcpy(tcp + 20, side->opts, side->opts_len);
+	memcpy(tcp + 20, side->opts, sizeof(side->opts));	/* there is room for all: cheaper than to count */
 	if (side->stamp_at) {
 		uint32_t stamp = stamp_guess(side, rec->time_ns), echo = other->stamped ? other->stamp : side->echo;
 
@@ -829,13 +575,11 @@ static void tcp_decode(struct header_side *side, const struct header_side *other
 static void ip_put(const struct header_side *side, uint16_t ip_len, uint16_t id, uint8_t *ip)
 {
 	if (kind_is_ip4(side->kind)) {
-		ip[0] = 0x45;
-		ip[1] = side->tos;
+		put_be16(ip, (uint16_t)(0x4500 | side->tos));
 		put_be16(ip + 2, ip_len);
 		put_be16(ip + 4, id);
 		put_be16(ip + 6, side->frag);
-		ip[8] = side->ttl;
-		ip[9] = side->proto;
+		put_be16(ip + 8, (uint16_t)(side->ttl << 8 | side->proto));
 		memcpy(ip + 12, side->src, 4);
 		memcpy(ip + 16, side->dst, 4);
 	} else {
@@ -878,7 +622,7 @@ static int fields_decode(struct header_side *side, const struct header_side *oth
 		ip_put(side, ip_len, side->id, ip);
 		rc = sum_decode(&side->ip_sum_mode, changed & S_IP_SUM, &streams[HS_SUM], ip + 10, err);
 		if (side->ip_sum_mode == SUM_RIGHT) {
-			uint16_t sum = ip4_sum_right(ip);
+			uint16_t sum = frame_ip4_sum(ip);
 
 			memcpy(ip + 10, &sum, sizeof(sum));
 		}
@@ -899,7 +643,7 @@ static int fields_decode(struct header_side *side, const struct header_side *oth
 	}
 	if (rc == 0 && kind_has_sum(side->kind))
 		rc = sum_decode(&side->sum_mode, mask & M_SUM, &streams[HS_SUM],
-				transport + transport_sum_at(side->kind), err);
+				transport + kind_sum_at(side->kind), err);
 	*ret_sums = (struct header_sums){ side->link_len, side->kind, side->sum_mode };
 	return rc;
 }
@@ -909,7 +653,7 @@ int header_decode(struct header_coder *coder, struct rd streams[HEADER_STREAMS],
 		  struct err *err)
 {
 	bool fresh = !coder->begun || coder->flow_id != rec->flow_id;
-	uint64_t mask = rd_varint(&streams[HS_MASK]), changed, step, data;
+	uint64_t mask = short_varint(&streams[HS_MASK]), changed, step, data;
 	struct header_side *side;
 	size_t len;
 	int rc;
@@ -918,16 +662,16 @@ int header_decode(struct header_coder *coder, struct rd streams[HEADER_STREAMS],
 		return err_set(err, E_CORRUPT, "mask %llx of a header", (unsigned long long)mask);
 	rec->dir = coder->dir ^ !!(mask & M_DIR);
 	side = side_enter(coder, rec->flow_id, rec->link, rec->dir);
-	step = rd_varint(&streams[HS_TIME]) * coder->time_scale;
+	step = short_varint(&streams[HS_TIME]) * coder->time_scale;
 	rec->time_ns = (fresh ? coder->time_min : coder->time_ns) + (mask & M_BACK ? -step : step);
-	rec->number = (fresh ? coder->number_min : coder->number) + rd_varint(&streams[HS_NUMBER]);
-	changed = mask & M_STATIC ? rd_varint(&streams[HS_CHANGED]) : 0;
+	rec->number = (fresh ? coder->number_min : coder->number) + short_varint(&streams[HS_NUMBER]);
+	changed = mask & M_STATIC ? short_varint(&streams[HS_CHANGED]) : 0;
 	if (changed > S_ALL)
 		return err_set(err, E_CORRUPT, "mask %llx of a header's changes", (unsigned long long)changed);
 	rc = changed ? statics_read(side, (uint32_t)changed, &streams[HS_STATIC], err) : 0;
 	if (rc < 0)
 		return rc;
-	data = mask & M_DATA ? rd_varint(&streams[HS_LEN]) : 0;
+	data = mask & M_DATA ? short_varint(&streams[HS_LEN]) : 0;
 	if (data > PACKET_BYTES_MAX)
 		return err_set(err, E_CORRUPT, "%llu bytes behind a header", (unsigned long long)data);
 	len = side->kind == KIND_PLAIN ? 0 : side->link_len + kind_ip_bytes(side->kind);
@@ -937,9 +681,9 @@ int header_decode(struct header_coder *coder, struct rd streams[HEADER_STREAMS],
 		len += 8;
 	rec->frame.len = len + data;
 	rec->orig_len += (uint32_t)rec->frame.len;
-	*ret_sums = (struct header_sums){ 0, KIND_PLAIN, SUM_RAW };
+	*ret_sums = sums_none;
 	if (side->kind != KIND_PLAIN) {
-		memcpy(header, side->link, side->link_len);
+		memcpy(header, side->link, sizeof(side->link));
 		rc = fields_decode(side, &coder->sides[!rec->dir], rec, (uint32_t)mask, (uint32_t)changed, streams,
 				   header + side->link_len, ret_sums, err);
 	}
@@ -950,14 +694,31 @@ int header_decode(struct header_coder *coder, struct rd streams[HEADER_STREAMS],
 	return rc;
 }
 
-int header_sums_fill(const struct header_sums *sums, struct view frame, uint8_t *header, struct err *err)
+static size_t sums_at(const struct header_sums *sums)
+{
+	return sums->ip_at + kind_ip_bytes(sums->kind) + kind_sum_at(sums->kind);
+}
+
+int header_sums_fill(const struct header_sums *sums, uint8_t *frame, size_t len, struct err *err)
 {
 	uint16_t sum;
 
 	if (!kind_has_sum(sums->kind) || sums->mode == SUM_RAW)
 		return 0;
-	if (!sum_make(sums->kind, sums->mode, frame.at, sums->ip_at, frame.len, &sum))
-		return err_set(err, E_CORRUPT, "a checksum over more than the %zu bytes of the frame", frame.len);
-	memcpy(header + sums->ip_at + kind_ip_bytes(sums->kind) + transport_sum_at(sums->kind), &sum, sizeof(sum));
+	if (!frame_sum_make(sums->kind, sums->mode, frame, sums->ip_at, len, &sum))
+		return err_set(err, E_CORRUPT, "a checksum over more than the %zu bytes of the frame", len);
+	memcpy(frame + sums_at(sums), &sum, sizeof(sum));
 	return 0;
+}
+
+bool header_same(const struct packet_rec *rec, const struct header_sums *sums, uint8_t header[HEADER_BYTES_MAX],
+		 size_t header_len, const struct header_sums *decoded)
+{
+	if (header_len > rec->frame.len || sums->kind != decoded->kind || sums->mode != decoded->mode ||
+	    sums->ip_at != decoded->ip_at)
+		return false;
+	/* That this mode makes the checksum of this frame was found when it was encoded. */
+	if (kind_has_sum(sums->kind) && sums->mode != SUM_RAW)
+		memcpy(header + sums_at(sums), rec->frame.at + sums_at(sums), 2);
+	return header_len == 0 || memcmp(header, rec->frame.at, header_len) == 0;
 }

@@ -48,26 +48,31 @@ struct header_coder {
 	struct header_side sides[2];
 };
 
+struct header_sums {	/* the transport checksum of a frame, and how it is made */
+	uint16_t ip_at;	/* offset of the IP header */
+	uint8_t kind, mode;
+};
+
 void header_coder_init(struct header_coder *coder, uint64_t time_min, uint64_t number_min, uint64_t time_scale);
 /*
  * Append a record, whose frame.at is its bytes and dir 0 or 1. Returns how many bytes of the frame its
  * header has: the rest is payload, and somebody else's. A failure to grow shows in the streams.
  */
-size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, struct wr streams[HEADER_STREAMS]);
-
-struct header_sums {	/* checksums to be made when the payload is in place */
-	uint16_t ip_at;	/* offset of the IP header */
-	uint8_t kind, mode;
-};
+size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, struct wr streams[HEADER_STREAMS],
+		     struct header_sums *ret_sums);
 /*
  * The next record. In: flow_id, link, and orig_len = what the wire had beyond the capture. Out: time_ns,
- * number, dir, orig_len, frame.len, and the header's bytes with no checksum of TCP or UDP yet.
- * E_CORRUPT: a stream is short or cannot be; the coder is of no use then.
+ * number, dir, orig_len, frame.len, and the header's bytes with no checksum of TCP or UDP yet. What lies
+ * behind those in header[] is of no meaning.
+ * E_CORRUPT: a stream cannot be; the coder is of no use then. One that was too short is bad in the end.
  */
 int header_decode(struct header_coder *coder, struct rd streams[HEADER_STREAMS], struct packet_rec *rec,
 		  uint8_t header[HEADER_BYTES_MAX], size_t *ret_header_len, struct header_sums *ret_sums,
 		  struct err *err);
-/* From all bytes of the frame, fill in the transport checksum of its header. E_CORRUPT: the frame is too short. */
-int header_sums_fill(const struct header_sums *sums, struct view frame, uint8_t *header, struct err *err);
+/* With all bytes of the frame there, fill in its transport checksum. E_CORRUPT: the frame is too short. */
+int header_sums_fill(const struct header_sums *sums, uint8_t *frame, size_t len, struct err *err);
+/* Whether a frame that was encoded has the header that was decoded, its checksum made as `sums` says. */
+bool header_same(const struct packet_rec *rec, const struct header_sums *sums, uint8_t header[HEADER_BYTES_MAX],
+		 size_t header_len, const struct header_sums *decoded);
 
 #endif
