@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/queue.h"
+#include "store/packet_pack.h"
 
 #define TICK_NS NS_PER_SEC
 #define RETRY_NS NS_PER_SEC
@@ -182,6 +183,7 @@ static void commit(struct committer *committer)
 	}
 	counter_add(committer->opts.counters, COUNTER_commits_total, 1);
 	counter_add(committer->opts.counters, COUNTER_commit_ns_total, clock_mono_ns() - begin_ns);
+	counter_set(committer->opts.counters, COUNTER_packet_blocks_refused_total, packet_pack_refused());
 	committer->dirty = false;
 	if (!committer->degraded_now)
 		return;
