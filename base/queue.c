@@ -72,6 +72,24 @@ bool queue_try_put(struct queue *queue, void *item)
 	return fits;
 }
 
+bool queue_put_front(struct queue *queue, void *item)
+{
+	bool fits;
+
+	assert(item);
+	lock_take(&queue->lock);
+	fits = !queue->closed && queue->len < queue->limit;
+	if (fits) {
+		queue->head = (queue->head + queue->limit - 1) % queue->limit;
+		queue->items[queue->head] = item;
+		queue->len++;
+		if (queue->getters)
+			cond_wake_one(&queue->not_empty);
+	}
+	lock_drop(&queue->lock);
+	return fits;
+}
+
 bool queue_put(struct queue *queue, void *item)
 {
 	bool open;

@@ -16,7 +16,6 @@
 #define LOOK_NS (500 * NS_PER_MS)	/* how often it looks whether others want the processors */
 #define BUSY_PERMILLE 80		/* of the time it could run it waited for a processor */
 #define FREE_PERMILLE 20
-#define YIELD_NICE 5
 #define HURRY_NICE (-10)
 #define PENDING_BYTES_MAX (64u << 20)	/* rows that wait for a full disk; beyond it they are dropped too */
 
@@ -215,23 +214,20 @@ static void look_around(struct committer *committer, uint64_t now_ns)
 	store_write_plain(committer->store, committer->plain);
 }
 
-/* Behind others while it keeps up, before them when batches pile up: lost frames cost more than late ones. */
+/* In line with others while it keeps up, before them when batches pile up: lost frames cost more than late ones. */
 static void choose_place(struct committer *committer)
 {
 	size_t queued = queue_len(committer->full), limit = committer->batches_count;
 	int nice = committer->nice;
 
-	if (queued >= limit / 4)
+	if (queued >= limit / 8)
 		nice = HURRY_NICE;
 	else if (queued <= 1)
-		nice = YIELD_NICE;
+		nice = 0;
 	if (nice == committer->nice || !committer->opts.yield)
 		return;
-	/* Who may not go forward again must not go back: the first move tells. */
-	if (!committer->nice && setpriority(PRIO_PROCESS, 0, HURRY_NICE) < 0)
-		committer->opts.yield = false;
-	else if (setpriority(PRIO_PROCESS, 0, nice) == 0)
-		committer->nice = nice;
+	committer->nice = nice;
+	(void)setpriority(PRIO_PROCESS, 0, nice);	/* not being allowed to is no failure */
 }
 
 static void upkeep(struct committer *committer)
@@ -267,7 +263,7 @@ static void *run(void *arg)
 			if (!failed)
 				write_batch(committer, batch);
 			batch_reset(batch);
-			(void)queue_put(committer->empty, batch);
+			(void)queue_put_front(committer->empty, batch);
 		} else if (queue_closed(committer->full)) {
 			return NULL;
 		}

@@ -5,8 +5,8 @@
 
 /* Of ring or queue. Between calm and the first step a level stays as it is. */
 #define CALM_PERMILLE 200
-#define HURRY_PERMILLE 100
-#define FREE_PERMILLE 30
+#define HURRY_PERMILLE 50
+#define FREE_PERMILLE 10
 
 static unsigned level_of(unsigned permille)
 {

@@ -17,13 +17,13 @@
 #include "ingest/tracker.h"
 #include "schema/event.h"
 
-#define DRAIN_FRAMES 4096
-#define DRAIN_ROUNDS 16			/* per timer: beyond it signals and timers come first */
+#define DRAIN_FRAMES 1024
+#define DRAIN_ROUNDS 64			/* per timer: beyond it signals and timers come first */
 #define HURRY_NICE (-10)
 #define RING_BYTES_A_SECOND 2000000000ull	/* what a ring may have to take while its reader sleeps */
 #define HAND_OVER_NS (500 * NS_PER_MS)	/* a row waits so long for others */
-#define BATCH_BYTES (4u << 20)
-#define BATCHES 12
+#define BATCH_BYTES (1u << 20)		/* what the tracker fills and the writer empties stays in the caches between them */
+#define BATCHES 48
 #define COMMIT_BYTES (64u << 20)	/* frames are in the log already: a commit a second is enough for rows */
 #define BATCH_BYTES_MAX (32u << 20)	/* no empty batch to be had: frames are dropped from here on */
 
@@ -44,6 +44,8 @@ struct recorder {
 	struct pace pace;
 	uint64_t interval_ns;	/* of the drain, as the loop knows it */
 	bool hurrying;		/* the thread has been put before others */
+	uint64_t drained_ns;	/* monotonic: the last drain's end */
+	uint64_t longest_sleep_ns, longest_drain_ns;
 	uint64_t dropped;	/* frames, for want of a batch */
 	struct log_limit complain;
 	int signo;
@@ -138,6 +140,12 @@ static void status_text(struct recorder *recorder)
 	committer_status(recorder->committer, &json);
 	json_ku64(&json, "dropped_queue_full", recorder->dropped);
 	json_object_end(&json);
+	json_key(&json, "pace");
+	json_object(&json);
+	json_kbool(&json, "hurry", recorder->hurrying);
+	json_ku64(&json, "longest_sleep_ns", recorder->longest_sleep_ns);
+	json_ku64(&json, "longest_drain_ns", recorder->longest_drain_ns);
+	json_object_end(&json);
 	json_key(&json, "live");
 	json_object(&json);
 	live_status(recorder->live, &json);
@@ -157,7 +165,8 @@ static void hand_over(struct recorder *recorder, bool commit)
 	next = committer_take(recorder->committer, false);
 	if (!next)
 		return;
-	status_text(recorder);
+	if (commit)	/* it costs a look into the kernel */
+		status_text(recorder);
 	recorder->batch->commit = commit;
 	committer_put(recorder->committer, recorder->batch);
 	recorder->batch = next;
@@ -194,10 +203,18 @@ static void on_sock(void *arg, const struct sock_event *event)
 
 /* ---- timers and signals ---- */
 
+/* While the writer is stuck frames wait in the ring: what finds no room there is lost by socket, exactly. */
+static bool has_room(struct recorder *recorder)
+{
+	if (batch_bytes(recorder->batch) >= BATCH_BYTES)
+		hand_over(recorder, false);
+	return batch_bytes(recorder->batch) < BATCH_BYTES_MAX / 2;
+}
+
 /* How much of the memory for batches is taken. */
 static unsigned queue_permille(struct recorder *recorder)
 {
-	size_t held = batch_bytes(recorder->batch), max = BATCHES * BATCH_BYTES + BATCH_BYTES_MAX;
+	size_t held = batch_bytes(recorder->batch), max = BATCHES * BATCH_BYTES + BATCH_BYTES_MAX / 2;
 	size_t queued = committer_queued(recorder->committer);
 
 	/* the one in hand is none of the queue's */
@@ -232,35 +249,54 @@ static void change_level(struct recorder *recorder, const struct pace_seen *seen
 
 	if (live_level(recorder->live, level, &err) < 0)
 		log_limited(&recorder->complain, LOG_WARN, "cannot change the capture level error=\"%s\"", err.text);
-	log_info("capture level changed capture_level=%u reason=%s ring_permille=%u queue_permille=%u", level, reason, seen->ring_permille,
-		 seen->queue_permille);
+	log_info("capture level changed capture_level=%u reason=%s ring_permille=%u queue_permille=%u", level, reason,
+		 seen->ring_permille, seen->queue_permille);
 	tracker_event(recorder->tracker, EVENT_capture_level, clock_now_ns(), reason, level, texts[level]);
+}
+
+static void note_longest(uint64_t *longest_ns, uint64_t took_ns)
+{
+	if (took_ns > *longest_ns)
+		*longest_ns = took_ns;
+}
+
+/* One round, and what it says of how we keep up. The frames it took. */
+static int drain(struct recorder *recorder)
+{
+	struct pace_seen seen = { .ring_permille = live_fill_permille(recorder->live),
+				  .queue_permille = queue_permille(recorder) };
+	struct err err = { 0 };
+	int frames = 0;
+
+	if (has_room(recorder))
+		frames = live_drain(recorder->live, &recorder->sink, DRAIN_FRAMES, &err);
+	if (frames < 0)
+		log_limited(&recorder->complain, LOG_WARN, "cannot drain error=\"%s\"", err.text);
+	else
+		seen.frames = (uint64_t)frames;
+	seen.now_ns = clock_mono_ns();
+	if (pace_next(&recorder->pace, &seen))
+		change_level(recorder, &seen);
+	hurry(recorder);
+	return frames;
 }
 
 static void on_drain(void *arg)
 {
 	struct recorder *recorder = arg;
-	struct pace_seen seen = { .ring_permille = live_fill_permille(recorder->live),
-				  .queue_permille = queue_permille(recorder) };
-	struct err err = { 0 };
+	uint64_t begin_ns = clock_mono_ns();
 	int frames = DRAIN_FRAMES;
 
-	for (int i = 0; i < DRAIN_ROUNDS && frames == DRAIN_FRAMES; i++) {
-		frames = live_drain(recorder->live, &recorder->sink, DRAIN_FRAMES, &err);
-		if (frames < 0)
-			log_limited(&recorder->complain, LOG_WARN, "cannot drain error=\"%s\"", err.text);
-		else
-			seen.frames += (uint64_t)frames;
-	}
-	seen.now_ns = clock_mono_ns();
-	if (pace_next(&recorder->pace, &seen))
-		change_level(recorder, &seen);
-	hurry(recorder);
+	note_longest(&recorder->longest_sleep_ns, recorder->drained_ns ? begin_ns - recorder->drained_ns : 0);
+	for (int i = 0; i < DRAIN_ROUNDS && frames == DRAIN_FRAMES; i++)
+		frames = drain(recorder);
+	recorder->drained_ns = clock_mono_ns();
+	note_longest(&recorder->longest_drain_ns, recorder->drained_ns - begin_ns);
 	if (recorder->interval_ns != recorder->pace.interval_ns) {
 		recorder->interval_ns = recorder->pace.interval_ns;
 		loop_pace(recorder->loop, on_drain, recorder->interval_ns);
 	}
-	if (clock_mono_ns() - recorder->handed_ns >= HAND_OVER_NS)
+	if (recorder->drained_ns - recorder->handed_ns >= HAND_OVER_NS)
 		hand_over(recorder, false);
 }
 

@@ -52,6 +52,8 @@ int ring_next(struct ring *ring, struct view *ret_record, uint64_t *ret_pos)
 		if (head & BPF_RINGBUF_BUSY_BIT)
 			return 0;
 		ring->read_pos += (len + BPF_RINGBUF_HDR_SZ + 7ull) & ~7ull;
+		/* Written by another processor: it takes its time to come. */
+		__builtin_prefetch(ring->bytes + (ring->read_pos & (ring->size_bytes - 1)));
 		if (head & BPF_RINGBUF_DISCARD_BIT)
 			continue;
 		*ret_record = view_make(at + BPF_RINGBUF_HDR_SZ, len);

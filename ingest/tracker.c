@@ -697,11 +697,11 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 	packet.link = frame->link;
 	packet.segments = frame->segments ? frame->segments : 1;
 	advance(tracker, frame->time_ns);
-	counter_add(tracker->counters, COUNTER_frames_total, 1);
-	counter_add(tracker->counters, COUNTER_frame_bytes_total, frame->orig_len);
-	counter_add(tracker->counters, COUNTER_frame_captured_bytes_total, frame->bytes.len);
+	counter_bump(tracker->counters, COUNTER_frames_total, 1);
+	counter_bump(tracker->counters, COUNTER_frame_bytes_total, frame->orig_len);
+	counter_bump(tracker->counters, COUNTER_frame_captured_bytes_total, frame->bytes.len);
 	if (frame->bytes.len < frame->orig_len)
-		counter_add(tracker->counters, frame->second ? COUNTER_frames_second_total :
+		counter_bump(tracker->counters, frame->second ? COUNTER_frames_second_total :
 							       COUNTER_frames_cut_total, 1);
 	(void)decode_frame(&packet);
 	if (packet.in_fragments)

@@ -16,7 +16,7 @@
 #include "ingest/source_file.h"
 #include "ingest/tracker.h"
 
-#define BATCH_BYTES (4u << 20)
+#define BATCH_BYTES (1u << 20)
 
 struct kept {
 	struct frame frame;
@@ -108,7 +108,7 @@ static double cpu_of(int who)
 int main(int argc, char **argv)
 {
 	struct bench *bench = mem_zalloc(sizeof(*bench));
-	struct committer_opts copts = { .name = "bench", .survive = false, .batches = 8, .commit_bytes = 64u << 20,
+	struct committer_opts copts = { .name = "bench", .survive = false, .batches = 48, .commit_bytes = 64u << 20,
 					.store = { .group_gid = -1 } };
 	struct tracker_opts topts = { .source = 1, .id_seed = 1 };
 	uint64_t committed_ns = 0;

@@ -70,6 +70,10 @@ run_record() {
 	"$tapedeck" stats --data "$work/live" -o json >"$work/stats.json"
 	frames=$(jq -r '.recorder.counters.frames_total // 0' "$work/stats.json")
 	jq -r '.recorder.counters.frames_lost_total // 0' "$work/stats.json" >>"$work/$1.drops"
+	jq -c '.recorder | select(.counters.frames_lost_total + .counters.frames_skipped_total + .counters.frames_cut_total > 0) |
+		{cut: .counters.frames_cut_total, skipped: .counters.frames_skipped_total, ring_full: .live.lost.ring_full,
+		 queue_full: .writer.dropped_queue_full, longest_sleep_s: (.pace.longest_sleep_ns / 1e9),
+		 longest_drain_s: (.pace.longest_drain_ns / 1e9)}' "$work/stats.json" >>"$work/losses"
 	tail -1 "$work/$1.runs" | awk -v f="$frames" '{ print f ? $3 * 1e6 / f : 0 }' >>"$work/$1.cpu"
 	awk -v f="$frames" -v b="$(du -sb "$work/live" | cut -f1)" 'BEGIN { print f ? b / f : 0 }' >>"$work/$1.bytes"
 }
@@ -102,7 +106,7 @@ none_rps=$(median "$work/none.runs") none_cpu=$(median "$work/none.runs" 2)
 row none "nothing"
 row tcpdump "tcpdump -w"
 row record "tapedeck record"
-[ ! -s "$work/record.log" ] || head -3 "$work/record.log"
+[ ! -s "$work/losses" ] || sed 's/^/  left out: /' "$work/losses"
 
 if [ -n "${BPF_STATS:-}" ] && command -v bpftool >/dev/null; then
 	stats_was=$(sysctl -n kernel.bpf_stats_enabled)

@@ -166,3 +166,20 @@ TEST(clock, tests_set_the_wall_clock)
 	CHECK(clock_now_ns() > 1700000000ull * SEC);
 	CHECK(clock_mono_ns() <= clock_mono_ns());
 }
+
+TEST(clock, tells_how_long_a_thread_ran)
+{
+	struct thread_time before, after;
+	volatile unsigned spin = 0;
+	uint64_t end_ns = clock_mono_ns() + 10 * NS_PER_SEC;
+
+	if (!clock_thread_time(&before))
+		return;	/* a kernel without CONFIG_SCHED_INFO */
+	do {
+		for (int i = 0; i < 100000; i++)
+			spin++;
+		CHECK(clock_thread_time(&after));
+	} while (after.ran_ns < before.ran_ns + NS_PER_MS && clock_mono_ns() < end_ns);
+	CHECK_GE(after.ran_ns, before.ran_ns + NS_PER_MS);
+	CHECK_GE(after.waited_ns, before.waited_ns);
+}

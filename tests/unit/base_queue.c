@@ -27,6 +27,26 @@ TEST(queue, keeps_order_and_limit)
 	queue_free(NULL);
 }
 
+TEST(queue, gives_what_was_put_in_front_first)
+{
+	struct queue *queue = queue_new(3);
+
+	for (int round = 0; round < 5; round++) {
+		CHECK(queue_put(queue, &items[0]));
+		CHECK(queue_put_front(queue, &items[1]));
+		CHECK(queue_put_front(queue, &items[2]));
+		CHECK_NOT(queue_put_front(queue, &items[3]));
+		CHECK(queue_get(queue, 0) == &items[2]);
+		CHECK(queue_get(queue, 0) == &items[1]);
+		CHECK(queue_get(queue, 0) == &items[0]);
+	}
+	CHECK(queue_put(queue, &items[0]));
+	queue_close(queue);
+	CHECK_NOT(queue_put_front(queue, &items[1]));
+	CHECK(queue_get(queue, 0) == &items[0]);
+	queue_free(queue);
+}
+
 TEST(queue, timeout_passes)
 {
 	struct queue *queue = queue_new(1);

@@ -45,13 +45,13 @@ TEST(pace, goes_before_others_until_the_backlog_is_gone)
 {
 	struct run run = begin();
 
-	(void)step(&run, 50, 0);
+	(void)step(&run, 40, 0);
 	CHECK(!run.pace.hurry);
-	(void)step(&run, 0, 150);
+	(void)step(&run, 0, 60);
 	CHECK(run.pace.hurry);
-	(void)step(&run, 50, 50);
+	(void)step(&run, 40, 40);
 	CHECK(run.pace.hurry);
-	(void)step(&run, 10, 10);
+	(void)step(&run, 9, 9);
 	CHECK(!run.pace.hurry);
 }
 
