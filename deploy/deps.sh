@@ -18,6 +18,7 @@ test=(
 	openssl python3 procps util-linux tcpdump ethtool
 	mosquitto mosquitto-clients nats-server rabbitmq-server python3-pika python3-qpid-proton libsasl2-modules
 	python3-aiosmtpd python3-pyftpdlib dovecot-imapd dovecot-pop3d openssh-server openssh-client sip-tester
+	slapd ldap-utils snmpd snmp freeradius freeradius-utils iputils-ping
 )
 bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time dnsperf bc wireshark-common)
 
