@@ -17,6 +17,7 @@ test=(
 	tshark jq nginx-light redis-server dnsmasq-base nftables bind9-dnsutils netcat-openbsd
 	openssl python3 procps util-linux tcpdump ethtool
 	mosquitto mosquitto-clients nats-server rabbitmq-server python3-pika python3-qpid-proton libsasl2-modules
+	nghttp2-client nghttp2-server python3-grpcio
 	python3-aiosmtpd python3-pyftpdlib dovecot-imapd dovecot-pop3d openssh-server openssh-client sip-tester
 	slapd ldap-utils snmpd snmp freeradius freeradius-utils iputils-ping
 )
