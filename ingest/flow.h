@@ -58,6 +58,7 @@ struct flow {
 	uint64_t packets[2], bytes[2], goodput[2], lost[2];
 	uint32_t kernel_retransmits, fast_retransmits;
 	uint32_t fragments[2], broken_datagrams, fragment_overlaps;
+	uint32_t icmp_counts[4];	/* errors that quote it, by enum icmp_error_kind */
 
 	struct flow_second second;
 	struct flow *twin;		/* the other end's flow on this machine, while both are open */
@@ -70,6 +71,10 @@ struct flow {
 	struct ip nat_ip[2];		/* as on the wire */
 	uint16_t nat_port[2];
 	struct tcp_conn tcp;
+	bool icmp_told;
+	uint8_t icmp_type, icmp_code;	/* of the last error */
+	struct ip icmp_from;
+	uint32_t path_mtu[2];		/* told to the sender of that direction; 0: not */
 	uint64_t first_app_ns;		/* of a connection with TLS */
 	struct tracker *tracker;
 };
@@ -159,6 +164,11 @@ int tracker_fragment(struct tracker *tracker, const struct frame *frame, const s
 /* Packets of the flow that were only counted, at about time_ns; flow NULL: nobody knows whose. */
 void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, uint64_t time_ns, uint64_t packets,
 		     uint64_t bytes);
+
+/* ---- tracker_icmp.c ---- */
+
+/* An ICMP message: when it is an error, the flow it quotes is told. */
+void tracker_icmp(struct tracker *tracker, const struct frame *frame, const struct packet *packet);
 
 /* ---- tracker_sock.c ---- */
 

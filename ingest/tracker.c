@@ -724,6 +724,8 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 		flow_count(flow, dir, frame, &packet);
 		flow_feed(flow, dir, &packet);
 	}
+	if (__builtin_expect(packet.proto == PROTO_icmp || packet.proto == PROTO_icmp6, 0))
+		tracker_icmp(tracker, frame, &packet);
 	return tracker_keep_frame(tracker, frame, tracker->next_number++, packet.segments, flow, dir);
 }
 

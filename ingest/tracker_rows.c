@@ -2,6 +2,7 @@
 #include "ingest/flow.h"
 
 #include "base/clock.h"
+#include "wire/icmp_error.h"
 
 /* ---- who is at an end ---- */
 
@@ -198,6 +199,19 @@ static void set_counts(struct flow_row *row, const struct flow *flow)
 		ROW_SET(FLOW, row, broken_datagrams, flow->broken_datagrams);
 		ROW_SET(FLOW, row, fragment_overlaps, flow->fragment_overlaps);
 	}
+	if (flow->icmp_told) {
+		ROW_SET(FLOW, row, icmp_unreachable, flow->icmp_counts[ICMP_UNREACHABLE]);
+		ROW_SET(FLOW, row, icmp_time_exceeded, flow->icmp_counts[ICMP_TIME_EXCEEDED]);
+		ROW_SET(FLOW, row, icmp_too_big, flow->icmp_counts[ICMP_TOO_BIG]);
+		ROW_SET(FLOW, row, icmp_other, flow->icmp_counts[ICMP_OTHER]);
+		ROW_SET(FLOW, row, icmp_type, flow->icmp_type);
+		ROW_SET(FLOW, row, icmp_code, flow->icmp_code);
+		ROW_SET(FLOW, row, icmp_from, flow->icmp_from);
+	}
+	if (flow->path_mtu[0])
+		ROW_SET(FLOW, row, tx_path_mtu, flow->path_mtu[0]);
+	if (flow->path_mtu[1])
+		ROW_SET(FLOW, row, rx_path_mtu, flow->path_mtu[1]);
 	if (flow->lost_known) {
 		ROW_SET(FLOW, row, tx_lost_packets, flow->lost[0]);
 		ROW_SET(FLOW, row, rx_lost_packets, flow->lost[1]);
@@ -233,6 +247,7 @@ static void reported(struct flow *flow)
 	memset(flow->goodput, 0, sizeof(flow->goodput));
 	memset(flow->lost, 0, sizeof(flow->lost));
 	flow->kernel_retransmits = flow->fast_retransmits = 0;
+	memset(flow->icmp_counts, 0, sizeof(flow->icmp_counts));
 	flow->fragments[0] = flow->fragments[1] = flow->broken_datagrams = flow->fragment_overlaps = 0;
 	if (flow->proto == PROTO_tcp)
 		tcp_conn_reported(&flow->tcp);

@@ -88,3 +88,68 @@ TEST(health, counts_super_packets_sent_again)
 	CHECK_U64(rolled, 3);
 	tkit_release(kit);
 }
+
+/* ---- ICMP errors ---- */
+
+/* An ICMP message of `from` to the sender of the frame in quoted. */
+static void icmp(struct tkit *kit, const char *from, uint8_t type, uint8_t code, uint16_t mtu, const struct wr *quoted,
+		 const char *to)
+{
+	kit_ip_header(&kit->frame, 8 + 28, 1, from, to);
+	wr_u8(&kit->frame, type);
+	wr_u8(&kit->frame, code);
+	wr_u32be(&kit->frame, 0);
+	wr_u16be(&kit->frame, mtu);
+	wr_bytes(&kit->frame, view_make(quoted->at, 28));
+	tkit_frame(kit);
+	kit->now_ns += NS_PER_MS;
+}
+
+TEST(health, tells_a_flow_of_errors_that_quote_it)
+{
+	static const struct kit_end client = { "10.0.0.1", 40000 }, server = { "10.0.0.2", 9999 },
+				    stranger = { "10.0.0.3", 1 };
+	struct tkit kit_, *kit = &kit_;
+	struct wr sent;
+	unsigned told = 0;
+
+	tkit_init(kit, (struct tracker_opts){ 0 }, false);
+	wr_init(&sent, 0);
+	kit_udp_frame(&kit->frame, client, server, VIEW_LIT("0123456789"));
+	kit_udp_frame(&sent, client, server, VIEW_LIT("0123456789"));
+	tkit_frame(kit);
+	icmp(kit, "10.0.0.9", 3, 4, 1400, &sent, client.ip);
+	icmp(kit, "10.0.0.9", 3, 4, 1300, &sent, client.ip);
+	icmp(kit, "10.0.0.9", 11, 0, 0, &sent, client.ip);
+	icmp(kit, server.ip, 3, 3, 0, &sent, client.ip);	/* refused */
+	/* what quotes a flow that was never seen makes none */
+	kit_udp_frame(&sent, stranger, server, VIEW_LIT("0123456789"));
+	icmp(kit, "10.0.0.9", 3, 3, 0, &sent, stranger.ip);
+	tracker_end(kit->tracker);
+	for (size_t i = 0; i < TKIT_COUNT(kit, FLOWS); i++) {
+		const struct flow_row *row = tkit_flow(kit, i);
+		struct ip from;
+
+		if (row->proto != PROTO_udp) {
+			CHECK_U64(row->proto, PROTO_icmp);
+			CHECK_NOT(ROW_HAS(FLOW, row, icmp_type));
+			continue;
+		}
+		told++;
+		CHECK_U64(row->tx_packets, 1);
+		CHECK_U64(row->rx_packets, 0);
+		CHECK_U64(row->icmp_too_big, 2);
+		CHECK_U64(row->icmp_time_exceeded, 1);
+		CHECK_U64(row->icmp_unreachable, 1);
+		CHECK_U64(row->icmp_other, 0);
+		CHECK_U64(row->icmp_type, 3);
+		CHECK_U64(row->icmp_code, 3);
+		CHECK_U64(ip_parse(view_str(server.ip), &from, NULL), 0);
+		CHECK(ip_eq(&row->icmp_from, &from));
+		CHECK_U64(row->tx_path_mtu, 1300);
+		CHECK_NOT(ROW_HAS(FLOW, row, rx_path_mtu));
+	}
+	CHECK_U64(told, 1);
+	wr_release(&sent);
+	tkit_release(kit);
+}

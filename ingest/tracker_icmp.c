@@ -1,0 +1,28 @@
+/* ICMP errors go to the flow they quote; none is made for a quotation. */
+#include "ingest/flow.h"
+
+#include "wire/icmp_error.h"
+
+void tracker_icmp(struct tracker *tracker, const struct frame *frame, const struct packet *packet)
+{
+	struct icmp_error error;
+	struct frame at = *frame;
+	struct flow *flow;
+	unsigned dir;
+
+	if (!icmp_error(packet, &error))
+		return;
+	/* What comes in quotes what went out. */
+	at.at = frame->at == FRAME_INGRESS ? FRAME_EGRESS : frame->at == FRAME_EGRESS ? FRAME_INGRESS : FRAME_WIRE;
+	at.has_sk_tuple = false;
+	flow = tracker_flow_known(tracker, &at, &error.quoted, &dir);
+	if (!flow)
+		return;
+	flow->icmp_told = true;
+	flow->icmp_counts[error.kind]++;
+	flow->icmp_type = error.type;
+	flow->icmp_code = error.code;
+	flow->icmp_from = packet->src;
+	if (error.mtu && (!flow->path_mtu[dir] || error.mtu < flow->path_mtu[dir]))
+		flow->path_mtu[dir] = error.mtu;
+}
