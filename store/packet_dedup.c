@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-#define SLOTS 2048u		/* units in memory: 64 MiB */
+#define SLOTS ((64u << 20) >> PACKET_UNIT_BITS)	/* units in memory: 64 MiB */
 #define WINDOW 64u		/* bytes that a hash tells */
 #define SAMPLE_BITS 6		/* one place in 64 is entered and looked up, chosen by the bytes there */
 #define MATCH_MIN 64u		/* a reference takes about six bytes, packed payload a quarter of its length */
