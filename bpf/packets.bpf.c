@@ -373,6 +373,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	struct take take = { 0 };
 	struct counts *counts;
 	__u32 ring_index, level;
+	bool second = false;
 	void *ring;
 	int cause;
 
@@ -404,7 +405,8 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 			__sync_fetch_and_add(&counts->n[RING_COUNT_EXCLUDED], 1);
 			return PASS;
 		}
-		if (rec_second(rec)) {
+		second = rec_second(rec);
+		if (second) {
 			__u32 headers = headers_of(skb).bytes;
 
 			take.head.flags |= RING_SECOND;
@@ -413,7 +415,8 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 			__sync_fetch_and_add(&counts->n[RING_COUNT_SECOND], 1);
 		}
 		take.head.seq = __sync_fetch_and_add(&rec->dir[egress].seq, 1);
-		if (level >= RING_LEVEL_COUNT && skip(skb, &take, &rec->dir[egress], sk, counts))
+		if ((level >= RING_LEVEL_COUNT || (second && config.second == RING_SECOND_COUNT)) &&
+		    skip(skb, &take, &rec->dir[egress], sk, counts))
 			return PASS;
 		if (rec->dir[egress].skipped) {
 			take.more.skipped = __sync_lock_test_and_set(&rec->dir[egress].skipped, 0);

@@ -92,7 +92,7 @@ static __always_inline void pair_meet(struct sock_rec *rec, const struct ring_tu
 	struct pair own = { 0 }, *found;
 	struct pair_key key;
 
-	if (config.second_full || (rec->flags & (REC_FIRST | REC_SECOND)) || !tuple->rport || !tuple->lport)
+	if (config.second == RING_SECOND_FULL || (rec->flags & (REC_FIRST | REC_SECOND)) || !tuple->rport || !tuple->lport)
 		return;
 	own.cookie = rec->cookie;
 	own.is_b = pair_key_of(rec, tuple, proto, &key);

@@ -321,7 +321,7 @@ int live_open(const struct live_opts *opts, struct live **ret_live, struct err *
 	struct probe_settings settings = {
 		.snaplen = opts->snaplen && opts->snaplen < RING_SNAPLEN_MAX ? opts->snaplen : RING_SNAPLEN_MAX,
 		.ring_bytes = opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT,
-		.second_full = opts->second_full,
+		.second = opts->second,
 		.cgroup = opts->cgroup,
 	};
 	struct live *live = NULL;

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "ingest/source.h"
+#include "schema/event.h"
 
 struct live;
 
@@ -16,10 +17,10 @@ struct live_opts {
 	uint32_t snaplen;		/* bytes of a frame to copy; 0 = 262,144, more than any has */
 	size_t ring_bytes;		/* of the packet ring; 0 = 64 MiB, a power of two */
 	/*
-	 * Payload at both ends of a connection within this machine. False: at the end that is met first; the packets of
-	 * the other one have frame.second and their headers only.
+	 * Of a connection within this machine, at the end that is met second: its packets have frame.second and their
+	 * headers only (0), are whole, or are counted and one a second of each direction has its headers.
 	 */
-	bool second_full;
+	enum ring_second second;
 	const char *cgroup;		/* directory of the cgroup-v2 root; NULL = found from mountinfo */
 	const uint32_t *exclude_pids;	/* traffic of these processes is not captured, besides our own */
 	size_t exclude_count;

@@ -247,7 +247,7 @@ static int make_maps(struct probe_set *set, const struct probe_settings *setting
 	set->ring_count++;
 	set->config.ring_mask = rings - 1;
 	set->config.snaplen = settings->snaplen;
-	set->config.second_full = settings->second_full;
+	set->config.second = settings->second;
 	set->control_fd = bpf_object__find_map_fd_by_name(set->shared, "control");
 	set->counters_fd = bpf_object__find_map_fd_by_name(set->shared, "counters");
 	set->excluded_fd = bpf_object__find_map_fd_by_name(set->shared, "excluded");

@@ -31,7 +31,7 @@ struct probe_ops {
 struct probe_settings {
 	uint32_t snaplen;		/* 1..RING_SNAPLEN_MAX */
 	size_t ring_bytes;		/* all packet rings together; a power of two */
-	bool second_full;		/* see struct live_opts */
+	enum ring_second second;	/* see struct live_opts */
 	const char *cgroup;		/* NULL = find the cgroup-v2 root */
 };
 

@@ -627,9 +627,12 @@ void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, u
 				 .packets = packets, .bytes = bytes, .reason = "thinned" };
 
 	counter_add(tracker->counters, COUNTER_frames_skipped_total, packets);
-	batch_gap(tracker->batch, &gap);
+	if (!flow || !flow->second_view)	/* nothing is missing that the first view has */
+		batch_gap(tracker->batch, &gap);
 	if (!flow)
 		return;
+	/* Whichever ACK comes next is not the first one. */
+	flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
 	flow->packets[dir] += packets;
 	flow->bytes[dir] += bytes;
 	if (!flow->start_ns)
@@ -649,6 +652,7 @@ static void count_lost(struct tracker *tracker, struct flow *flow, unsigned dir,
 	if (flow) {
 		flow->lost[dir] += frame->lost_before;
 		flow->lost_known = true;
+		flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
 	}
 	tracker_lost(tracker, frame->time_ns, frame->lost_before, frame->lost_before_bytes, "ring_full");
 }

@@ -125,11 +125,18 @@ struct ring_sock {
 };
 _Static_assert(sizeof(struct ring_sock) == 200, "layout");
 
+/* What is taken of the second view of a connection within this machine. */
+enum ring_second {
+	RING_SECOND_HEADERS,
+	RING_SECOND_FULL,
+	RING_SECOND_COUNT,	/* as at RING_LEVEL_COUNT */
+};
+
 /* Settings, placed into .rodata.config of each object before it is loaded. */
 struct ring_config {
 	__u32 snaplen;		/* 1..RING_SNAPLEN_MAX */
 	__u32 ring_mask;	/* packet rings - 1, their number being a power of two */
-	__u32 second_full;	/* payload at both ends of a connection within this machine */
+	__u32 second;		/* enum ring_second */
 	__u32 pad;
 };
 
@@ -166,7 +173,7 @@ enum ring_control {
 	X(COPY_FAILED_BYTES, copy_failed_bytes)							\
 	X(CONTROL_FULL, control_full)	/* socket and process records lost */			\
 	X(THINNED, thinned)		/* of these, cut because of the capture level */	\
-	X(SKIPPED, skipped)		/* of these, only counted because of it: wire packets */ \
+	X(SKIPPED, skipped)		/* of these, only counted, wire packets */ \
 	X(SKIPPED_BYTES, skipped_bytes)								\
 	X(NO_STORAGE, no_storage)	/* packets of sockets without memory for a record */	\
 	X(ORPHAN_LOST, orphan_lost)	/* packets lost that no record can tell */		\

@@ -245,7 +245,7 @@ int main(int argc, char **argv)
 		else if (strcmp(argv[i], "--snaplen") == 0)
 			opts.snaplen = (uint32_t)value;
 		else if (strcmp(argv[i], "--second-full") == 0)
-			opts.second_full = value;
+			opts.second = value ? RING_SECOND_FULL : RING_SECOND_HEADERS;
 		else if (strcmp(argv[i], "--stall") == 0)
 			stall_ms = (unsigned)value;
 		else if (strcmp(argv[i], "--pcap") == 0)

@@ -101,9 +101,10 @@ int cmd_record(struct tool *tool)
 	if (tool->set.zstd_level > 22)
 		return tool_usage(tool, "--zstd-level %llu: 1 to 22", (unsigned long long)tool->set.zstd_level);
 	opts.tracker.early_ns = tool->set.first_report;
-	opts.live.second_full = strcmp(tool->set.second_view, "full") == 0;
-	if (!opts.live.second_full && strcmp(tool->set.second_view, "headers") != 0)
-		return tool_usage(tool, "--second-view %s: headers or full", tool->set.second_view);
+	opts.live.second = strcmp(tool->set.second_view, "full") == 0 ? RING_SECOND_FULL :
+			   strcmp(tool->set.second_view, "count") == 0 ? RING_SECOND_COUNT : RING_SECOND_HEADERS;
+	if (opts.live.second == RING_SECOND_HEADERS && strcmp(tool->set.second_view, "headers") != 0)
+		return tool_usage(tool, "--second-view %s: headers, full or count", tool->set.second_view);
 	rc = parse_excluded(tool, &recording, &opts.live);
 	if (rc)
 		return rc;

@@ -31,6 +31,28 @@ s.close()
 PY
 mkfifo "$work/in"
 exec 7<>"$work/in"
+cat >"$work/echo.py" <<'PY'
+import socket, sys
+listener = socket.create_server((sys.argv[1], 8081))
+while True:
+    peer, _ = listener.accept()
+    while True:
+        data = peer.recv(100)
+        if not data:
+            break
+        peer.sendall(data)
+    peer.close()
+PY
+cat >"$work/many.py" <<'PY'
+import socket, sys
+s = socket.create_connection((sys.argv[1], 8081))
+for _ in range(400):
+    s.sendall(b"q" * 50)
+    s.recv(100)
+s.close()
+PY
+start_far echo python3 "$work/echo.py" "$far4"
+wait_for 10 listening far 8081 || fail "the second server does not listen"
 start_far server python3 "$work/server.py" "$far4" <"$work/in" 7>&-
 wait_for 10 listening far 8080 || fail "the server does not listen"
 tapedeck=$BUILD/tapedeck
@@ -75,4 +97,22 @@ want "the response" "$("$tapedeck" show call "$call" --raw response --data "$wor
 late=$(query flows "$mine && view == second && l7 != http" | jq -r .id)
 [ -n "$late" ] || late=$(query flows "$mine && view == second" | jq -r "select(.id != \"$second\") | .id")
 want "payload that only the second view saw" "$(packets "$late" '[.[] | select(.payload_bytes == 777) | .cap_len == .len]' | jq -c .)" "[true]"
+
+# Counted only: the same packets and bytes, and hardly any held.
+"$tapedeck" record --data "$work/tape2" --second-view count 2>"$work/record.err" &
+record=$!
+started+=("$record")
+wait_for 20 recording || fail "no recorder: $(cat "$work/record.err")"
+in_near python3 "$work/many.py" "$far4" || fail "the client"
+query2() { "$tapedeck" query "$1" --data "$work/tape2" --filter "$2" -o ndjson -n 1000; }
+mine="dst.ip == $far4 && dst.port == 8081"
+closed2() { [ "$(query2 flows "$mine && state == closed" | wc -l)" -eq 2 ]; }
+wait_for 20 closed2 || fail "flows: $(query2 flows "$mine")"
+kill "$record"
+wait "$record"
+sums() { query2 flows "$mine && view == $1" | jq -s -c '[(map(.tx_packets) | add) + (map(.rx_packets) | add), (map(.tx_bytes) | add) + (map(.rx_bytes) | add)]'; }
+want "packets and bytes that the second view counts" "$(sums second)" "$(sums first)"
+held() { query2 packets "flow.id == \"$(query2 flows "$mine && view == $1" | jq -r .id | head -1)\"" | wc -l; }
+[ "$(held second)" -lt "$(($(held first) / 4))" ] || fail "$(held second) packets of the second view are held, $(held first) of the first"
+want "told as missing" "$(query2 events 'kind == gap && reason == "thinned"' | wc -l)" 0
 "$tapedeck" check --data "$work/tape" >"$work/check" || fail "check: $(tail -2 "$work/check")"
