@@ -180,6 +180,8 @@ void radius_value_text(const struct radius_attr *attr, struct txt *txt)
 		ip_text(&ip, txt);
 	} else if (kind == PREFIX && value.len >= 2) {
 		prefix_text(value, txt);
+	} else if (kind == TEXT || kind == TAGGED_TEXT) {
+		txt_put(txt, value);		/* one odd byte makes a name no number */
 	} else if (kind == NUMBER && value.len == 4) {
 		number_text(attr->type, rd_u32be(&rd), txt);
 	} else if (kind == TAGGED_NUMBER && value.len == 4) {

@@ -120,40 +120,71 @@ def radius_again(line, seen):
     return before is not None and line.time - before < 10 * 10**9
 
 
+COMMANDS = {257: "Capabilities-Exchange", 258: "Re-Auth", 271: "Accounting", 272: "Credit-Control",
+            274: "Abort-Session", 275: "Session-Termination", 280: "Device-Watchdog", 282: "Disconnect-Peer"}
+
+
 def diameter_expect(line):
     f = line.fields
     if f.get("req") == "1":
-        return request(code=number(f.get("cmd")), host=f.get("origin"))
+        return request(method=COMMANDS.get(number(f.get("cmd"))), key=f.get("sess"))
     return response(status=number(f.get("result"))) if f.get("req") == "0" else []
 
 
-SNMP = {0: "GetRequest", 1: "GetNextRequest", 3: "SetRequest", 4: "Trap", 5: "GetBulkRequest", 6: "InformRequest",
-        7: "SNMPv2-Trap"}
+def diameter_got(call):
+    out = request(method=call.get("method"), key=call.get("key")) if asked(call) else []
+    return out + (response(status=call.get("status")) if answered(call) else [])
+
+
+SNMP = {0: "get", 1: "getnext", 3: "set", 4: "trap", 5: "getbulk", 6: "inform", 7: "trap"}
+SNMP_VERSIONS = {0: "1", 1: "2c", 3: "3"}
 
 
 def snmp_expect(line):
     f = line.fields
     pdu = number(f.get("pdu", "2"))
     if pdu in SNMP:
-        return request(method=SNMP[pdu], user=f.get("community"))
+        return request(method=SNMP[pdu], version=SNMP_VERSIONS.get(number(f.get("ver"))))
     return response() if pdu == 2 and "pdu" in f else []
+
+
+def snmp_got(call):
+    out = request(method=call.get("method"), version=call.get("version")) if asked(call) else []
+    return out + (response() if answered(call) else [])
 
 
 def ntp_expect(line):
     mode = line.fields.get("mode")
-    return request() if mode in ("1", "3") else response(status=number(line.fields.get("stratum"))) \
-        if mode in ("2", "4") else []
+    return request(version=line.fields.get("ver")) if mode in ("1", "3") else \
+        response(status=number(line.fields.get("stratum"))) if mode in ("2", "4") else []
 
 
-DHCP = {1: "DISCOVER", 3: "REQUEST", 4: "DECLINE", 7: "RELEASE", 8: "INFORM", 10: "LEASEQUERY"}
+def ntp_got(call):
+    out = request(version=call.get("version")) if asked(call) else []
+    return out + (response(status=call.get("status")) if answered(call) else [])
+
+
+DHCP = {0: "BOOTREQUEST", 1: "DISCOVER", 3: "REQUEST", 4: "DECLINE", 7: "RELEASE", 8: "INFORM", 10: "LEASEQUERY"}
+DHCP6 = {1: "SOLICIT", 3: "REQUEST", 4: "CONFIRM", 5: "RENEW", 6: "REBIND", 8: "RELEASE", 9: "DECLINE",
+         11: "INFORMATION-REQUEST", 14: "LEASEQUERY"}
 
 
 def dhcp_expect(line):
     f = line.fields
     message = number(f.get("msg", "0"))
-    if message in DHCP:
-        return request(method=DHCP[message])
-    return response() if message in (2, 5, 6, 11, 12, 13) else []
+    if line.kind == "dhcpv6":
+        if message in DHCP6:
+            return request(method=DHCP6[message])
+        return response(status=message) if message in (2, 7, 15) else []
+    if f.get("op") == "1":
+        return request(method=DHCP.get(message, "TYPE%d" % message), target=f.get("mac"))
+    return response(status=message) if f.get("op") == "2" else []
+
+
+def dhcp_got(call):
+    target = call.get("target") if call.get("version") == "4" else None
+    out = request(method=call.get("method"), target=target) if asked(call) else []
+    return out + (response(status=call.get("status")) if answered(call) else [])
 
 
 def quoted(line, seen):
@@ -170,7 +201,7 @@ def quoted(line, seen):
 def icmp_expect(line):
     f = line.fields
     kind = number(f.get("type", "0"))
-    fields = {"target": "%s/%s" % (number(f["id"]), number(f["seq"]))} if "id" in f and "seq" in f else {}
+    fields = {"target": "id=%s seq=%s" % (number(f["id"]), number(f["seq"]))} if "id" in f and "seq" in f else {}
     if kind == (8 if line.kind == "icmp" else 128):
         return request(**fields)
     if kind == (0 if line.kind == "icmp" else 129):
@@ -178,8 +209,9 @@ def icmp_expect(line):
     return []
 
 
-def bare(call):
-    return (request() if asked(call) else []) + (response() if answered(call) else [])
+def icmp_got(call):
+    out = request(target=call.get("target")) if asked(call) else []
+    return out + (response(latency=call.get("latency_ns")) if answered(call) else [])
 
 
 ENTRIES = [
@@ -190,9 +222,9 @@ ENTRIES = [
     Protocol("ftp", ("ftp",), ftp_expect, status_got),
     Protocol("sip", ("sip",), sip_expect, status_got),
     Protocol("radius", ("radius",), radius_expect, radius_got, again=radius_again),
-    Protocol("diameter", ("diameter",), diameter_expect, bare),
-    Protocol("snmp", ("snmp",), snmp_expect, bare),
-    Protocol("dhcp", ("dhcp", "dhcpv6"), dhcp_expect, bare),
-    Protocol("ntp", ("ntp",), ntp_expect, bare),
-    Protocol("icmp", ("icmp", "icmpv6"), icmp_expect, bare, addressed=False, again=quoted),
+    Protocol("diameter", ("diameter",), diameter_expect, diameter_got),
+    Protocol("snmp", ("snmp",), snmp_expect, snmp_got),
+    Protocol("dhcp", ("dhcp", "dhcpv6"), dhcp_expect, dhcp_got),
+    Protocol("ntp", ("ntp",), ntp_expect, ntp_got),
+    Protocol("icmp", ("icmp", "icmpv6"), icmp_expect, icmp_got, addressed=False, again=quoted),
 ]
