@@ -1,8 +1,9 @@
 /*
  * What a filter rules out before a row group is opened: by the bitmap indexes of
- * a sealed partition, and by the bloom filters. Each answer errs towards "may
+ * a sealed partition, by zones (the begin of its rows), and by the bloom filters. Each answer errs towards "may
  * hold a match".
  */
+#include "base/clock.h"
 #include "query/filter_node.h"
 
 #define LOOKUPS_MAX	 256	/* beyond it, scanning costs less than gathering bitmaps */
@@ -16,6 +17,7 @@ struct prune {
 	size_t part;
 	enum table_id table;
 	struct err *err;
+	const struct col *start;
 };
 
 /* *bitmap |= row groups with value. 1: the index cannot tell. */
@@ -138,12 +140,64 @@ static int walk_or(const struct prune *prune, const struct filter_node *node, co
 	return rc < 0 ? 1 : 0; /* no index of values here (hot): scan */
 }
 
+/* ---- zones: what a condition on the begin leaves, also amid an OR ---- */
+
+static bool spans_meet(const struct filter_node *node, uint64_t from, uint64_t to)
+{
+	for (size_t i = 0; i < node->spans_count; i++)
+		if (node->spans[i].from <= to && node->spans[i].to >= from)
+			return true;
+	return false;
+}
+
+/* An unreadable zone may hold anything: whoever opens the row group counts the damage. */
+static int zones_or(const struct prune *prune, const struct filter_node *node, struct bitmap *bitmap)
+{
+	size_t count = store_rg_count(prune->view, prune->part, prune->table);
+	int rc = 0;
+
+	for (size_t rg = 0; rc == 0 && rg < count; rg++) {
+		struct rg_zone zone;
+
+		rc = store_rg_zone(prune->view, prune->part, prune->table, rg, &zone, prune->err);
+		if (rc == E_CORRUPT || (rc == 0 && spans_meet(node, zone.start_min, zone.start_max)))
+			rc = bitmap_add(bitmap, (uint32_t)rg);
+	}
+	return rc;
+}
+
+static int start_groups(const struct prune *prune, const struct filter_node *node,
+			struct bitmap **ret_bitmap)
+{
+	uint64_t from = store_view_part(prune->view, prune->part)->hour * NS_PER_HOUR;
+	uint64_t to = from + (NS_PER_HOUR - 1);
+	struct bitmap *bitmap;
+	int rc = 0;
+
+	for (size_t i = 0; i < node->spans_count; i++)
+		if (node->spans[i].from <= from && node->spans[i].to >= to)
+			return 0; /* the whole hour fits */
+	bitmap = bitmap_new();
+	if (!bitmap)
+		return err_set(prune->err, E_NO_MEMORY, "filter: out of memory");
+	if (spans_meet(node, from, to))
+		rc = zones_or(prune, node, bitmap);
+	if (rc < 0) {
+		bitmap_free(bitmap);
+		return rc;
+	}
+	*ret_bitmap = bitmap;
+	return 0;
+}
+
 static int leaf_groups(const struct prune *prune, const struct filter_node *node,
 		       struct bitmap **ret_bitmap)
 {
 	struct bitmap *bitmap = NULL;
 	int rc = 0;
 
+	if (node->kind == FILTER_INTS && node->cols_count == 1 && node->cols[0] == prune->start)
+		return start_groups(prune, node, ret_bitmap);
 	for (size_t i = 0; rc == 0 && i < node->cols_count; i++) {
 		if (node->cols[i]->index != INDEX_BITMAP)
 			rc = 1;
@@ -220,7 +274,7 @@ static int node_groups(const struct prune *prune, const struct filter_node *node
 int filter_row_groups(const struct filter *filter, struct store_view *view, size_t part,
 		      enum table_id table, struct bitmap **ret_bitmap, struct err *err)
 {
-	struct prune prune = { view, part, table, err };
+	struct prune prune = { view, part, table, err, &filter->table->cols[filter->table->start_ord] };
 
 	return node_groups(&prune, filter->root, ret_bitmap);
 }
@@ -275,7 +329,7 @@ static int node_bloom(const struct prune *prune, const struct filter_node *node,
 int filter_bloom(const struct filter *filter, struct store_view *view, size_t part,
 		 enum table_id table, size_t rg, struct err *err)
 {
-	struct prune prune = { view, part, table, err };
+	struct prune prune = { view, part, table, err, &filter->table->cols[filter->table->start_ord] };
 
 	return node_bloom(&prune, filter->root, rg);
 }

@@ -479,6 +479,37 @@ TEST(aggregate, takes_each_instant_from_one_tier)
 	fixture_close(&fixture);
 }
 
+/* The newest minutes come from finer tiers: in the other hours these are not even opened. */
+TEST(aggregate, opens_the_tier_it_asks)
+{
+	struct query_opts opts = { .from_ns = T0, .to_ns = T0 + 2 * NS_PER_HOUR + NS_PER_SEC };
+	struct query_aggregate what = { .table = TABLE_ROLLUPS,
+					.agg = VIEW_LIT("count"),
+					.step_ns = NS_PER_MIN };
+	struct rollup_row newest = { .start_ns = T0 + 2 * NS_PER_HOUR,
+				     .end_ns = T0 + 2 * NS_PER_HOUR + NS_PER_SEC,
+				     .tier = 1,
+				     .calls = 7 };
+	struct query_groups groups;
+	struct query_stats stats;
+	struct fixture fixture;
+	struct err err = { 0 };
+	double count = 0;
+
+	fixture_open(&fixture);
+	write_rollups(&fixture);
+	fixture_write(&fixture, TABLE_ROLLUPS, &newest, 1);
+	fixture_seal(&fixture);
+	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	for (size_t g = 0; g < groups.count; g++)
+		count += groups.groups[g].values[0];
+	CHECK(count == 4 * 120 + 7, "%g calls", count);
+	CHECK_U64(stats.row_groups, 4);
+	CHECK_U64(stats.row_groups_skipped_index, 2);
+	CHECK_U64(stats.rows_scanned, 5);
+	fixture_close(&fixture);
+}
+
 /*
  * Killed in the second minute: of the rows of that minute only the seconds were written, and of the
  * ten seconds all but the ones it happened in. Each instant still counts once.
