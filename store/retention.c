@@ -32,6 +32,7 @@ struct plan {
 	struct candidate *parts;	/* the oldest first */
 	size_t count;
 	uint64_t data_bytes, packet_bytes;	/* what would be left */
+	uint64_t reserve_bytes;			/* kept free of total_bytes while somebody records */
 	uint64_t free_bytes;			/* of the file system, then */
 };
 
@@ -87,6 +88,8 @@ static void doom_by_age(struct plan *plan, enum fate fate, uint64_t age_ns, uint
 	}
 }
 
+#define RESERVE_PART 16	/* of the bytes in all; store/writer.c asks for a round more often than so many are written */
+
 enum measure { DATA_BYTES, PACKET_BYTES, TOTAL_BYTES, FREE_BYTES };
 
 static bool exceeded(const struct plan *plan, enum measure measure)
@@ -99,7 +102,7 @@ static bool exceeded(const struct plan *plan, enum measure measure)
 	case PACKET_BYTES:
 		return policy->packet_bytes && plan->packet_bytes > policy->packet_bytes;
 	case TOTAL_BYTES:
-		return policy->total_bytes && plan->data_bytes + plan->packet_bytes > policy->total_bytes;
+		return policy->total_bytes && plan->data_bytes + plan->packet_bytes + plan->reserve_bytes > policy->total_bytes;
 	default:
 		return policy->free_bytes && plan->free_bytes < policy->free_bytes;
 	}
@@ -142,7 +145,12 @@ static int plan_make(const char *dir, struct kv_txn *txn, uint64_t now_ns, struc
 		part->fixed = part->pinned || entries[i].state != PART_SEALED;
 		plan->data_bytes += entries[i].data_bytes;
 		plan->packet_bytes += packets_of(part);
+		if (entries[i].state != PART_SEALED)
+			plan->reserve_bytes += entries[i].data_bytes + packets_of(part);
 	}
+	/* A recorder goes on writing until the next round, and a seal needs a hot partition's room a second time. */
+	if (plan->reserve_bytes && plan->reserve_bytes < plan->policy.total_bytes / RESERVE_PART)
+		plan->reserve_bytes = plan->policy.total_bytes / RESERVE_PART;
 	doom_by_age(plan, FATE_ALL, plan->policy.data_age_ns, now_ns);
 	doom_by_age(plan, FATE_PACKETS, plan->policy.packet_age_ns, now_ns);
 	doom_by_bytes(plan, DATA_BYTES, FATE_ALL, "metadata above its bytes");

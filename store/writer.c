@@ -12,6 +12,8 @@
 #define HOT_OPEN_DEFAULT 8
 #define HOT_DATA_BYTES_MAX (2ull << 30)	/* a partition of more rolls over to the next generation */
 #define HOT_LOG_BYTES_MAX (4ull << 30)
+#define BUDGET_PARTS 16		/* a budget is at least so many partitions, so that dropping one is not dropping much */
+#define BUDGET_ROUNDS 64	/* and retention looks as often while one is written */
 #define HOT_IDLE_NS (60 * NS_PER_SEC)	/* without a row, once its hour is over: seal */
 #define RETENTION_EVERY_NS NS_PER_MIN
 #define NOTES_MAX 256			/* turned into rows at a time */
@@ -364,6 +366,22 @@ static int start_bulk(struct store_writer *writer, struct err *err)
 			&writer->bulk, err);
 }
 
+/* The least bytes that the policy allows; as it was when it cannot be read. */
+static void read_budget(struct store_writer *writer)
+{
+	struct store_policy policy;
+	struct kv_txn *txn = NULL;
+
+	if (kv_txn_begin(writer->catalog, false, &txn, NULL) < 0)
+		return;
+	if (catalog_policy_get(txn, &policy, NULL) == 0) {
+		writer->budget_bytes = policy.total_bytes;
+		if (policy.packet_bytes && (!writer->budget_bytes || policy.packet_bytes < writer->budget_bytes))
+			writer->budget_bytes = policy.packet_bytes;
+	}
+	kv_txn_abort(txn);
+}
+
 int store_writer_open(const char *dir, const struct store_writer_opts *opts,
 		      struct store_writer **ret_writer, struct err *err)
 {
@@ -394,6 +412,8 @@ int store_writer_open(const char *dir, const struct store_writer_opts *opts,
 	rc = recover_store(writer, err);
 	if (rc == 0)
 		rc = start_sealer(writer, opts->seal_inline, err);
+	if (rc == 0)
+		read_budget(writer);
 	if (rc == 0)
 		rc = note_crash(writer, err);
 	if (rc == 0)
@@ -631,15 +651,29 @@ static int commit(struct store_writer *writer, bool clean, struct err *err)
 	return rc == 0 ? note_lost(writer, err) : rc;
 }
 
+/* A budget of bytes is kept by bytes written, not by the clock. */
+static void retain_by_bytes(struct store_writer *writer, uint64_t bytes)
+{
+	if (!writer->budget_bytes)
+		return;
+	writer->since_bytes += bytes;
+	if (writer->since_bytes < writer->budget_bytes / BUDGET_ROUNDS)
+		return;
+	writer->since_bytes = 0;
+	sealer_retain(writer->sealer, clock_now_ns());
+}
+
 /* A full partition goes on as the next generation. */
 static int roll_over(struct store_writer *writer, struct err *err)
 {
+	uint64_t most = writer->budget_bytes ? writer->budget_bytes / BUDGET_PARTS : UINT64_MAX;
 	int rc = 0;
 
 	for (size_t i = writer->hots_count; i-- > 0 && rc == 0;) {
 		struct hot *hot = writer->hots[i];
 		bool full = hot->entry.data_bytes > HOT_DATA_BYTES_MAX || hot->log_bytes > HOT_LOG_BYTES_MAX ||
-			    hot->entry.data_bytes > writer->map_bytes / 2;
+			    hot->entry.data_bytes > writer->map_bytes / 2 ||
+			    hot->entry.data_bytes + hot->log_bytes > most;
 
 		if (full && hot_is_open(hot))
 			rc = seal_hot(writer, hot, err);
@@ -649,12 +683,13 @@ static int roll_over(struct store_writer *writer, struct err *err)
 
 int store_commit(struct store_writer *writer, struct err *err)
 {
+	uint64_t bytes = store_pending_bytes(writer);
 	int rc;
 
 	if (writer->bulk)	/* all of it at the end */
 		return 0;
 	rc = commit(writer, false, err);
-
+	retain_by_bytes(writer, bytes);
 	return rc == 0 ? roll_over(writer, err) : rc;
 }
 
@@ -772,6 +807,7 @@ int store_tick(struct store_writer *writer, uint64_t now_ns, struct err *err)
 	}
 	if (rc == 0 && mono_ns - writer->retention_ns >= RETENTION_EVERY_NS) {
 		writer->retention_ns = mono_ns;
+		read_budget(writer);
 		kv_reap_readers(writer->catalog);
 		for (size_t i = 0; i < writer->hots_count; i++)
 			if (hot_is_open(writer->hots[i]))

@@ -40,6 +40,8 @@ struct store_writer {
 	struct store_gap lost;		/* of failed commits; from and to 0: nothing */
 	uint32_t event_count;
 	uint64_t retention_ns;		/* monotonic instants of the last round */
+	uint64_t budget_bytes;		/* of the policy, as of that round; 0: none */
+	uint64_t since_bytes;		/* written since the last look at the budget */
 };
 
 int writer_add_hot(struct store_writer *writer, struct hot *hot, struct err *err);
