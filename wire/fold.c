@@ -156,6 +156,23 @@ static size_t literal_end(struct view sql, size_t i, unsigned flags)
 	return c == '$' ? dollar_end(sql, i) : i;
 }
 
+/*
+ * A sign behind an operator or at the head of a list's item is the number's: -1 and 1 fold alike.
+ * Behind a name or a literal it subtracts.
+ */
+static bool is_sign(const struct out *out, struct view sql, size_t i)
+{
+	static const char before[] = "(,=<>+-*/%";
+	size_t len = out->len;
+	bool point = at(sql, i + 1) == '.';
+
+	if ((sql.at[i] != '-' && sql.at[i] != '+') || !is_digit(at(sql, i + 1 + point)))
+		return false;
+	while (len && out->at[len - 1] == ' ')
+		len--;
+	return len && memchr(before, out->at[len - 1], sizeof(before) - 1);
+}
+
 size_t fold_sql(struct view sql, unsigned flags, char *text, size_t cap)
 {
 	struct out out = { .at = text, .cap = cap };
@@ -174,6 +191,8 @@ size_t fold_sql(struct view sql, unsigned flags, char *text, size_t cap)
 		if (blank)
 			put(&out, ' ');
 		blank = false;
+		if (is_sign(&out, sql, i))
+			c = sql.at[++i];
 		end = literal_end(sql, i, flags);
 		if (end > i) {
 			put_literal(&out);
