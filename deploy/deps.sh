@@ -20,6 +20,7 @@ test=(
 	nghttp2-client nghttp2-server python3-grpcio
 	python3-aiosmtpd python3-pyftpdlib dovecot-imapd dovecot-pop3d openssh-server openssh-client sip-tester
 	slapd ldap-utils snmpd snmp freeradius freeradius-utils iputils-ping
+	postgresql-15
 )
 bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time dnsperf bc wireshark-common)
 
