@@ -7,8 +7,8 @@
 
 #define SLOTS ((64u << 20) >> PACKET_UNIT_BITS)	/* units in memory: 64 MiB */
 #define WINDOW 64u		/* bytes that a hash tells */
-#define SAMPLE_BITS 6		/* one place in 64 is entered and looked up, chosen by the bytes there */
-#define MATCH_MIN 64u		/* a reference takes about six bytes, packed payload a quarter of its length */
+#define SAMPLE_BITS 5		/* one place in 32 is entered and looked up, chosen by the bytes there */
+#define MATCH_MIN 128u		/* shorter ones take little when packed, and a reader a unit each */
 #define FOLLOW_MIN 16u		/* where a match goes on in the next unit */
 #define TABLE_BITS 20
 #define TAG_BITS 16		/* of an entry, above the place */
