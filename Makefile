@@ -211,7 +211,11 @@ run:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)exec build/tapedeck run --data $(DATA) $(if $(CAPTURE),--capture $(CAPTURE))
 
-bench: all
+$(B)/bench_dissect: $(B)/tests/bench/bench_dissect.o $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+
+bench: all $(B)/bench_dissect
 	$(Q)deploy/deps.sh bench
 	$(Q)TAPEDECK=$(CURDIR)/build/tapedeck CAPTURE='$(CAPTURE)' tests/bench/run.sh
 

@@ -38,7 +38,12 @@ bool view_istarts(struct view a, const char *prefix)
 
 bool view_ieq(struct view a, const char *s)
 {
-	return a.len == strlen(s) && view_istarts(a, s);
+	size_t i = 0;
+
+	/* most comparisons of a list of words end at the first letter: no strlen() before */
+	while (i < a.len && s[i] && lower(a.at[i]) == lower((uint8_t)s[i]))
+		i++;
+	return i == a.len && !s[i];
 }
 
 ptrdiff_t view_find(struct view a, struct view needle)

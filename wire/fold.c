@@ -8,35 +8,54 @@ struct out {
 	size_t len, cap;
 };
 
+static void put_view(struct out *out, struct view text)
+{
+	size_t len = text.len < out->cap - out->len ? text.len : out->cap - out->len;
+
+	memcpy(out->at + out->len, text.at, len);
+	out->len += len;
+}
+
 static void put(struct out *out, char c)
 {
 	if (out->len < out->cap)
 		out->at[out->len++] = c;
 }
 
+/* Every byte of every statement is asked about several times: one table instead of comparisons. */
+enum { DIGIT = 1, HEX = 2, ALPHA = 4, WORD = 8, BLANK = 16 };
+#define LETTER	(ALPHA | WORD)
+#define HEXLET	(HEX | ALPHA | WORD)
+#define NUMBER	(DIGIT | HEX | WORD)
+static const uint8_t classes[256] = {
+	['0' ... '9'] = NUMBER, ['A' ... 'F'] = HEXLET, ['G' ... 'Z'] = LETTER, ['a' ... 'f'] = HEXLET,
+	['g' ... 'z'] = LETTER, ['_'] = LETTER, [0x80 ... 0xff] = LETTER, ['$'] = WORD,
+	[' '] = BLANK, ['\t'] = BLANK, ['\n'] = BLANK, ['\r'] = BLANK, ['\f'] = BLANK, ['\v'] = BLANK,
+};
+
 static bool is_digit(uint8_t c)
 {
-	return c >= '0' && c <= '9';
+	return classes[c] & DIGIT;
 }
 
 static bool is_hex(uint8_t c)
 {
-	return is_digit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+	return classes[c] & HEX;
 }
 
 static bool is_alpha(uint8_t c)
 {
-	return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c >= 0x80;
+	return classes[c] & ALPHA;
 }
 
 static bool is_word(uint8_t c)
 {
-	return is_alpha(c) || is_digit(c) || c == '$';
+	return classes[c] & WORD;
 }
 
 static bool is_blank(uint8_t c)
 {
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+	return classes[c] & BLANK;
 }
 
 static uint8_t at(struct view v, size_t i)
@@ -181,7 +200,7 @@ size_t fold_sql(struct view sql, unsigned flags, char *text, size_t cap)
 
 	while (i < sql.len && out.len < cap) {
 		uint8_t c = sql.at[i];
-		size_t end = comment_end(sql, i);
+		size_t end = c == '-' || c == '/' ? comment_end(sql, i) : i;
 
 		if (end > i || is_blank(c)) {
 			blank = out.len > 0;
@@ -200,20 +219,20 @@ size_t fold_sql(struct view sql, unsigned flags, char *text, size_t cap)
 			continue;
 		}
 		if (c == '"' || c == '`') {
-			for (end = quoted_end(sql, i, false); i < end; i++)
-				put(&out, (char)sql.at[i]);
+			end = quoted_end(sql, i, false);
+			put_view(&out, view_sub(sql, i, end - i));
+			i = end;
 			continue;
 		}
 		if (is_alpha(c)) {
 			size_t from = i;
 
-			while (is_word(at(sql, i)))
+			while (i < sql.len && is_word(sql.at[i]))
 				i++;
 			/* E'..', N'..', X'..', B'..': the letter belongs to the literal */
 			if (i == from + 1 && at(sql, i) == '\'')
 				continue;
-			for (; from < i; from++)
-				put(&out, (char)sql.at[from]);
+			put_view(&out, view_sub(sql, from, i - from));
 			continue;
 		}
 		if (c == ')')
@@ -277,8 +296,8 @@ size_t fold_sql_verb(struct view sql, char *text, size_t cap)
 
 static bool is_one_of(struct view token, const char *const *words)
 {
-	for (; *words; words++)
-		if (view_ieq(token, *words))
+	for (; *words && token.len; words++)
+		if ((token.at[0] | 0x20) == **words && view_ieq(token, *words))
 			return true;
 	return false;
 }

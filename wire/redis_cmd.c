@@ -39,8 +39,8 @@ static const struct {
 
 unsigned redis_cmd_what(struct view name)
 {
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (view_ieq(name, commands[i].name))
+	for (size_t i = 0; name.len && i < sizeof(commands) / sizeof(commands[0]); i++)
+		if ((name.at[0] | 0x20) == commands[i].name[0] && view_ieq(name, commands[i].name))
 			return commands[i].what;
 	return REDIS_KEY_1;
 }

@@ -63,6 +63,10 @@ if has tshark; then
 fi
 
 say
+say "== dissection alone"
+[ ! -x build/release/bench_dissect ] || ROUNDS=$rounds build/release/bench_dissect
+
+say
 say "== size"
 store=$(du -sb "$work/tape" | cut -f1)
 zst=$(zstd -3 -q -c "$capture" | wc -c)
