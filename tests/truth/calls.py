@@ -10,6 +10,7 @@ class Message:
     """One request or one response. way: (sender, receiver), None when the truth does not say."""
 
     def __init__(self, side, kind, way, time, fields, frame=None):
+        self.turned = False     # said by the receiver
         self.side, self.kind, self.way, self.time, self.frame = side, kind, way, time, frame
         self.fields = {name: value for name, value in fields.items() if value not in (None, "")}
 
@@ -43,6 +44,8 @@ def theirs(line, protocol):
     out = protocol.expect(line)
     for message in out:
         message.way, message.time, message.frame = line.way, line.time, line.frame
+        if message.turned and message.way:
+            message.way = message.way[::-1]
         if not protocol.addressed:
             message.way = None
     return out

@@ -56,7 +56,8 @@ def smtp_got(call):
 def ftp_expect(line):
     f = line.fields
     if "cmd" in f:
-        return request(method=f["cmd"].upper(), target=None if f["cmd"].upper() == "PASS" else text(f.get("arg")))
+        name = f["cmd"].upper()
+        return request(method=name, target=None if name in ("USER", "PASS", "PORT") else text(f.get("arg")))
     if "code" in f and f["code"][0] != "1":
         return response(status=int(f["code"]))
     return []
@@ -88,6 +89,21 @@ def sip_expect(line):
     if "method" in f:
         return request(method=f["method"], target=text(f.get("uri")))
     return response(status=number(f["status"])) if "status" in f and f["status"][0] != "1" else []
+
+
+def sip_again(line, seen):
+    """A request sent again before its answer: the same call."""
+    f = line.fields
+    if "status" in f and f["status"][0] != "1":
+        seen.clear()
+    key = line.way, f.get("method"), f.get("call"), f.get("cseq"), f.get("uri")
+    before, seen[key] = seen.get(key), line.time
+    return "method" in f and before is not None and line.time - before < 32 * 10**9
+
+
+def sip_got(call):
+    out = request(time=call["start_ns"], method=call.get("method"), target=text(call.get("target"))) if asked(call) else []
+    return out + (response(status=call["status"]) if answered(call) and call.get("status", 0) >= 200 else [])
 
 
 # ---- requests and answers of one datagram each ----
@@ -220,7 +236,7 @@ ENTRIES = [
     Protocol("imap", ("imap",), imap_expect, pop_got),
     Protocol("pop3", ("pop",), pop_expect, pop_got),
     Protocol("ftp", ("ftp",), ftp_expect, status_got),
-    Protocol("sip", ("sip",), sip_expect, status_got),
+    Protocol("sip", ("sip",), sip_expect, sip_got, again=sip_again),
     Protocol("radius", ("radius",), radius_expect, radius_got, again=radius_again),
     Protocol("diameter", ("diameter",), diameter_expect, diameter_got),
     Protocol("snmp", ("snmp",), snmp_expect, snmp_got),

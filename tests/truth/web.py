@@ -161,12 +161,22 @@ def http2_expect(line):
 
 def grpc_expect(line):
     f = line.fields
-    return h2_message(f) if f.get("ctype", "").startswith("application/grpc") else []
+    if "method" in f and f.get("ctype", "").startswith("application/grpc"):
+        return request(target=text(f.get("path")), host=f.get("authority"))
+    return response(status=number(f["grpc_status"])) if "grpc_status" in f else []
+
+
+def grpc_got(call):
+    # theirs is where the headers are; a stream of messages follows
+    out = request(time=call["start_ns"], target=text(call.get("target")), host=call.get("host")) if asked(call) else []
+    return out + (response(status=call["status"]) if answered(call) and "status" in call else [])
 
 
 def h2_message(f):
     if "method" in f:
-        return request(method=f["method"], target=text(f.get("path")), host=f.get("authority"))
+        out = request(method=f["method"], target=text(f.get("path")), host=f.get("authority"))
+        out[0].turned = f.get("type") == "5"        # a promise is the server's words for a request of the client
+        return out
     if "status" in f and f["status"][0] != "1":
         return response(status=number(f["status"]))
     return []
@@ -175,7 +185,7 @@ def h2_message(f):
 ENTRIES = [
     Protocol("http", ("http",), http_expect, http_got, l7=("http", "graphql", "grpc_web", "sse")),
     Protocol("http2", ("http2",), http2_expect, http_got),
-    Protocol("grpc", ("http2",), grpc_expect, http_got),
+    Protocol("grpc", ("http2",), grpc_expect, grpc_got),
     Protocol("websocket", ("websocket",), websocket_expect, websocket_got, again=websocket_again),
     Protocol("dns", ("dns", "mdns", "llmnr"), dns_expect, dns_got, again=dns_again),
     Protocol("tls", ("tls",), tls_expect, tls_got, main=("target", "cipher")),
