@@ -496,7 +496,7 @@ static int ranked_cmp(const void *a, const void *b, void *arg)
 		return bucket_x < bucket_y ? -1 : 1;
 	if (agg->spec.order_by >= 0)
 		order = by_cmp(agg, x->group, y->group, (size_t)agg->spec.order_by);
-	else if (isnan(x->value) || isnan(y->value))
+	else if (isnan(x->value) != isnan(y->value))
 		return isnan(x->value) - isnan(y->value);
 	else
 		order = (x->value > y->value) - (x->value < y->value);

@@ -196,7 +196,7 @@ static uint64_t span_word(const uint64_t *values, unsigned count, uint64_t from,
 }
 
 static int ints_or(const struct filter_node *node, const struct col *col, struct columns *columns,
-		   uint64_t *hits, struct err *err)
+		   const uint64_t *want, uint64_t *hits, struct err *err)
 {
 	struct rg_ints ints;
 	int rc = columns_ints(columns, col, &ints, err);
@@ -207,7 +207,7 @@ static int ints_or(const struct filter_node *node, const struct col *col, struct
 		unsigned count = columns->rows - row < 64 ? columns->rows - row : 64;
 		uint64_t word = 0;
 
-		if (ints.valid && !ints.valid[w])
+		if (!want[w] || (ints.valid && !ints.valid[w]))
 			continue;
 		if (node->spans_count <= 4) {
 			for (size_t s = 0; s < node->spans_count; s++)
@@ -243,6 +243,27 @@ static int plain_or(const struct filter_node *node, const struct rg_bytes *bytes
 	return 0;
 }
 
+/* fits[codes[i]], a bit each: eight bytes, each 0 or 1, become bits by one multiplication. */
+static uint64_t codes_word(const uint32_t *codes, unsigned count, const uint8_t *fits, uint32_t none)
+{
+	uint64_t word = 0;
+	unsigned i = 0;
+
+	for (; i + 8 <= count; i += 8) {
+		uint64_t eight = 0;
+
+		for (unsigned k = 0; k < 8; k++) {
+			uint32_t code = codes[i + k];
+
+			eight |= (uint64_t)fits[code < none ? code : none] << 8 * k;
+		}
+		word |= (eight * 0x0102040810204080ull >> 56) << i;
+	}
+	for (; i < count; i++)
+		word |= (uint64_t)fits[codes[i] < none ? codes[i] : none] << i;
+	return word;
+}
+
 static int bytes_or(const struct filter_node *node, const struct col *col, struct columns *columns,
 		    const uint64_t *want, uint64_t *hits, struct err *err)
 {
@@ -266,14 +287,11 @@ static int bytes_or(const struct filter_node *node, const struct col *col, struc
 	}
 	for (uint32_t row = 0, w = 0; row < columns->rows; row += 64, w++) {
 		unsigned count = columns->rows - row < 64 ? columns->rows - row : 64;
-		uint64_t word = 0;
+		uint64_t word;
 
-		for (unsigned i = 0; i < count; i++) {
-			uint32_t code = bytes.codes[row + i];
-
-			word |= (uint64_t)fits[code < bytes.dict_count ? code : bytes.dict_count]
-				<< i;
-		}
+		if (!want[w])
+			continue;
+		word = codes_word(bytes.codes + row, count, fits, bytes.dict_count);
 		hits[w] |= bytes.valid ? word & bytes.valid[w] : word;
 	}
 	return 0;
@@ -346,7 +364,7 @@ static int leaf_eval(const struct filter_node *node, struct columns *columns, ui
 		if (node->kind == FILTER_HAS)
 			rc = has_or(node->cols[i], columns, hits, err);
 		else if (node->kind == FILTER_INTS)
-			rc = ints_or(node, node->cols[i], columns, hits, err);
+			rc = ints_or(node, node->cols[i], columns, bits, hits, err);
 		else
 			rc = bytes_or(node, node->cols[i], columns, bits, hits, err);
 	}

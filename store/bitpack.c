@@ -34,7 +34,8 @@ static void pack_block(const uint64_t *values, uint64_t base, unsigned width, ui
 	memcpy(out, words, width * LANES * sizeof(uint64_t));
 }
 
-static void unpack_block(const uint8_t *in, uint64_t base, unsigned width, uint64_t *out)
+static inline __attribute__((always_inline)) void unpack_lanes(const uint8_t *in, uint64_t base, unsigned width,
+							       uint64_t *out)
 {
 	const lanes mask = mask_of(width) - (lanes){ 0 };
 	const lanes bases = base - (lanes){ 0 };
@@ -50,6 +51,25 @@ static void unpack_block(const uint8_t *in, uint64_t base, unsigned width, uint6
 		v = ((low >> shift | high << 1 << (63 - shift)) & mask) + bases;
 		memcpy(out + k * LANES, &v, sizeof(v));
 	}
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static void unpack_avx2(const uint8_t *in, uint64_t base, unsigned width, uint64_t *out)
+{
+	unpack_lanes(in, base, width, out);
+}
+#endif
+
+/* Chosen by a look at a flag, not by an ifunc: these run before sanitizers are ready. */
+static void unpack_block(const uint8_t *in, uint64_t base, unsigned width, uint64_t *out)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2")) {
+		unpack_avx2(in, base, width, out);
+		return;
+	}
+#endif
+	unpack_lanes(in, base, width, out);
 }
 
 static void pack_tail(const uint64_t *values, size_t count, uint64_t base, unsigned width, uint8_t *out)
