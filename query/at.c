@@ -65,6 +65,11 @@ static int ask(struct at *at, enum table_id table, uint64_t from_ns, uint64_t to
 		at->stats->row_groups_skipped_bloom += stats.row_groups_skipped_bloom;
 		at->stats->rows_scanned += stats.rows_scanned;
 		at->stats->bytes_read += stats.bytes_read;
+		at->stats->row_groups_read += stats.row_groups_read;
+		at->stats->bytes_stored += stats.bytes_stored;
+		at->stats->bytes_skipped_zone += stats.bytes_skipped_zone;
+		at->stats->bytes_skipped_index += stats.bytes_skipped_index;
+		at->stats->bytes_skipped_bloom += stats.bytes_skipped_bloom;
 		at->stats->damaged_row_groups += stats.damaged_row_groups;
 		if (stats.oldest_ns < at->stats->oldest_ns)
 			at->stats->oldest_ns = stats.oldest_ns;

@@ -8,7 +8,18 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 	columns->arena = arena;
 	columns->rows = rg->zone.rows;
 	columns->bytes_read = 0;
+	columns->bytes_stored = 0;
 	memset(columns->loaded, 0, sizeof(columns->loaded));
+}
+
+static uint64_t stored_bytes(const struct rg *rg, const struct col *col)
+{
+	struct rg_chunk_info info;
+
+	for (uint32_t i = 0; rg_chunk_info(rg, i, &info); i++)
+		if (info.col_id == col->id)
+			return info.stored_bytes;
+	return 0;
 }
 
 int columns_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints,
@@ -23,9 +34,11 @@ int columns_ints(struct columns *columns, const struct col *col, struct rg_ints 
 		if (rc < 0)
 			return rc;
 		row_mark(columns->loaded, col->ordinal);
-		if (col->index != INDEX_DERIVED)
+		if (col->index != INDEX_DERIVED) {
 			columns->bytes_read +=
 				(uint64_t)columns->rows * types[col->type].row_bytes;
+			columns->bytes_stored += stored_bytes(columns->rg, col);
+		}
 	}
 	*ret_ints = columns->cols[col->ordinal].ints;
 	return 0;
@@ -41,6 +54,7 @@ int columns_bytes(struct columns *columns, const struct col *col, struct rg_byte
 		if (rc < 0)
 			return rc;
 		row_mark(columns->loaded, col->ordinal);
+		columns->bytes_stored += stored_bytes(columns->rg, col);
 		columns->bytes_read +=
 			bytes->codes ? (uint64_t)columns->rows * sizeof(uint32_t) : 0;
 		for (uint32_t i = 0; i < bytes->dict_count; i++)

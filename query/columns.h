@@ -16,6 +16,7 @@ struct columns {
 	struct arena *arena;
 	uint32_t rows;
 	uint64_t bytes_read;		/* decoded so far */
+	uint64_t bytes_stored;		/* what that was in the file, without bitmaps of nulls */
 	uint64_t loaded[SCHEMA_HAS_WORDS];
 	union {
 		struct rg_ints ints;

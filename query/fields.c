@@ -71,6 +71,50 @@ static void instant(struct json *json, const char *key, uint64_t ns, uint64_t no
 		json_ku64(json, key, ns);
 }
 
+static void step_begin(struct json *json, const char *name)
+{
+	json_object(json);
+	json_kcstr(json, "step", name);
+}
+
+static void step_skips(struct json *json, const char *name, uint64_t groups, uint64_t skipped, uint64_t bytes)
+{
+	step_begin(json, name);
+	json_ku64(json, "row_groups", groups);
+	json_ku64(json, "skipped", skipped);
+	json_ku64(json, "bytes_skipped", bytes);
+	json_object_end(json);
+}
+
+/* In the order of the plan; what a step lets through is what the next one looks at. */
+static void explain_steps(const struct query_stats *stats, struct json *json)
+{
+	uint64_t left = stats->row_groups;
+
+	json_key(json, "steps");
+	json_array(json);
+	step_begin(json, "hours");
+	json_ku64(json, "partitions", stats->partitions);
+	json_ku64(json, "skipped", stats->partitions_skipped);
+	json_object_end(json);
+	step_skips(json, "bitmaps", left, stats->row_groups_skipped_index, stats->bytes_skipped_index);
+	left -= stats->row_groups_skipped_index;
+	step_skips(json, "zones", left, stats->row_groups_skipped_zone, stats->bytes_skipped_zone);
+	left -= stats->row_groups_skipped_zone;
+	step_skips(json, "blooms", left, stats->row_groups_skipped_bloom, stats->bytes_skipped_bloom);
+	step_begin(json, "columns");
+	json_ku64(json, "row_groups", stats->row_groups_read);
+	json_ku64(json, "damaged", stats->damaged_row_groups);
+	json_ku64(json, "bytes_stored", stats->bytes_stored);
+	json_ku64(json, "bytes_decoded", stats->bytes_read);
+	json_object_end(json);
+	step_begin(json, "rows");
+	json_ku64(json, "scanned", stats->rows_scanned);
+	json_ku64(json, "matched", stats->rows_matched);
+	json_object_end(json);
+	json_array_end(json);
+}
+
 void query_stats_json(const struct query_stats *stats, const struct query_opts *opts,
 		      struct json *json)
 {
@@ -124,5 +168,6 @@ void query_stats_json(const struct query_stats *stats, const struct query_opts *
 	json_ku64(json, "rows_matched", stats->rows_matched);
 	json_ku64(json, "bytes_read", stats->bytes_read);
 	json_ku64(json, "took_ns", stats->took_ns);
+	explain_steps(stats, json);
 	json_object_end(json);
 }

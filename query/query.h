@@ -35,7 +35,11 @@ struct query_opts {
 struct query_stats {
 	uint64_t partitions, partitions_skipped;
 	uint64_t row_groups, row_groups_skipped_zone, row_groups_skipped_index, row_groups_skipped_bloom;
+	uint64_t row_groups_read;	/* opened, for their conditions at least */
 	uint64_t rows_scanned, rows_matched, bytes_read;
+	uint64_t bytes_stored;		/* of the columns that were decoded, as they lie in the file */
+	/* With explain: stored size of the row groups that were skipped. */
+	uint64_t bytes_skipped_zone, bytes_skipped_index, bytes_skipped_bloom;
 	uint64_t took_ns;
 	bool truncated;			/* a limit or budget ended it early; there is more */
 	uint64_t oldest_ns;		/* oldest instant the store holds for this table; UINT64_MAX: nothing held */

@@ -84,6 +84,8 @@ static int lane_page(struct replay *replay, struct lane *lane, struct err *err)
 	replay->stats->partitions += stats.partitions;
 	replay->stats->partitions_skipped += stats.partitions_skipped;
 	replay->stats->row_groups += stats.row_groups;
+	replay->stats->row_groups_read += stats.row_groups_read;
+	replay->stats->bytes_stored += stats.bytes_stored;
 	replay->stats->damaged_row_groups += stats.damaged_row_groups;
 	plan_release(&plan);
 	return rc;

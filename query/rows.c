@@ -239,6 +239,7 @@ static int hour_keys(struct rows *rows, struct err *err)
 		if (rc == 0)
 			continue;
 		rc = group_keys(rows, g, &why);
+		scan_count(scan);
 		if (rc == E_CORRUPT) { /* before any of its keys was offered */
 			assert(rows->heap_count == before);
 			rows->plan->stats->damaged_row_groups++;
@@ -313,7 +314,7 @@ int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t 
 
 	for (size_t c = 0; rc == 0 && c < (fields ? fields_count : table->cols_count); c++) {
 		rc = fill_col(scan, &table->cols[fields ? fields[c] : c], picks, count, texts, err);
-		scan->plan->stats->bytes_read += scan->columns.bytes_read;
+		scan_count(scan);
 		arena_reset(&scan->plan->scratch); /* one decoded column at a time is enough */
 		columns_init(&scan->columns, &scan->rg, &scan->plan->scratch);
 	}

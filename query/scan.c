@@ -139,6 +139,17 @@ static int part_groups(struct scan *scan, size_t part, struct bitmap **ret_bitma
 	return 0;
 }
 
+/* For explain: what a row group takes that was not read. A damaged one is told by whoever reads it. */
+static void skipped(const struct scan *scan, size_t part, size_t rg, uint64_t *groups, uint64_t *bytes)
+{
+	const struct plan *plan = scan->plan;
+	size_t stored;
+
+	++*groups;
+	if (plan->opts->explain && store_rg_bytes(scan->view, part, plan->table->id, rg, &stored, NULL) == 0)
+		*bytes += stored;
+}
+
 static int part_add(struct scan *scan, size_t part, struct err *err)
 {
 	const struct plan *plan = scan->plan;
@@ -159,7 +170,8 @@ static int part_add(struct scan *scan, size_t part, struct err *err)
 
 		stats->row_groups++;
 		if (bitmap && !bitmap_has(bitmap, (uint32_t)rg)) {
-			stats->row_groups_skipped_index++;
+			skipped(scan, part, rg, &stats->row_groups_skipped_index,
+				&stats->bytes_skipped_index);
 			continue;
 		}
 		rc = store_rg_zone(scan->view, part, plan->table->id, rg, &group.zone, &why);
@@ -173,7 +185,8 @@ static int part_add(struct scan *scan, size_t part, struct err *err)
 			break;
 		}
 		if (!zone_fits(plan, &group.zone)) {
-			stats->row_groups_skipped_zone++;
+			skipped(scan, part, rg, &stats->row_groups_skipped_zone,
+				&stats->bytes_skipped_zone);
 			continue;
 		}
 		if (mem_grow((void **)&scan->groups, &scan->groups_cap, scan->groups_count,
@@ -251,6 +264,13 @@ int scan_hour(struct scan *scan, struct err *err)
 
 /* ---- row groups ---- */
 
+void scan_count(struct scan *scan)
+{
+	scan->plan->stats->bytes_read += scan->columns.bytes_read;
+	scan->plan->stats->bytes_stored += scan->columns.bytes_stored;
+	scan->columns.bytes_read = scan->columns.bytes_stored = 0;
+}
+
 int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *err)
 {
 	int rc = store_rg_open(scan->view, group->part, scan->plan->table->id, group->rg, &scan->rg,
@@ -308,7 +328,8 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 		rc = filter_bloom(plan->filters[i], scan->view, group->part, plan->table->id,
 				  group->rg, &why);
 		if (rc == 0) {
-			stats->row_groups_skipped_bloom++;
+			skipped(scan, group->part, group->rg, &stats->row_groups_skipped_bloom,
+				&stats->bytes_skipped_bloom);
 			return 0;
 		}
 		if (rc < 0)
@@ -316,10 +337,11 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 	}
 	if (rc >= 0 || rc == E_CORRUPT) { /* a damaged bloom filter costs a look, no more */
 		err_clear(&why);
-		scan->columns.bytes_read = 0;
+		scan->columns.bytes_read = scan->columns.bytes_stored = 0;
 		rc = group_eval(scan, group, &why);
+		stats->row_groups_read++;
 		stats->rows_scanned += group->zone.rows;
-		stats->bytes_read += scan->columns.bytes_read;
+		scan_count(scan);
 	}
 	if (rc == E_CORRUPT) {
 		stats->damaged_row_groups++;
@@ -350,6 +372,7 @@ int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct 
 				continue;
 			plan->stats->rows_matched += scan->matched;
 			rc = fn(arg, scan, &why);
+			scan_count(scan);
 			if (rc == E_CORRUPT) {
 				plan->stats->damaged_row_groups++;
 				rc = 0;

@@ -40,6 +40,9 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 /* Open a group once more, unfiltered, to read columns from it. E_CORRUPT. */
 int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *err);
 
+/* Add what was decoded since the last time to the stats; who decodes columns of a group at hand does it. */
+void scan_count(struct scan *scan);
+
 /*
  * Call fn for every row group with matches, in no order that matters.
  * fn returns <0 to end with that, E_CORRUPT to have the group counted as damaged.

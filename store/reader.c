@@ -388,6 +388,17 @@ int store_rg_zone(struct store_view *view, size_t part, enum table_id table, siz
 	return rc < 0 ? rg_damaged(view, part, table, rg, rc, &why, err) : 0;
 }
 
+int store_rg_bytes(struct store_view *view, size_t part, enum table_id table, size_t rg, size_t *ret_bytes,
+		   struct err *err)
+{
+	struct view value;
+	int rc = rg_value(view, part, PART_RG, table, rg, &value, err);
+
+	if (rc == 0)
+		*ret_bytes = value.len;
+	return rc;
+}
+
 int store_rg_open(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg *ret_rg,
 		  struct err *err)
 {

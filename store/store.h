@@ -126,6 +126,9 @@ const struct store_part_info *store_view_part(const struct store_view *view, siz
 size_t store_rg_count(struct store_view *view, size_t part, enum table_id table);
 int store_rg_zone(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg_zone *ret_zone,
 		  struct err *err);
+/* Its stored size, of which nothing but the place is looked up. */
+int store_rg_bytes(struct store_view *view, size_t part, enum table_id table, size_t rg, size_t *ret_bytes,
+		   struct err *err);
 int store_rg_open(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg *ret_rg,
 		  struct err *err);
 /*

@@ -84,6 +84,9 @@ curl -s -I "$url/api/v1/calls" | grep -q '200 OK' || fail "HEAD"
 
 get /api/v1/calls filter=http explain=1
 expect true '.explain.row_groups >= 1'
+expect '["hours","bitmaps","zones","blooms","columns","rows"]' '[.explain.steps[].step]'
+expect true '.explain as $e | $e.steps | .[1].row_groups == $e.row_groups and .[2].row_groups == .[1].row_groups - .[1].skipped
+	and .[4].bytes_stored > 0 and .[4].bytes_decoded == $e.bytes_read and .[5].matched == $e.rows_matched'
 
 # Wrong requests get words, a code and where it is.
 wrong() { # status, code, part of the message, path and parameters

@@ -292,6 +292,9 @@ TEST(aggregate, rules_out_nothing_that_matches, .timeout = 120)
 		      (const char *)text.at, want);
 		skipped += stats.row_groups_skipped_index + stats.row_groups_skipped_bloom +
 			   stats.row_groups_skipped_zone;
+		CHECK_U64(stats.row_groups_read, stats.row_groups - stats.row_groups_skipped_index -
+							 stats.row_groups_skipped_bloom -
+							 stats.row_groups_skipped_zone);
 	}
 	CHECK_GT(skipped, 50); /* and it did rule out some */
 	mem_free(rows);
@@ -482,7 +485,9 @@ TEST(aggregate, takes_each_instant_from_one_tier)
 /* The newest minutes come from finer tiers: in the other hours these are not even opened. */
 TEST(aggregate, opens_the_tier_it_asks)
 {
-	struct query_opts opts = { .from_ns = T0, .to_ns = T0 + 2 * NS_PER_HOUR + NS_PER_SEC };
+	struct query_opts opts = { .from_ns = T0,
+				   .to_ns = T0 + 2 * NS_PER_HOUR + NS_PER_SEC,
+				   .explain = true };
 	struct query_aggregate what = { .table = TABLE_ROLLUPS,
 					.agg = VIEW_LIT("count"),
 					.step_ns = NS_PER_MIN };
@@ -507,6 +512,11 @@ TEST(aggregate, opens_the_tier_it_asks)
 	CHECK_U64(stats.row_groups, 4);
 	CHECK_U64(stats.row_groups_skipped_index, 2);
 	CHECK_U64(stats.rows_scanned, 5);
+	CHECK_U64(stats.row_groups_read, 2);
+	CHECK_GT(stats.bytes_skipped_index, 0);
+	CHECK_U64(stats.bytes_skipped_zone + stats.bytes_skipped_bloom, 0);
+	/* tier 4, start_ns 8 and calls 8: what conditions and aggregates decode, both count */
+	CHECK_U64(stats.bytes_read, 5 * (4 + 8 + 8));
 	fixture_close(&fixture);
 }
 
