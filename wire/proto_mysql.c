@@ -612,8 +612,9 @@ static int take(struct frames *f, const struct frame *frame)
 	if (f->d != conn->client) {
 		if (conn->phase == PHASE_GREETING)
 			return take_greeting(f, frame, payload);
-		if (seq == 0 && !conn->more && conn->phase == PHASE_COMMAND)
-			return FRAME_BAD;	/* answers go on from the command's number */
+		/* answers go on from the command's number, and begin anew behind 255 */
+		if (seq == 0 && conn->last_number != UINT8_MAX && !conn->more && conn->phase == PHASE_COMMAND)
+			return FRAME_BAD;
 		take_answer(f, frame, payload);
 		return FRAME_OK;
 	}

@@ -177,6 +177,32 @@ TEST(mysql, finds_the_pings_before_the_first_statement)
 	kit_release(&kit);
 }
 
+/* The number of a packet is a byte: an answer of more than 255 packets goes on with 0. */
+TEST(mysql, goes_on_behind_packet_255)
+{
+	static const size_t head = sizeof(RESULT_OLD) - 1 - 9 - 7;	/* behind it a row and the end */
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 3306);
+	kit_sendv(&kit, 0, view_make(QUERY, sizeof(QUERY) - 1));
+	kit_sendv(&kit, 1, view_make(RESULT_OLD, head));
+	for (unsigned number = 4; number < 4 + 600; number++) {
+		uint8_t row[] = { 3, 0, 0, (uint8_t)number, 2, 'v', '1' };
+
+		kit_sendv(&kit, 1, view_make(row, sizeof(row)));
+	}
+	kit_sendv(&kit, 1, view_make("\5\0\0\x5c\xfe\0\0\2\0", 9));
+	kit_sendv(&kit, 0, view_make(PING, sizeof(PING) - 1));
+	kit_sendv(&kit, 1, view_make(OK1, sizeof(OK1) - 1));
+	kit_end(&kit, CALL_END_capture_end);
+	CHECK_U64(kit.count, 2);
+	CHECK_U64(kit.call[0].row.rows, 600);
+	CHECK_U64(kit.call[0].row.end_reason, CALL_END_complete);
+	CHECK_U64(kit.call[1].row.end_reason, CALL_END_complete);
+	kit_release(&kit);
+}
+
 TEST(mysql, fills_the_columns)
 {
 	struct kit kit;
