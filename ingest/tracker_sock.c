@@ -184,10 +184,11 @@ static void retransmitted(struct tracker *tracker, const struct sock_event *even
 		if (event->reason == RETRANSMIT_FAST)
 			flow->fast_retransmits += (uint32_t)event->value;
 	}
-	if (row)
-		ROW_SET(EVENT_ROW, row, reason,
-			batch_text(tracker->batch, view_str(classes[event->reason <= RETRANSMIT_SYN ?
-								    event->reason : RETRANSMIT_OTHER])));
+	if (!row)
+		return;
+	ROW_SET(EVENT_ROW, row, value, event->value);
+	ROW_SET(EVENT_ROW, row, reason, batch_text(tracker->batch, view_str(classes[event->reason <= RETRANSMIT_SYN ?
+										   event->reason : RETRANSMIT_OTHER])));
 }
 
 static void reset(struct tracker *tracker, const struct sock_event *event)
