@@ -53,8 +53,9 @@ int serve_store(struct serve *serve, struct store **ret_store, struct err *err)
 	if (serve->store)
 		*ret_store = serve->store;
 	else
-		rc = err_set(err, E_BUSY, "the store %s cannot be opened: %s", serve->opts.data,
-			     serve->open_err.text);
+		rc = err_set(err, E_BUSY, "the store %s cannot be opened: %s%s", serve->opts.data,
+			     serve->open_err.text, serve->open_err.code == E_PERMISSION ?
+			     " (serve reads as an unprivileged user, which must be allowed to: see --user)" : "");
 	lock_drop(&serve->lock);
 	return rc;
 }

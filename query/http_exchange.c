@@ -167,7 +167,7 @@ void http_error_json(struct wr *out, int rc, const struct err *err)
 		json_kcstr(&json, "hint",
 			   "ask for a shorter range, a narrower filter or fewer groups");
 	else if (rc == E_BUSY)
-		json_kcstr(&json, "hint", "all workers are taken: ask again in a moment");
+		json_kcstr(&json, "hint", "ask again in a moment");
 	else if (rc == E_EXPIRED)
 		json_kcstr(&json, "hint",
 			   "GET /api/v1/horizon tells how far back the store reaches");
