@@ -110,6 +110,22 @@ static int too_many(const struct aggregate *agg, struct err *err)
 		agg->groups.limit);
 }
 
+/* The group that a dictionary entry had last, and in which bucket: rows of one column of texts need no hash. */
+struct memo {
+	uint64_t bucket;
+	uint32_t group; /* + 1; 0 = none yet */
+};
+
+static int memo_new(const struct agg_spec *spec, struct scan *scan, const struct by_column *bys,
+		    struct memo **ret_memo)
+{
+	if (spec->bys_count != 1 || !bys[0].numbers || !bys[0].bytes.codes)
+		return 0;
+	*ret_memo = arena_array(scan->columns.arena, (size_t)bys[0].bytes.dict_count + 1,
+				sizeof(**ret_memo));
+	return *ret_memo ? 0 : E_NO_MEMORY;
+}
+
 static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
 {
 	const struct agg_spec *spec = &agg->spec;
@@ -117,6 +133,7 @@ static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
 	uint64_t key[2 + BYS_MAX] = { 0 }, before[2 + BYS_MAX];
 	struct by_column bys[BYS_MAX];
 	struct rg_ints starts = { 0 };
+	struct memo *memos = NULL;
 	uint32_t row, group = GROUP_NONE;
 	int rc = 0;
 
@@ -125,12 +142,23 @@ static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
 	if (rc == 0 && agg->what->step_ns)
 		rc = columns_ints(&scan->columns, &spec->table->cols[spec->table->start_ord],
 				  &starts, err);
+	if (rc == 0)
+		rc = memo_new(spec, scan, bys, &memos);
 	if (rc < 0)
 		return rc;
 	agg->count = 0;
 	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
+		struct memo *memo = memos && rg_valid(bys[0].valid, row)
+					    ? &memos[bys[0].bytes.codes[row]]
+					    : NULL;
+
 		key[0] = bucket_of(agg, starts.values ? starts.values[row] : 0);
 		key[1] = 0;
+		if (memo && memo->group && memo->bucket == key[0]) {
+			agg->rows[agg->count] = row;
+			agg->group_of[agg->count++] = memo->group - 1;
+			continue;
+		}
 		for (size_t i = 0; i < spec->bys_count; i++) {
 			key[2 + i] = 0;
 			if (!rg_valid(bys[i].valid, row))
@@ -145,6 +173,8 @@ static int rows_group(struct aggregate *agg, struct scan *scan, struct err *err)
 				return too_many(agg, err);
 			memcpy(before, key, sizeof(before));
 		}
+		if (memo)
+			*memo = (struct memo){ key[0], group + 1 };
 		agg->rows[agg->count] = row;
 		agg->group_of[agg->count++] = group;
 	}
