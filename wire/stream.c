@@ -9,7 +9,6 @@
 #define BYTES_MAX_DEFAULT	((size_t)128 << 20)
 #define FLOW_BYTES_DEFAULT	((size_t)1 << 20)
 #define HOLD_BYTES_DEFAULT	((size_t)64 << 10)
-#define HOLD_BYTES_FIRST	1024
 #define GUESS_BYTES_MAX		4096	/* no protocol may ask for more to be recognised */
 #define ONEWAY_BYTES_MAX	((uint64_t)1 << 20)	/* so much without an answer: the answer will tell nothing */
 #define DATAGRAM_GUESSES	4
@@ -73,102 +72,6 @@ void *stream_buf_take(struct stream_pool *pool, size_t bytes)
 void stream_buf_give(struct stream_pool *pool, void *buf)
 {
 	block_give(pool->blocks, buf);
-}
-
-/* ---- held bytes and their times ---- */
-
-uint64_t chunk_time(const struct chunk *chunk, uint64_t off)
-{
-	const struct chunk_times *times = chunk->times;
-
-	if (off < chunk->off)
-		return chunk->before_ns;
-	if (!times)
-		return chunk->time_ns;
-	for (unsigned i = times->count; i-- > 1;)
-		if (times->mark[i].off <= off)
-			return times->mark[i].time_ns;
-	return times->count ? times->mark[0].time_ns : chunk->time_ns;
-}
-
-static void mark_time(struct chunk_times *times, uint64_t off, uint64_t time_ns)
-{
-	if (times->count && times->mark[times->count - 1].time_ns == time_ns)
-		return;
-	if (times->count == MARKS_MAX) {
-		/* the bytes in the middle of a message take the time of those before them */
-		unsigned gone = MARKS_MAX / 2;
-
-		memmove(&times->mark[gone], &times->mark[gone + 1],
-			(MARKS_MAX - 1 - gone) * sizeof(times->mark[0]));
-		times->count--;
-	}
-	times->mark[times->count].off = off;
-	times->mark[times->count].time_ns = time_ns;
-	times->count++;
-}
-
-static void hold_drop(struct stream *stream, struct stream_dir *dir)
-{
-	stream_buf_give(stream->pool, dir->hold);
-	dir->hold = NULL;
-}
-
-static struct view hold_view(const struct stream_dir *dir)
-{
-	return dir->hold ? view_make(dir->hold->bytes + dir->hold->start, dir->hold->len) : view_make("", 0);
-}
-
-/* The first bytes of the hold are consumed; off is the offset of those that stay. */
-static void hold_consume(struct stream *stream, struct stream_dir *dir, size_t bytes, uint64_t off)
-{
-	struct hold *hold = dir->hold;
-	struct chunk_times *times = &hold->times;
-	unsigned gone = 0;
-
-	assert(bytes <= hold->len);
-	hold->start += bytes;
-	hold->len -= bytes;
-	if (!hold->len) {
-		hold_drop(stream, dir);
-		return;
-	}
-	while (gone + 1 < times->count && times->mark[gone + 1].off <= off)
-		gone++;
-	times->count -= gone;
-	memmove(&times->mark[0], &times->mark[gone], times->count * sizeof(times->mark[0]));
-}
-
-/* Append bytes that lie at off. False when a budget is full. */
-static bool hold_put(struct stream *stream, struct stream_dir *dir, uint64_t off, struct view bytes,
-		     uint64_t time_ns)
-{
-	struct hold *hold = dir->hold;
-	size_t len = hold ? hold->len : 0, room = hold ? block_room(hold) - sizeof(*hold) : 0;
-
-	if (!hold || room - len < bytes.len) {
-		size_t want = len + bytes.len > HOLD_BYTES_FIRST ? len + bytes.len : HOLD_BYTES_FIRST;
-		struct hold *larger = stream_buf_take(stream->pool, sizeof(*hold) + want);
-
-		if (!larger)
-			return false;
-		larger->start = 0;
-		larger->len = len;
-		larger->times.count = 0;
-		if (hold) {
-			larger->times = hold->times;
-			memcpy(larger->bytes, hold->bytes + hold->start, len);
-			hold_drop(stream, dir);
-		}
-		dir->hold = hold = larger;
-	} else if (room - len - hold->start < bytes.len) {
-		memmove(hold->bytes, hold->bytes + hold->start, len);
-		hold->start = 0;
-	}
-	memcpy(hold->bytes + hold->start + len, bytes.at, bytes.len);
-	hold->len += bytes.len;
-	mark_time(&hold->times, off, time_ns);
-	return true;
 }
 
 /* ---- the life of a dissector ---- */

@@ -100,6 +100,14 @@ void stream_fin(struct stream *stream, unsigned dir, uint64_t time_ns);
 void *stream_buf_take(struct stream_pool *pool, size_t bytes);
 void stream_buf_give(struct stream_pool *pool, void *buf);
 
+/* wire/hold.c */
+void hold_drop(struct stream *stream, struct stream_dir *dir);
+struct view hold_view(const struct stream_dir *dir);
+/* The first bytes of the hold are consumed; off is the offset of those that stay. */
+void hold_consume(struct stream *stream, struct stream_dir *dir, size_t bytes, uint64_t off);
+/* Append bytes that lie at off. False when a budget is full. */
+bool hold_put(struct stream *stream, struct stream_dir *dir, uint64_t off, struct view bytes, uint64_t time_ns);
+
 /* wire/reasm.c */
 void reasm_packet(struct stream *stream, unsigned dir, const struct packet *packet);
 void reasm_tick(struct stream *stream, uint64_t now_ns);
