@@ -45,7 +45,8 @@ struct call *exchange_request(const struct exchange_msg *m, uint64_t tag)
 {
 	struct call *call;
 
-	exchange_expire(m->ex, m->timeout_ns, call_sink_now(m->sink), m->sink);
+	m->ex->timeout_ns = m->timeout_ns;
+	exchange_tick(m->ex, call_sink_now(m->sink), m->sink);
 	call = find(m->ex, tag);
 	if (call) {
 		retry(m, call);
@@ -65,7 +66,8 @@ struct call *exchange_response(const struct exchange_msg *m, uint64_t tag)
 {
 	struct call *call;
 
-	exchange_expire(m->ex, m->timeout_ns, call_sink_now(m->sink), m->sink);
+	m->ex->timeout_ns = m->timeout_ns;
+	exchange_tick(m->ex, call_sink_now(m->sink), m->sink);
 	call = find(m->ex, tag);
 	if (call)
 		call_fifo_remove(&m->ex->pending, call);
@@ -96,7 +98,8 @@ void exchange_forget(const struct exchange_msg *m, uint64_t tag)
 
 struct call *exchange_oneway(const struct exchange_msg *m)
 {
-	exchange_expire(m->ex, m->timeout_ns, call_sink_now(m->sink), m->sink);
+	m->ex->timeout_ns = m->timeout_ns;
+	exchange_tick(m->ex, call_sink_now(m->sink), m->sink);
 	return open_request(m);
 }
 
@@ -106,18 +109,31 @@ void exchange_end(const struct exchange_msg *m, struct call *call)
 	call_end(m->sink, call, call->has_req ? CALL_END_complete : CALL_END_no_request);
 }
 
-void exchange_expire(struct exchange *ex, uint64_t timeout_ns, uint64_t now_ns, struct call_sink *sink)
+int exchange_gap(void *conn, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
 {
+	(void)conn;
+	(void)d;
+	(void)off;
+	(void)len;
+	(void)sink;
+	return 0;
+}
+
+void exchange_tick(void *conn, uint64_t now_ns, struct call_sink *sink)
+{
+	struct exchange *ex = conn;
 	struct call *call;
 
-	while ((call = ex->pending.head) && call->row.req_last_ns + timeout_ns <= now_ns) {
+	while ((call = ex->pending.head) && call->row.req_last_ns + ex->timeout_ns <= now_ns) {
 		(void)call_fifo_take(&ex->pending);
-		ROW_SET(CALL, &call->row, end_ns, call->row.req_last_ns + timeout_ns);
+		ROW_SET(CALL, &call->row, end_ns, call->row.req_last_ns + ex->timeout_ns);
 		call_end(sink, call, CALL_END_unanswered);
 	}
 }
 
-void exchange_close(struct exchange *ex, uint8_t reason, struct call_sink *sink)
+void exchange_close(void *conn, uint8_t reason, struct call_sink *sink)
 {
+	struct exchange *ex = conn;
+
 	call_fifo_end_open(&ex->pending, sink, reason);
 }

@@ -11,8 +11,9 @@
 
 #define EXCHANGE_TAG_BITS 56	/* of the id; the rest of call->tag counts retries */
 
-/* Of one flow; zeroed at start. */
+/* Of one flow; zeroed at start. The first member of a dissector's connection. */
 struct exchange {
+	uint64_t timeout_ns;		/* as the latest message says */
 	struct call_fifo pending;	/* by the time of the latest copy of the request */
 };
 
@@ -40,8 +41,9 @@ void exchange_forget(const struct exchange_msg *m, uint64_t tag);
 struct call *exchange_oneway(const struct exchange_msg *m);
 void exchange_end(const struct exchange_msg *m, struct call *call);
 
-/* End what has waited too long. */
-void exchange_expire(struct exchange *ex, uint64_t timeout_ns, uint64_t now_ns, struct call_sink *sink);
-void exchange_close(struct exchange *ex, uint8_t reason, struct call_sink *sink);
+/* As proto_ops has them; conn begins with its struct exchange. Datagrams have no gaps. */
+int exchange_gap(void *conn, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink);
+void exchange_close(void *conn, uint8_t reason, struct call_sink *sink);
+void exchange_tick(void *conn, uint64_t now_ns, struct call_sink *sink);	/* ends what has waited too long */
 
 #endif

@@ -18,7 +18,7 @@
 #define VALUE_MAX	256
 
 struct dhcp_conn {
-	struct exchange ex;
+	struct exchange ex;	/* first: exchange_close() and exchange_tick() take the connection for it */
 	bool any;
 };
 
@@ -344,30 +344,6 @@ static int64_t dhcp_feed(void *at, unsigned d, const struct chunk *chunk, struct
 	return (int64_t)chunk->bytes.len;
 }
 
-static int dhcp_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)at;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;
-}
-
-static void dhcp_close(void *at, uint8_t reason, struct call_sink *sink)
-{
-	struct dhcp_conn *conn = at;
-
-	exchange_close(&conn->ex, reason, sink);
-}
-
-static void dhcp_tick(void *at, uint64_t now_ns, struct call_sink *sink)
-{
-	struct dhcp_conn *conn = at;
-
-	exchange_expire(&conn->ex, TIMEOUT_NS, now_ns, sink);
-}
-
 static bool has_port(const struct guess_hint *hint, uint16_t a, uint16_t b)
 {
 	return hint->src_port == a || hint->src_port == b || hint->dst_port == a || hint->dst_port == b;
@@ -393,8 +369,8 @@ const struct proto_ops proto_dhcp = {
 	.conn_size = sizeof(struct dhcp_conn),
 	.guess = dhcp_guess,
 	.feed = dhcp_feed,
-	.gap = dhcp_gap,
-	.close = dhcp_close,
-	.tick = dhcp_tick,
+	.gap = exchange_gap,
+	.close = exchange_close,
+	.tick = exchange_tick,
 	.detail = dhcp_detail,
 };

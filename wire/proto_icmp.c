@@ -13,7 +13,7 @@
 #define TEXT_MAX	48
 
 struct icmp_conn {
-	struct exchange ex;
+	struct exchange ex;	/* first: exchange_close() and exchange_tick() take the connection for it */
 };
 
 struct kind {
@@ -129,30 +129,6 @@ static int64_t icmp_feed(void *at, unsigned d, const struct chunk *chunk, struct
 	return (int64_t)chunk->bytes.len;
 }
 
-static int icmp_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)at;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;
-}
-
-static void icmp_close(void *at, uint8_t reason, struct call_sink *sink)
-{
-	struct icmp_conn *conn = at;
-
-	exchange_close(&conn->ex, reason, sink);
-}
-
-static void icmp_tick(void *at, uint64_t now_ns, struct call_sink *sink)
-{
-	struct icmp_conn *conn = at;
-
-	exchange_expire(&conn->ex, TIMEOUT_NS, now_ns, sink);
-}
-
 static enum guess icmp_guess(struct view bytes, const struct guess_hint *hint)
 {
 	struct message msg;
@@ -209,8 +185,8 @@ const struct proto_ops proto_icmp = {
 	.conn_size = sizeof(struct icmp_conn),
 	.guess = icmp_guess,
 	.feed = icmp_feed,
-	.gap = icmp_gap,
-	.close = icmp_close,
-	.tick = icmp_tick,
+	.gap = exchange_gap,
+	.close = exchange_close,
+	.tick = exchange_tick,
 	.detail = icmp_detail,
 };

@@ -19,7 +19,7 @@
 enum mode { ACTIVE = 1, PASSIVE = 2, CLIENT = 3, SERVER = 4, BROADCAST = 5, CONTROL = 6, PRIVATE = 7 };
 
 struct ntp_conn {
-	struct exchange ex;
+	struct exchange ex;	/* first: exchange_close() and exchange_tick() take the connection for it */
 };
 
 struct message {
@@ -254,30 +254,6 @@ static int64_t ntp_feed(void *at, unsigned d, const struct chunk *chunk, struct 
 	return (int64_t)chunk->bytes.len;
 }
 
-static int ntp_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)at;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;
-}
-
-static void ntp_close(void *at, uint8_t reason, struct call_sink *sink)
-{
-	struct ntp_conn *conn = at;
-
-	exchange_close(&conn->ex, reason, sink);
-}
-
-static void ntp_tick(void *at, uint64_t now_ns, struct call_sink *sink)
-{
-	struct ntp_conn *conn = at;
-
-	exchange_expire(&conn->ex, TIMEOUT_NS, now_ns, sink);
-}
-
 /* Nothing in it is a mark of its own: the port has to agree. */
 static enum guess ntp_guess(struct view bytes, const struct guess_hint *hint)
 {
@@ -368,8 +344,8 @@ const struct proto_ops proto_ntp = {
 	.conn_size = sizeof(struct ntp_conn),
 	.guess = ntp_guess,
 	.feed = ntp_feed,
-	.gap = ntp_gap,
-	.close = ntp_close,
-	.tick = ntp_tick,
+	.gap = exchange_gap,
+	.close = exchange_close,
+	.tick = exchange_tick,
 	.detail = ntp_detail,
 };

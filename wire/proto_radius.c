@@ -15,7 +15,7 @@
 #define VALUE_MAX	256
 
 struct radius_conn {
-	struct exchange ex;
+	struct exchange ex;	/* first: exchange_close() and exchange_tick() take the connection for it */
 	bool any;
 	/* By id: hash of the latest request's authenticator, and of the latest response's. */
 	uint32_t asked[256], answered[256];
@@ -140,30 +140,6 @@ static int64_t radius_feed(void *at, unsigned d, const struct chunk *chunk, stru
 	return (int64_t)chunk->bytes.len;
 }
 
-static int radius_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)at;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;
-}
-
-static void radius_close(void *at, uint8_t reason, struct call_sink *sink)
-{
-	struct radius_conn *conn = at;
-
-	exchange_close(&conn->ex, reason, sink);
-}
-
-static void radius_tick(void *at, uint64_t now_ns, struct call_sink *sink)
-{
-	struct radius_conn *conn = at;
-
-	exchange_expire(&conn->ex, TIMEOUT_NS, now_ns, sink);
-}
-
 static enum guess radius_guess(struct view bytes, const struct guess_hint *hint)
 {
 	bool port = is_port(hint->src_port) || is_port(hint->dst_port);
@@ -184,8 +160,8 @@ const struct proto_ops proto_radius = {
 	.conn_size = sizeof(struct radius_conn),
 	.guess = radius_guess,
 	.feed = radius_feed,
-	.gap = radius_gap,
-	.close = radius_close,
-	.tick = radius_tick,
+	.gap = exchange_gap,
+	.close = exchange_close,
+	.tick = exchange_tick,
 	.detail = radius_detail,
 };

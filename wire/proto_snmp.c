@@ -17,7 +17,7 @@
 #define SHOWN_OIDS	4
 
 struct snmp_conn {
-	struct exchange ex;
+	struct exchange ex;	/* first: exchange_close() and exchange_tick() take the connection for it */
 	bool any;
 };
 
@@ -228,30 +228,6 @@ static int64_t snmp_feed(void *at, unsigned d, const struct chunk *chunk, struct
 	return (int64_t)chunk->bytes.len;
 }
 
-static int snmp_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)at;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;
-}
-
-static void snmp_close(void *at, uint8_t reason, struct call_sink *sink)
-{
-	struct snmp_conn *conn = at;
-
-	exchange_close(&conn->ex, reason, sink);
-}
-
-static void snmp_tick(void *at, uint64_t now_ns, struct call_sink *sink)
-{
-	struct snmp_conn *conn = at;
-
-	exchange_expire(&conn->ex, TIMEOUT_NS, now_ns, sink);
-}
-
 static enum guess snmp_guess(struct view bytes, const struct guess_hint *hint)
 {
 	struct snmp_msg msg;
@@ -266,8 +242,8 @@ const struct proto_ops proto_snmp = {
 	.conn_size = sizeof(struct snmp_conn),
 	.guess = snmp_guess,
 	.feed = snmp_feed,
-	.gap = snmp_gap,
-	.close = snmp_close,
-	.tick = snmp_tick,
+	.gap = exchange_gap,
+	.close = exchange_close,
+	.tick = exchange_tick,
 	.detail = snmp_detail,
 };

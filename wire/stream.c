@@ -369,6 +369,7 @@ static void hand_over(struct stream *stream, unsigned d, uint8_t l7, struct view
 	const struct proto_ops *next = l7 == L7_none ? NULL : proto_by_id(l7);
 	struct stream_dir *dir = &stream->dir[d];
 	uint64_t off = dir->next_off - bytes.len;
+	bool kept = true;
 
 	note_keep(stream);
 	stream->hint.before = stream->ops->id;
@@ -384,9 +385,9 @@ static void hand_over(struct stream *stream, unsigned d, uint8_t l7, struct view
 	}
 	if (held)
 		hold_consume(stream, dir, dir->hold->len - bytes.len, off);
-	else if (bytes.len && !hold_put(stream, dir, off, bytes, time_ns))
-		next = NULL, stream->switches = SWITCHES_MAX;
-	if (++stream->switches > SWITCHES_MAX || (next && !conn_open(stream, next))) {
+	else if (bytes.len)
+		kept = hold_put(stream, dir, off, bytes, time_ns);
+	if (!kept || ++stream->switches > SWITCHES_MAX || (next && !conn_open(stream, next))) {
 		go_dead(stream);
 		return;
 	}
