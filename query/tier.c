@@ -79,7 +79,8 @@ static int cover_range(struct cover *cover, uint64_t from, uint64_t to, unsigned
 	if (cover->step_ns % by || inner_from >= inner_to)
 		return cover_range(cover, from, to, tier - 1);
 	rc = cover_range(cover, from, inner_from, tier - 1);
-	while (rc == 0 && hole_in(cover, inner_from, inner_to, by, &hole_from, &hole_to)) {
+	while (rc == 0 && inner_from < inner_to &&
+	       hole_in(cover, inner_from, inner_to, by, &hole_from, &hole_to)) {
 		if (inner_from < hole_from)
 			rc = span_add(cover, inner_from, hole_from, tier);
 		if (rc == 0)
@@ -96,7 +97,9 @@ static int read_holes(struct plan *plan, struct arena *arena, struct cover *cove
 {
 	struct store_gap *gaps;
 	size_t count;
-	int rc = store_gaps(plan->store, plan->from_ns, plan->to_ns, arena, &gaps, &count, err);
+	/* a crash right behind the range has taken the bucket that had just ended */
+	uint64_t to = plan->to_ns > UINT64_MAX - LAG_NS ? UINT64_MAX : plan->to_ns + LAG_NS;
+	int rc = store_gaps(plan->store, plan->from_ns, to, arena, &gaps, &count, err);
 
 	if (rc < 0)
 		return rc;
