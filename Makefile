@@ -30,7 +30,7 @@ CLANG   ?= clang
 BPFTOOL ?= $(or $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool),bpftool)
 
 PKGS := lmdb libzstd liblz4 libxxhash libevent libevent_pthreads libnghttp2 jansson libpcre2-8 libpcap \
-	libbpf libcap libbrotlidec zlib libelf libcurl libcrypto
+	libbpf libcap libbrotlidec zlib libelf nettle
 LIB_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIB_LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 LIB_LACK   := $(shell pkg-config --exists --print-errors $(PKGS) 2>&1 | sed -n "s/^Package '\([^']*\)'.*/\1/p" | sort -u)

@@ -9,7 +9,7 @@ build=(
 	gcc make pkg-config libc6-dev clang llvm bpftool libbpf-dev libelf-dev
 	liblmdb-dev libzstd-dev liblz4-dev libxxhash-dev libroaring-dev
 	libevent-dev libssl-dev libnghttp2-dev libjansson-dev libpcre2-dev
-	libpcap-dev libcap-dev libbrotli-dev zlib1g-dev libcurl4-openssl-dev
+	libpcap-dev libcap-dev libbrotli-dev zlib1g-dev libcurl4-openssl-dev nettle-dev
 )
 run=("${build[@]}" curl libcap2-bin iproute2)
 test=(

@@ -1,14 +1,55 @@
 /* The HTTP client behind --server: the one door to libcurl. */
+#define CURL_DISABLE_TYPECHECK	/* its macros would call by the library's own names */
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 
 #include "base/mem.h"
 #include "tools/tools.h"
 
+/*
+ * Opened when it is asked for: with the thirty libraries behind it, it would take more than half of the time in
+ * which every other command starts.
+ */
+#define CURL_SONAME "libcurl.so.4"
+#define CURL_CALLS(CALL)	\
+	CALL(global_init)	\
+	CALL(easy_init)		\
+	CALL(easy_setopt)	\
+	CALL(easy_perform)	\
+	CALL(easy_getinfo)	\
+	CALL(easy_escape)	\
+	CALL(easy_strerror)	\
+	CALL(easy_cleanup)	\
+	CALL(slist_append)	\
+	CALL(slist_free_all)	\
+	CALL(free)
+
+static struct {
+#define CALL(name) typeof(curl_##name) *name;
+	CURL_CALLS(CALL)
+#undef CALL
+} curl;
+
+static int curl_open(struct err *err)
+{
+	void *lib = dlopen(CURL_SONAME, RTLD_NOW);
+
+	if (!lib)
+		return err_set(err, E_UNSUPPORTED, "--server needs libcurl: %s", dlerror());
+#define CALL(name)									\
+	curl.name = (typeof(curl.name))dlsym(lib, "curl_" #name);			\
+	if (!curl.name)									\
+		return err_set(err, E_UNSUPPORTED, "--server needs another libcurl: %s", dlerror());
+	CURL_CALLS(CALL)
+#undef CALL
+	return 0;
+}
+
 struct transfer {
 	int (*write)(void *arg, struct view bytes);
 	void *arg;
-	CURL *curl;
+	CURL *easy;
 	struct wr error;	/* the body of an error answer */
 	bool stopped;
 	uint64_t rows;		/* X-Rows; UINT64_MAX: not said */
@@ -57,7 +98,7 @@ static size_t on_body(char *at, size_t size, size_t count, void *arg)
 	struct transfer *transfer = arg;
 	long status = 0;
 
-	curl_easy_getinfo(transfer->curl, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status >= 400) {
 		wr_bytes(&transfer->error, view_make(at, size * count));
 		return size * count;
@@ -79,7 +120,7 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 	return atomic_load(&tool_interrupted);
 }
 
-static int add_url(struct tool *tool, CURL *curl, struct wr *url, const char *path,
+static int add_url(struct tool *tool, CURL *easy, struct wr *url, const char *path,
 		   const struct client_param *list, size_t count)
 {
 	struct view base = view_str(tool->set.server);
@@ -94,11 +135,11 @@ static int add_url(struct tool *tool, CURL *curl, struct wr *url, const char *pa
 
 		if (!list[i].value || !*list[i].value)
 			continue;
-		value = curl_easy_escape(curl, list[i].value, 0);
+		value = curl.easy_escape(easy, list[i].value, 0);
 		if (!value)
 			return err_set(&tool->err, E_NO_MEMORY, "out of memory");
 		wr_printf(url, "%c%s=%s", first ? '?' : '&', list[i].name, value);
-		curl_free(value);
+		curl.free(value);
 		first = false;
 	}
 	wr_u8(url, 0);
@@ -121,7 +162,7 @@ static int add_token(struct tool *tool, struct curl_slist **headers)
 	}
 	fclose(file);
 	line[strcspn(line, "\r\n")] = '\0';
-	*headers = curl_slist_append(*headers, line);
+	*headers = curl.slist_append(*headers, line);
 	return 0;
 }
 
@@ -165,35 +206,37 @@ int client_get(struct tool *tool, const char *path, const struct client_param *l
 	long status = 0;
 	int code = EXIT_FAILED;
 
+	if (curl_open(&tool->err) < 0)
+		return tool_fail(tool);
 	wr_init(&url, 0);
 	wr_init(&transfer.error, 1 << 20);
-	curl_global_init(CURL_GLOBAL_DEFAULT);
-	transfer.curl = curl_easy_init();
-	if (!transfer.curl || add_url(tool, transfer.curl, &url, path, list, count) < 0 ||
+	curl.global_init(CURL_GLOBAL_DEFAULT);
+	transfer.easy = curl.easy_init();
+	if (!transfer.easy || add_url(tool, transfer.easy, &url, path, list, count) < 0 ||
 	    add_token(tool, &headers) < 0) {
 		code = tool_fail(tool);
 		goto out;
 	}
-	curl_easy_setopt(transfer.curl, CURLOPT_URL, (const char *)url.at);
-	curl_easy_setopt(transfer.curl, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(transfer.curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(transfer.curl, CURLOPT_NOPROXY, "*");
-	curl_easy_setopt(transfer.curl, CURLOPT_WRITEFUNCTION, on_body);
-	curl_easy_setopt(transfer.curl, CURLOPT_WRITEDATA, &transfer);
-	curl_easy_setopt(transfer.curl, CURLOPT_HEADERFUNCTION, on_header);
-	curl_easy_setopt(transfer.curl, CURLOPT_HEADERDATA, &transfer);
-	curl_easy_setopt(transfer.curl, CURLOPT_NOPROGRESS, 0L);
-	curl_easy_setopt(transfer.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-	curl_easy_setopt(transfer.curl, CURLOPT_ERRORBUFFER, words);
-	curl_easy_setopt(transfer.curl, CURLOPT_CONNECTTIMEOUT, 10L);
-	curl_easy_setopt(transfer.curl, CURLOPT_NOSIGNAL, 1L);
+	curl.easy_setopt(transfer.easy, CURLOPT_URL, (const char *)url.at);
+	curl.easy_setopt(transfer.easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl.easy_setopt(transfer.easy, CURLOPT_HTTPHEADER, headers);
+	curl.easy_setopt(transfer.easy, CURLOPT_NOPROXY, "*");
+	curl.easy_setopt(transfer.easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl.easy_setopt(transfer.easy, CURLOPT_WRITEDATA, &transfer);
+	curl.easy_setopt(transfer.easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl.easy_setopt(transfer.easy, CURLOPT_HEADERDATA, &transfer);
+	curl.easy_setopt(transfer.easy, CURLOPT_NOPROGRESS, 0L);
+	curl.easy_setopt(transfer.easy, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl.easy_setopt(transfer.easy, CURLOPT_ERRORBUFFER, words);
+	curl.easy_setopt(transfer.easy, CURLOPT_CONNECTTIMEOUT, 10L);
+	curl.easy_setopt(transfer.easy, CURLOPT_NOSIGNAL, 1L);
 	tool_catch_signals();
-	result = curl_easy_perform(transfer.curl);
-	curl_easy_getinfo(transfer.curl, CURLINFO_RESPONSE_CODE, &status);
+	result = curl.easy_perform(transfer.easy);
+	curl.easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
 	if (atomic_load(&tool_interrupted)) {
 		code = EXIT_INTERRUPTED;
 	} else if (result != CURLE_OK && !transfer.stopped) {
-		(void)err_set(&tool->err, E_IO, "%s: %s", tool->set.server, *words ? words : curl_easy_strerror(result));
+		(void)err_set(&tool->err, E_IO, "%s: %s", tool->set.server, *words ? words : curl.easy_strerror(result));
 		code = tool_fail(tool);
 	} else if (status >= 400) {
 		explain_status(tool, status, wr_view(&transfer.error));
@@ -206,9 +249,9 @@ int client_get(struct tool *tool, const char *path, const struct client_param *l
 		code = end_code(tool, &transfer);
 	}
 out:
-	curl_slist_free_all(headers);
-	if (transfer.curl)
-		curl_easy_cleanup(transfer.curl);
+	curl.slist_free_all(headers);
+	if (transfer.easy)
+		curl.easy_cleanup(transfer.easy);
 	wr_release(&transfer.error);
 	wr_release(&url);
 	return code;

@@ -1,12 +1,8 @@
-/* The one door to libcrypto: protection of QUIC's Initial packets, RFC 9001 5. */
+/* Protection of QUIC's Initial packets, RFC 9001 5. */
+#include "wire/crypt.h"
 #include "wire/quic_msg.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
-#define HASH_BYTES 32
-#define TAG_BYTES 16
-#define SAMPLE_BYTES 16
+#define SAMPLE_BYTES AES128_BYTES
 
 struct version {
 	uint32_t from, to;
@@ -32,17 +28,10 @@ static const struct version *version_find(uint32_t version)
 	return NULL;
 }
 
-static bool hmac(const uint8_t *key, size_t key_len, struct view data, uint8_t out[HASH_BYTES])
-{
-	unsigned len = 0;
-
-	return HMAC(EVP_sha256(), key, (int)key_len, data.at, data.len, out, &len) && len == HASH_BYTES;
-}
-
 /* HKDF-Expand-Label (RFC 8446 7.1) without context, of at most one block. */
-static bool expand(const uint8_t secret[HASH_BYTES], const char *prefix, const char *name, uint8_t *out, size_t len)
+static void expand(const uint8_t secret[SHA256_BYTES], const char *prefix, const char *name, uint8_t *out, size_t len)
 {
-	uint8_t info[64], block[HASH_BYTES];
+	uint8_t info[64], block[SHA256_BYTES];
 	size_t prefix_len = strlen(prefix), name_len = strlen(name), at = 0;
 
 	info[at++] = 0;
@@ -54,56 +43,42 @@ static bool expand(const uint8_t secret[HASH_BYTES], const char *prefix, const c
 	at += 6 + prefix_len + name_len;
 	info[at++] = 0;
 	info[at++] = 1;
-	if (!hmac(secret, HASH_BYTES, view_make(info, at), block))
-		return false;
+	hmac_sha256(view_make(secret, SHA256_BYTES), view_make(info, at), block);
 	memcpy(out, block, len);
-	return true;
 }
 
 bool quic_initial_keys(uint32_t version, struct view dcid, struct quic_keys ret_keys[2])
 {
 	static const char *const sides[] = { "client in", "server in" };
 	const struct version *v = version_find(version);
-	uint8_t initial[HASH_BYTES], secret[HASH_BYTES];
+	uint8_t initial[SHA256_BYTES], secret[SHA256_BYTES];
 
-	if (!v || !hmac(v->salt, sizeof(v->salt), dcid, initial))
+	if (!v)
 		return false;
-	for (unsigned i = 0; i < 2; i++)
-		if (!expand(initial, "", sides[i], secret, HASH_BYTES) ||
-		    !expand(secret, v->prefix, "key", ret_keys[i].key, sizeof(ret_keys[i].key)) ||
-		    !expand(secret, v->prefix, "iv", ret_keys[i].iv, sizeof(ret_keys[i].iv)) ||
-		    !expand(secret, v->prefix, "hp", ret_keys[i].hp, sizeof(ret_keys[i].hp)))
-			return false;
+	hmac_sha256(view_make(v->salt, sizeof(v->salt)), dcid, initial);
+	for (unsigned i = 0; i < 2; i++) {
+		expand(initial, "", sides[i], secret, SHA256_BYTES);
+		expand(secret, v->prefix, "key", ret_keys[i].key, sizeof(ret_keys[i].key));
+		expand(secret, v->prefix, "iv", ret_keys[i].iv, sizeof(ret_keys[i].iv));
+		expand(secret, v->prefix, "hp", ret_keys[i].hp, sizeof(ret_keys[i].hp));
+	}
 	return true;
-}
-
-/* Five bytes that hide the first byte and the packet number. */
-static bool header_mask(EVP_CIPHER_CTX *ctx, const struct quic_keys *keys, const uint8_t *sample, uint8_t mask[16])
-{
-	int len = 0;
-
-	return EVP_EncryptInit_ex(ctx, EVP_aes_128_ecb(), NULL, keys->hp, NULL) == 1 &&
-	       EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 &&
-	       EVP_EncryptUpdate(ctx, mask, &len, sample, SAMPLE_BYTES) == 1 && len == SAMPLE_BYTES;
 }
 
 bool quic_open(const struct quic_keys *keys, const struct quic_packet *packet, uint8_t plain[QUIC_PLAIN_MAX],
 	       uint64_t *ret_number, struct view *ret_frames)
 {
-	uint8_t head[QUIC_PLAIN_MAX], mask[16], nonce[12];
+	uint8_t head[QUIC_PLAIN_MAX], mask[AES128_BYTES], nonce[GCM_NONCE_BYTES];
 	const uint8_t *bytes = packet->bytes.at;
-	size_t pn_off = packet->pn_off, pn_len, body_len;
-	EVP_CIPHER_CTX *ctx;
+	size_t pn_off = packet->pn_off, pn_len;
+	struct view sealed;
 	uint64_t number = 0;
-	int len = 0;
 	bool ok;
 
 	if (packet->bytes.len > QUIC_PLAIN_MAX || packet->bytes.len < pn_off + 4 + SAMPLE_BYTES)
 		return false;
-	ctx = EVP_CIPHER_CTX_new();
-	if (!ctx)
-		return false;
-	ok = header_mask(ctx, keys, bytes + pn_off + 4, mask);
+	/* five bytes of it hide the first byte and the packet number */
+	aes128_block(keys->hp, bytes + pn_off + 4, mask);
 	memcpy(head, bytes, pn_off + 4);
 	head[0] ^= mask[0] & 0x0f;
 	pn_len = (head[0] & 3u) + 1;
@@ -114,20 +89,10 @@ bool quic_open(const struct quic_keys *keys, const struct quic_packet *packet, u
 	memcpy(nonce, keys->iv, sizeof(nonce));
 	for (size_t i = 0; i < 8; i++)
 		nonce[11 - i] ^= (uint8_t)(number >> 8 * i);	/* Initial numbers are small: none is left out */
-	body_len = packet->bytes.len - pn_off - pn_len;
-	ok = ok && body_len > TAG_BYTES && EVP_DecryptInit_ex(ctx, EVP_aes_128_gcm(), NULL, keys->key, nonce) == 1 &&
-	     EVP_DecryptUpdate(ctx, NULL, &len, head, (int)(pn_off + pn_len)) == 1 &&
-	     EVP_DecryptUpdate(ctx, plain, &len, bytes + pn_off + pn_len, (int)(body_len - TAG_BYTES)) == 1;
-	if (ok) {
-		uint8_t tag[TAG_BYTES], rest[TAG_BYTES];
-		int end = 0;
-
-		memcpy(tag, bytes + packet->bytes.len - TAG_BYTES, TAG_BYTES);
-		ok = EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag) == 1 &&
-		     EVP_DecryptFinal_ex(ctx, rest, &end) == 1;
-	}
-	EVP_CIPHER_CTX_free(ctx);
+	sealed = view_sub(packet->bytes, pn_off + pn_len, SIZE_MAX);
+	ok = sealed.len > AES128_BYTES &&
+	     aes128_gcm_open(keys->key, nonce, view_make(head, pn_off + pn_len), sealed, plain);
 	*ret_number = number;
-	*ret_frames = view_make(plain, ok ? (size_t)len : 0);
+	*ret_frames = view_make(plain, ok ? sealed.len - AES128_BYTES : 0);
 	return ok;
 }

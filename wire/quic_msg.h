@@ -1,8 +1,8 @@
 /*
  * QUIC packets (RFC 9000, version 2: RFC 9369, drafts 23 to 32) and the frames of
- * Initial ones; the CHLO of Google's versions before them. Pure but for the door
- * to libcrypto, which takes the protection of Initial packets off: its keys
- * follow from the packet itself (RFC 9001 5.2), so nothing secret is read.
+ * Initial ones; the CHLO of Google's versions before them. The keys
+ * that protect Initial packets follow from the packet itself (RFC 9001 5.2): nothing
+ * secret is read. Pure.
  */
 #ifndef WIRE_QUIC_MSG_H
 #define WIRE_QUIC_MSG_H

@@ -3,7 +3,7 @@
 #define WIRE_SSH_MSG_H
 
 #include "base/json.h"
-#include "wire/digest.h"
+#include "wire/crypt.h"
 
 #define SSH_PACKET_MAX	((uint32_t)64 << 10)	/* RFC 4253 6.1: 35,000 must be supported */
 #define SSH_HEAD_BYTES	6			/* length, padding length, message number */

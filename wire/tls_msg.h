@@ -6,7 +6,7 @@
 #define WIRE_TLS_MSG_H
 
 #include "base/view.h"
-#include "wire/digest.h"
+#include "wire/crypt.h"
 
 #define TLS_RECORD_HEAD_BYTES	5
 #define TLS_RECORD_BYTES_MAX	(16384 + 2048)

@@ -22,6 +22,7 @@ BEGIN {
 	door("^pcre2", "^query/regex\\.c$")
 	door("^pcap(/|\\.h$)", "^(query/pcap_filter|ingest/source_file)\\.c$")
 	door("^nghttp2/", "^wire/hpack\\.c$")
+	door("^nettle/", "^wire/crypt\\.c$")
 	door("^brotli/", "^wire/[a-z0-9_]+\\.c$")
 	door("^zlib\\.h$", "^(wire|query)/[a-z0-9_]+\\.c$")
 	door("^curl/", "^(ingest/kube|store/clickhouse|tools/client)\\.c$")

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 lib=build/release/libtapedeck.a
 out=build/release/torture
 mkdir -p "$out"
-read -ra libs <<<"$(pkg-config --libs lmdb libzstd liblz4 libxxhash jansson libcrypto)"
+read -ra libs <<<"$(pkg-config --libs lmdb libzstd liblz4 libxxhash jansson nettle)"
 for program in store_torture power_torture retention_torture; do
 	gcc -std=gnu11 -O1 -g -D_GNU_SOURCE -I. -Wall -Wextra -o "$out/$program" tests/torture/$program.c \
 		"$lib" "${libs[@]}" -lroaring -pthread -lm
