@@ -232,6 +232,15 @@ static int take_frame(struct import *import, const struct frame *frame, struct e
 	return 0;
 }
 
+/* A pipe has nothing for us: what we have need not wait with it. */
+static int on_wait(void *arg, struct err *err)
+{
+	struct import *import = arg;
+	int rc = batch_empty(import->batch) ? 0 : next_batch(import, err);
+
+	return rc < 0 ? rc : tell_progress(import, false, err);
+}
+
 static int read_frames(struct import *import, const struct lookahead *ahead, struct err *err)
 {
 	struct frame frame;
@@ -319,6 +328,7 @@ static int import_file(struct import *import, const char *path, struct err *err)
 	rc = source_file_open(path, &import->file, err);
 	if (rc < 0)
 		return rc;
+	source_file_on_wait(import->file, on_wait, import);
 	rc = look_ahead(import->file, &ahead, err);
 	if (rc >= 0)
 		rc = begin_file(import, &ahead, err);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 
 #define BUF_BYTES (1u << 20)
 #define BLOCK_BYTES_MAX (PACKET_BYTES_MAX + (1u << 20))	/* a frame with its header and options */
+#define WAIT_MS 200
 #define OPTIONS_MAX 64		/* of one interface block */
 
 enum kind { KIND_PCAP, KIND_PCAPNG };
@@ -52,13 +54,25 @@ struct source_file {
 	size_t cap, at, have;		/* buf[at, have) is unread */
 	bool eof;
 	uint64_t offset;		/* in the file, of buf[at] */
-	uint64_t total;
+	uint64_t total;			/* 0: a pipe */
+	int (*waits)(void *arg, struct err *err);
+	void *waits_arg;
 	uint64_t frames, skipped;
 	bool done;
 	char warning[256];
 };
 
 /* ---- reading ---- */
+
+static int wait_for_bytes(struct source_file *file, struct err *err)
+{
+	struct pollfd poll_fd = { .fd = file->fd, .events = POLLIN };
+	int rc = 0;
+
+	while (file->waits && rc >= 0 && poll(&poll_fd, 1, WAIT_MS) == 0)
+		rc = file->waits(file->waits_arg, err);
+	return rc;
+}
 
 /*
  * Make n bytes lie at buf + at. Returns how many do: fewer only at the end of
@@ -84,8 +98,12 @@ static int fill(struct source_file *file, size_t n, size_t *ret_have, struct err
 		file->cap = cap;
 	}
 	while (file->have - file->at < n && !file->eof) {
-		ssize_t got = read(file->fd, file->buf + file->have, file->cap - file->have);
+		int rc = wait_for_bytes(file, err);
+		ssize_t got;
 
+		if (rc < 0)
+			return rc;
+		got = read(file->fd, file->buf + file->have, file->cap - file->have);
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
@@ -624,6 +642,12 @@ out:
 		(void)err_prefix(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path);
 	source_file_close(file);
 	return rc;
+}
+
+void source_file_on_wait(struct source_file *file, int (*waits)(void *arg, struct err *err), void *arg)
+{
+	file->waits = file->total ? NULL : waits;
+	file->waits_arg = arg;
 }
 
 void source_file_close(struct source_file *file)

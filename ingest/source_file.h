@@ -33,6 +33,8 @@ struct source_iface {
  */
 int source_file_open(const char *path, struct source_file **ret_file, struct err *err);
 void source_file_close(struct source_file *file);	/* takes NULL */
+/* Of a pipe: waits(arg, err) is called again and again while it has nothing for us; negative ends the read with it. */
+void source_file_on_wait(struct source_file *file, int (*waits)(void *arg, struct err *err), void *arg);
 /*
  * The next frame: 1, 0 at the end, <0 when reading failed. Its bytes are valid
  * until the next call. After 0 source_file_warning() says whether the end was a good one.

@@ -1,6 +1,10 @@
 #include "ingest/import.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "store/store.h"
@@ -197,6 +201,47 @@ TEST(import, gives_the_same_ids_every_time)
 	CHECK_GT(counts[0], 10);
 	CHECK_U64(counts[0], counts[1]);
 	CHECK_U64(memcmp(ids[0], ids[1], counts[0] * sizeof(ids[0][0])), 0);
+}
+
+/* A pipe whose writer pauses, as tcpdump does on a quiet network: what came before the pause is there to be asked for. */
+TEST(import, shows_what_a_pipe_has_brought_so_far)
+{
+	char pipe_path[300], bytes[16384];
+	const char *paths[1] = { pipe_path };
+	struct import_opts opts = { .paths = paths, .paths_count = 1, .data_dir = check_tmpdir() };
+	int in = open("tests/golden/http-keepalive/input.pcap", O_RDONLY | O_CLOEXEC), out, status;
+	ssize_t len = read(in, bytes, sizeof(bytes));
+	struct err err = { 0 };
+	uint64_t ids[100];
+	size_t calls = 0;
+	pid_t pid;
+
+	CHECK_GT(len, 0);
+	(void)snprintf(pipe_path, sizeof(pipe_path), "%s/pipe", check_tmpdir());
+	CHECK_RC(mkfifo(pipe_path, 0600), 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		struct import_totals totals;
+
+		_exit(import_run(&opts, &totals, &err) < 0);
+	}
+	out = open(pipe_path, O_WRONLY | O_CLOEXEC);
+	CHECK(write(out, bytes, (size_t)len) == len);
+	for (int i = 0; i < 100 && !calls; i++) {
+		struct store *store = NULL;
+
+		(void)usleep(100000);
+		if (store_open(opts.data_dir, &store, &err) < 0)
+			continue;
+		store_close(store);
+		calls = ids_of(opts.data_dir, TABLE_CALLS, ids, 100);
+	}
+	CHECK_GT(calls, 0);
+	CHECK_RC(close(out), 0);
+	CHECK_RC(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+	CHECK_RC(close(in), 0);
 }
 
 TEST(import, stops_when_told_and_keeps_what_it_has)
