@@ -18,7 +18,7 @@ struct tracker;
 struct tracker_opts {
 	uint64_t source;		/* entity id of the capture source; goes into every row */
 	uint64_t id_seed;		/* first counter of the ids: random when live, of the bytes for a file */
-	size_t flows_max;		/* 262,144, about 800 bytes each; then the least recently active end early */
+	size_t flows_max;		/* 262,144, about 1.7 KiB each, stream included; then the least recently active end early */
 	uint64_t tcp_idle_ns;		/* 300 s */
 	uint64_t half_open_idle_ns;	/* 75 s: no answer to a SYN, its repetitions included */
 	uint64_t udp_idle_ns;		/* 60 s */

@@ -337,10 +337,14 @@ static bool is_digit(uint8_t c)
 
 bool reply_line(struct view line, struct reply *ret_reply)
 {
-	if (line.len < 3 || line.at[0] < '1' || line.at[0] > '6' || line.at[1] > '5' || !is_digit(line.at[1]) || !is_digit(line.at[2]))
+	bool defined;
+
+	if (line.len < 3 || line.at[0] < '1' || line.at[0] > '6' || !is_digit(line.at[1]) || !is_digit(line.at[2]))
 		return false;
-	if (line.len > 3 && line.at[3] != ' ' && line.at[3] != '-')
+	defined = line.at[1] <= '5';
+	if (line.len > 3 ? line.at[3] != ' ' && line.at[3] != '-' : !defined)
 		return false;
+	ret_reply->defined = defined;
 	ret_reply->code = (uint16_t)((line.at[0] - '0') * 100 + (line.at[1] - '0') * 10 + line.at[2] - '0');
 	ret_reply->more = line.len > 3 && line.at[3] == '-';
 	ret_reply->text = view_trim(view_sub(line, 4, line.len));

@@ -100,9 +100,10 @@ bool line_may_start(struct view bytes, const char *const *names);
 struct reply {
 	uint16_t code;
 	bool more;		/* "250-": another line follows */
+	bool defined;		/* second digit from 0 to 5, as RFC 5321 and 959 know them: evidence of a reply among other text */
 	struct view text;
 };
-/* 'ddd text' or 'ddd-text', ddd from 100 to 659. */
+/* 'ddd text' or 'ddd-text', ddd from 100 to 699: servers invent codes such as 472. 'ddd' alone only where it is defined. */
 bool reply_line(struct view line, struct reply *ret_reply);
 /* 4yz: the server cannot now; 5yz: it will not, whoever asks so. */
 uint8_t reply_class(unsigned code);

@@ -37,6 +37,7 @@ struct chunk {
 	bool end;		/* nothing follows: FIN. Reset and end of capture come as close() */
 	bool datagram;		/* UDP: bytes is exactly one datagram */
 	bool has_seq;		/* TCP: seq is that of stream offset 0 */
+	bool begun;		/* TCP: what was fed of this direction began with its first byte, or where another protocol handed over */
 	uint8_t dir;
 	uint32_t seq;
 	uint64_t missing;	/* bytes of the range skipped just before off (datagram: at its end) that were not captured */

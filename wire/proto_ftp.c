@@ -31,7 +31,7 @@ struct ftp_conn {
 	struct line_calls calls;	/* tag: the verb + 1, or TAG_UNKNOWN */
 	bool roles, sure;
 	uint8_t client;
-	bool greeted;
+	bool greeted;			/* or that was missed */
 	uint16_t code;			/* of the reply in progress, which ends with it and a blank; 0: none */
 	struct call *rsp;
 	uint8_t login_len, user_len;
@@ -182,6 +182,7 @@ static void begin_reply(struct lines *l, const struct line *line, const struct r
 
 	conn->code = reply->code;
 	conn->rsp = call;
+	conn->greeted |= !l->chunk->begun;
 	if (call && !call->has_rsp)
 		call_response_begin(call, l->chunk, line->off);
 	if (!call && !conn->calls.unopened) {
@@ -272,7 +273,7 @@ static int take(struct lines *l, const struct line *line)
 	struct reply reply;
 
 	if (!conn->roles) {
-		bool server = reply_line(line->text, &reply);
+		bool server = reply_line(line->text, &reply) && reply.defined;
 		struct view rest = without_telnet(line->text);
 
 		if (!server && line_find(line_word(&rest), names) < 0)
@@ -305,7 +306,7 @@ static bool resync(struct lines *l, struct view text)
 	struct reply reply;
 
 	if (l->d != conn->client)
-		return reply_line(text, &reply);
+		return reply_line(text, &reply) && reply.defined;
 	text = without_telnet(text);
 	return line_find(line_word(&text), names) >= 0;
 }
@@ -363,7 +364,7 @@ static enum guess guess_server(struct view line, bool port)
 {
 	struct reply reply;
 
-	if (!reply_line(line, &reply) || line_has(line, "SMTP") || line_has(line, "LMTP"))
+	if (!reply_line(line, &reply) || !reply.defined || line_has(line, "SMTP") || line_has(line, "LMTP"))
 		return GUESS_NO;
 	if (reply.code != 220 && reply.code != 120)
 		return port ? GUESS_MAYBE : GUESS_NO;

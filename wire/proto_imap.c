@@ -265,6 +265,7 @@ static void take_untagged(struct lines *l, const struct line *line, const struct
 	uint64_t bytes;
 	bool sync;
 
+	conn->greeted |= !l->chunk->begun;
 	if (!call) {
 		call = lines_unasked(l, L7_imap, line);
 		if (!call)

@@ -187,6 +187,7 @@ static int take_unasked(struct lines *l, const struct line *line, bool ok, struc
 		conn->calls.unopened--;
 		return LINE_OK;
 	}
+	conn->greeted |= !l->chunk->begun;
 	call = lines_unasked(l, L7_pop3, line);
 	if (call) {
 		if (!conn->greeted)

@@ -220,6 +220,7 @@ static void begin_reply(struct lines *l, const struct line *line, const struct r
 	conn->code = reply->code;
 	conn->caps_len = 0;
 	conn->rsp = call;
+	conn->greeted |= !l->chunk->begun;
 	if (call && call->has_rsp)	/* DATA, AUTH: what counts is when the last one came */
 		ROW_SET(CALL, &call->row, rsp_first_ns, chunk_time(l->chunk, line->off));
 	else if (call)
@@ -394,7 +395,7 @@ static int take(struct lines *l, const struct line *line)
 	struct reply reply;
 
 	if (!conn->roles) {
-		bool server = reply_line(line->text, &reply);
+		bool server = reply_line(line->text, &reply) && reply.defined;
 		struct view rest = line->text;
 
 		if (!server && line_find(line_word(&rest), names) < 0)
@@ -432,7 +433,7 @@ static bool resync(struct lines *l, struct view text)
 
 	if (l->d == conn->client)
 		return line_find(line_word(&text), names) >= 0;
-	return reply_line(text, &reply) && reply.code < 560;
+	return reply_line(text, &reply) && reply.defined && reply.code < 560;
 }
 
 static void lost(struct lines *l, uint64_t len)
@@ -521,7 +522,7 @@ static enum guess smtp_guess(struct view bytes, const struct guess_hint *hint)
 	for (const char *const *name = sure; *name; name++)
 		if (view_istarts(line, *name))
 			return GUESS_YES;
-	if (reply_line(line, &reply))
+	if (reply_line(line, &reply) && reply.defined)
 		return guess_server(line, port, reply.code);
 	return port && line_find(line_word(&line), names) >= 0 ? GUESS_MAYBE : GUESS_NO;
 }

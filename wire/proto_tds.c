@@ -1,5 +1,6 @@
 /*
- * Microsoft TDS, version 7 ([MS-TDS]), as SQL Server and Sybase's heirs speak it.
+ * Microsoft TDS, version 7 ([MS-TDS]), as SQL Server and Sybase's heirs speak it, and the
+ * login of versions 4.2 and 5.0.
  *
  * A message is one packet or several; a response follows its request. Of responses
  * the tokens at the beginning and at the end are read: errors, and how many rows
@@ -58,18 +59,18 @@ static void set_sql(struct call_sink *sink, struct call *call, struct view wide,
 	CALL_TEXT(sink, call, table, fold_sql_table(utf8), 128);
 }
 
-static void take_login(struct tds_conn *conn, struct call_sink *sink, struct call *call, struct view body)
+static void take_login(struct tds_conn *conn, struct call_sink *sink, struct call *call, struct view body, bool old)
 {
 	struct tds_login login;
 	char text[NAME_MAX_TEXT];
 	int n;
 
 	CALL_TEXT(sink, call, method, VIEW_LIT("LOGIN"), NAME_MAX_TEXT);
-	if (!tds_login(body, &login))
+	if (old ? !tds_login_old(body, &login) : !tds_login(body, &login))
 		return;
 	conn->user_len = (uint8_t)tds_text(login.user, conn->user, sizeof(conn->user));
 	conn->db_len = (uint8_t)tds_text(login.db, conn->db, sizeof(conn->db));
-	n = snprintf(conn->version, sizeof(conn->version), "%u.%u", login.version >> 28, login.version >> 24 & 15);
+	n = login.version ? snprintf(conn->version, sizeof(conn->version), "%u.%u", login.version >> 28, login.version >> 24 & 15) : 0;
 	conn->version_len = (uint8_t)(n > 0 && n < (int)sizeof(conn->version) ? n : 0);
 	CALL_TEXT(sink, call, target, view_make(conn->db, conn->db_len), NAME_MAX_TEXT);
 	CALL_TEXT(sink, call, target_template, view_make(conn->db, conn->db_len), NAME_MAX_TEXT);
@@ -129,7 +130,8 @@ static void take_request(struct frames *f, const struct frame *frame, const stru
 		take_rpc(f->sink, call, body);
 		break;
 	case TDS_LOGIN7:
-		take_login(conn, f->sink, call, body);
+	case TDS_LOGIN_OLD:
+		take_login(conn, f->sink, call, body, head->type == TDS_LOGIN_OLD);
 		break;
 	default:
 		CALL_TEXT(f->sink, call, method, view_str(tds_type_name(head->type)), NAME_MAX_TEXT);
@@ -356,7 +358,7 @@ static enum guess tds_guess(struct view bytes, const struct guess_hint *hint)
 	if (!tds_head(bytes, &head) || bytes.at[7] != 0)
 		return GUESS_NO;
 	if (tds_sure(bytes))
-		return head.type == TDS_PRELOGIN || head.type == TDS_BATCH || port ? GUESS_YES : GUESS_MAYBE;
+		return head.type == TDS_PRELOGIN || head.type == TDS_BATCH || head.type == TDS_LOGIN_OLD || port ? GUESS_YES : GUESS_MAYBE;
 	if (bytes.len < head.len && bytes.len < 256)
 		return GUESS_MORE;
 	return port && bytes.len >= head.len ? GUESS_MAYBE : GUESS_NO;

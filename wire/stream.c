@@ -117,6 +117,8 @@ static bool conn_open(struct stream *stream, const struct proto_ops *ops)
 	if (!stream->conn)
 		return false;
 	memset(stream->conn, 0, ops->conn_size);
+	for (unsigned d = 0; d < 2; d++)
+		stream->dir[d].midway = stream->dir[d].next_off > hold_view(&stream->dir[d]).len;
 	stream->ops = ops;
 	stream->state = STREAM_DISSECTING;
 	return true;
@@ -435,7 +437,8 @@ static void feed(struct stream *stream, unsigned d, struct view bytes, bool held
 	struct stream_dir *dir = &stream->dir[d];
 	const struct chunk_times *times = held ? &dir->hold->times : NULL;
 	struct chunk chunk = {
-		.end = end, .has_seq = stream->hint.proto == PROTO_IP_TCP, .dir = (uint8_t)d, .seq = dir->seq0,
+		.end = end, .has_seq = stream->hint.proto == PROTO_IP_TCP,
+		.begun = stream->switches || (dir->syn && !dir->midway), .dir = (uint8_t)d, .seq = dir->seq0,
 		.flow = &stream->hint, .times = times, .before_ns = dir->last_ns,
 		.time_ns = times ? times->mark[times->count - 1].time_ns : time_ns,
 	};
@@ -622,6 +625,14 @@ struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint
 	return stream;
 }
 
+/* No more bytes will tell: those whom what there is suffices for are asked. */
+static void guess_last(struct stream *stream)
+{
+	for (unsigned d = 0; d < 2; d++)
+		if (stream->state == STREAM_GUESSING && stream->dir[d].hold)
+			guess_stream(stream, d, 0, stream->dir[d].last_ns, true);
+}
+
 /* Where the dissector skips, it has not seen how far the direction came. */
 static void tell_progress(struct stream *stream)
 {
@@ -641,6 +652,7 @@ void stream_free(struct stream *stream, uint8_t reason)
 		return;
 	if (stream->state != STREAM_DEAD) {
 		reasm_flush(stream);
+		guess_last(stream);
 		tell_progress(stream);
 		if (stream->state == STREAM_DISSECTING)
 			conn_close(stream, reason);

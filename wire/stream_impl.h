@@ -59,6 +59,7 @@ struct stream_dir {
 	bool acked;
 	bool started;		/* seq0 is known */
 	bool syn;		/* its beginning was seen */
+	bool midway;		/* but the dissector was not shown it */
 	bool fin;		/* fin_off is valid */
 	bool ended;		/* the dissector has seen the end */
 };

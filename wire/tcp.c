@@ -5,7 +5,9 @@
  * - bit 4 of completeness only by an ACK that follows a SYN-ACK: refused is 33;
  * - a RST does not move the sequence space: its numbers are often made up;
  * - bytes never seen before are no retransmission merely because an ACK for them
- *   was captured first.
+ *   was captured first;
+ * - an empty segment one below the next number, into a window of zero, is Linux's window
+ *   probe (tcp_write_wakeup), not a keep-alive: the connection is not idle but blocked.
  */
 #include "wire/tcp.h"
 
@@ -294,7 +296,7 @@ static unsigned judge_header(const struct tcp_conn *conn, const struct tcp_dir *
 	if (ahead > 0)
 		bits |= TCP_SEG_GAP_BEFORE;
 	else if (ahead == -1 && len <= 1)
-		bits |= TCP_SEG_KEEPALIVE;
+		bits |= len == 0 && other->seen && other->last_window == 0 ? TCP_SEG_WINDOW_PROBE : TCP_SEG_KEEPALIVE;
 	if (len == 0 && ahead == 0 && dir->ack_known && packet->ack == dir->last_ack && packet->window &&
 	    packet->window == dir->last_window && !(other->last_bits & TCP_SEG_KEEPALIVE))
 		bits |= TCP_SEG_DUP_ACK;
@@ -547,7 +549,7 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 		rtt_acked(conn, other, packet);
 	}
 	if (__builtin_expect(bits & TCP_SEG_WINDOW_PROBE, 0)) {
-		dir->probing = true;
+		dir->probing |= packet->payload_len > 0;
 	} else {
 		bits = see_bytes(conn, d, packet, end, bits);
 		if (bits & TCP_SEG_NEW_DATA)

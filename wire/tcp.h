@@ -15,7 +15,7 @@ enum {
 	TCP_SEG_RETRANSMIT = 1, TCP_SEG_OUT_OF_ORDER = 2, TCP_SEG_DUP_ACK = 4, TCP_SEG_ZERO_WINDOW = 8,
 	TCP_SEG_KEEPALIVE = 16, TCP_SEG_GAP_BEFORE = 32, TCP_SEG_NEW_DATA = 64,
 	TCP_SEG_FAST = 128,		/* with RETRANSMIT: answers at least two duplicate ACKs */
-	TCP_SEG_WINDOW_PROBE = 256,	/* one byte into a zero window */
+	TCP_SEG_WINDOW_PROBE = 256,	/* into a zero window: the next byte, or none at all (Linux) */
 	TCP_SEG_WINDOW_FULL = 512,	/* up to the edge of the window the other side advertised */
 	TCP_SEG_UNSEEN_ACK = 1024,	/* acknowledges bytes that were never captured */
 	/* with RETRANSMIT, why; none: neither explains it (a tail loss probe, a frame captured twice) */

@@ -2,6 +2,8 @@
 
 #define ALL_HEADERS_MAX	512
 #define TOKENS_MAX	1000
+#define OLD_TEXT_BYTES	30
+#define OLD_VERSION_AT	458
 
 bool tds_head(struct view bytes, struct tds_head *ret_head)
 {
@@ -128,6 +130,42 @@ bool tds_login(struct view body, struct tds_login *ret_login)
 	login.app = login_text(body, 48);
 	login.server = login_text(body, 52);
 	login.db = login_text(body, 68);
+	*ret_login = login;
+	return true;
+}
+
+/* Thirty bytes and how many of them count. */
+static bool old_text(struct view body, size_t at, struct view *ret_text)
+{
+	uint8_t len = body.at[at + OLD_TEXT_BYTES];
+
+	if (len > OLD_TEXT_BYTES)
+		return false;
+	*ret_text = view_sub(body, at, len);
+	for (size_t i = 0; i < len; i++)
+		if (ret_text->at[i] < ' ')
+			return false;
+	return true;
+}
+
+/*
+ * Host, user, password, process; nine bytes of types; sizes; application, server at 140;
+ * remote passwords; the version's four bytes at 458.
+ */
+bool tds_login_old(struct view body, struct tds_login *ret_login)
+{
+	struct tds_login login = { .db = view_make("", 0) };
+	struct view secret, process;
+	uint8_t major;
+
+	if (body.len < OLD_VERSION_AT + 4 || !old_text(body, 0, &login.host) || !old_text(body, 31, &login.user) ||
+	    !old_text(body, 62, &secret) || !old_text(body, 93, &process) || !old_text(body, 140, &login.app) ||
+	    !old_text(body, 171, &login.server))
+		return false;
+	major = body.at[OLD_VERSION_AT];
+	if (major && major != 4 && major != 5)
+		return false;
+	login.version = (uint32_t)major << 28 | (uint32_t)(body.at[OLD_VERSION_AT + 1] & 15) << 24;
 	*ret_login = login;
 	return true;
 }
@@ -340,6 +378,8 @@ bool tds_sure(struct view bytes)
 		return tds_rpc(body, &rpc) && (rpc.name || is_wide_text(rpc.text));
 	case TDS_LOGIN7:
 		return tds_login(body, &login) && body.at[0] == ((head.len - TDS_HEAD_BYTES) & 0xff);
+	case TDS_LOGIN_OLD:
+		return tds_login_old(body, &login) && login.version && login.user.len;
 	case TDS_PRELOGIN:
 		/* an option: number, offset behind the table, length */
 		return body.len >= 11 && body.at[0] == 0 && body.at[1] == 0 && body.at[2] >= 6 && body.at[2] < 64 &&

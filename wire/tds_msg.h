@@ -30,9 +30,11 @@ struct view tds_body(struct view body);
 
 struct tds_login {
 	uint32_t version;
-	struct view host, user, app, server, db;	/* UTF-16LE */
+	struct view host, user, app, server, db;	/* UTF-16LE; before version 7 bytes */
 };
 bool tds_login(struct view body, struct tds_login *ret_login);
+/* The login of versions 4 and 5, fixed fields. version is 0 where the record does not say. */
+bool tds_login_old(struct view body, struct tds_login *ret_login);
 
 struct tds_rpc {
 	const char *name;	/* of a well-known procedure; NULL: it is in text */

@@ -22,11 +22,11 @@ static void show_wide(struct show *s, const char *key, struct view bytes)
 	json_kstr(s->json, key, view_make(text, len));
 }
 
-static void show_login(struct show *s, struct view body)
+static void show_login(struct show *s, struct view body, bool old)
 {
 	struct tds_login login;
 
-	if (!tds_login(body, &login))
+	if (old ? !tds_login_old(body, &login) : !tds_login(body, &login))
 		return;
 	json_key(s->json, "version");
 	json_printf(s->json, "0x%08x", login.version);
@@ -89,7 +89,8 @@ static void show_request(struct show *s, uint8_t type, struct view body)
 		show_rpc(s, body);
 		break;
 	case TDS_LOGIN7:
-		show_login(s, body);
+	case TDS_LOGIN_OLD:
+		show_login(s, body, type == TDS_LOGIN_OLD);
 		break;
 	case TDS_PRELOGIN:
 		show_prelogin(s, body);

@@ -110,6 +110,13 @@ static const struct dialogue {
 	   "- - 334 no_request rsp=30+18\n"
 	   "- - 235 no_request rsp=48+8\n"
 	   "MAIL a@b 250 complete req=10+17 rsp=56+8\n", false },
+	{ "codes of no RFC, and a number that is none", {
+		TALK('<', "220 mx ESMTP\r\n"), TALK('>', "EHLO me\r\n"), TALK('<', "250 mx\r\n"), TALK('>', "MAIL FROM:<a@b>\r\n"),
+		TALK('<', "472 b DNS A-record is empty\r\n472\r\n"), TALK('>', "RCPT TO:<b@y>\r\n"), TALK('<', "599-no\r\n599 never\r\n"),
+	}, "GREETING - 220 oneway rsp=0+14\n"
+	   "EHLO me 250 complete req=0+9 rsp=14+8\n"
+	   "MAIL a@b 472 complete req=9+17 rsp=22+29 error=b DNS A-record is empty\n"
+	   "RCPT b@y 599 complete req=26+15 rsp=56+19 error=never\n", false },
 };
 
 TEST(smtp, reads_dialogues)

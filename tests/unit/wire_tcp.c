@@ -470,6 +470,31 @@ TEST(tcp, sees_zero_windows_and_probes)
 	CHECK_U64(talk.conn.dir[0].retransmits, 0);
 }
 
+/* Linux's probe has no byte and the number before the next one, as its keep-alive: the window tells. */
+TEST(tcp, sees_probes_without_a_byte)
+{
+	struct talk talk = connected(100, 500);
+
+	data(&talk, 0, 101, 501, 100);
+	talk.window = 0;
+	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_ZERO_WINDOW);
+	talk.window = 1000;
+	CHECK_U64(say(&talk, 0, TCP_ACK, 200, 501, 0), TCP_SEG_WINDOW_PROBE);
+	talk.window = 0;
+	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_ZERO_WINDOW);
+	talk.window = 1000;
+	CHECK_U64(say(&talk, 0, TCP_ACK, 200, 501, 0), TCP_SEG_WINDOW_PROBE);
+	/* the window opens: what comes then is data, and a probe of the idle connection a keep-alive */
+	CHECK_U64(ack(&talk, 1, 501, 201), 0);
+	CHECK_U64(data(&talk, 0, 201, 501, 50), TCP_SEG_NEW_DATA);
+	CHECK_U64(ack(&talk, 1, 501, 251), 0);
+	CHECK_U64(say(&talk, 0, TCP_ACK, 250, 501, 0), TCP_SEG_KEEPALIVE);
+	CHECK_U64(talk.conn.dir[0].window_probes, 2);
+	CHECK_U64(talk.conn.dir[0].keepalives, 1);
+	CHECK_U64(talk.conn.dir[0].goodput_bytes, 150);
+	CHECK_U64(talk.conn.dir[0].retransmits, 0);
+}
+
 TEST(tcp, sees_keepalives)
 {
 	struct talk talk = connected(100, 500);

@@ -60,6 +60,24 @@
 #define TLS_P	"\x12\x01\x00\x12\x00\x00\x01\x00\x16\x03\x01\x00\x05hello"
 #define TLS	"\x17\x03\x03\x00\x05hello"
 
+/* The first packet of a login of version 4.2 or 5.0: all fixed fields, "sa" from "pc" by "isql" at "syb". */
+static struct view login_old(uint8_t *packet, uint8_t major)
+{
+	static const struct {
+		size_t at;
+		const char *text;
+	} field[] = { { 0, "pc" }, { 31, "sa" }, { 62, "secret" }, { 93, "17" }, { 140, "isql" }, { 171, "syb" } };
+
+	memset(packet, 0, 512);
+	memcpy(packet, "\2\0\2\0\0\0\1\0", 8);
+	for (size_t i = 0; major && i < sizeof(field) / sizeof(field[0]); i++) {
+		memcpy(packet + 8 + field[i].at, field[i].text, strlen(field[i].text));
+		packet[8 + field[i].at + 30] = (uint8_t)strlen(field[i].text);
+	}
+	packet[8 + 458] = major;
+	return view_make(packet, 512);
+}
+
 static const struct dialogue {
 	const char *name;
 	struct talk_step step[STEPS_MAX];
@@ -130,6 +148,33 @@ TEST(tds, fills_the_columns)
 	CHECK_U64(row->status, 208);
 	CHECK_U64(row->status_class, CLASS_client_error);
 	CHECK_VIEW(kit.call[6].row.error, "208: Invalid object name");
+	kit_release(&kit);
+}
+
+TEST(tds, reads_logins_before_version_7)
+{
+	uint8_t packet[512];
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 5000);
+	kit_handshake(&kit);
+	kit_sendv(&kit, 0, login_old(packet, 5));
+	kit_sendv(&kit, 0, VIEW_LIT("\2\1\0\x0c\0\0\2\0" "rest"));
+	kit_sendv(&kit, 1, VIEW_LIT(LOGIN_R));
+	CHECK_LINES(&kit, "LOGIN - - complete req=0+524 rsp=0+34\n");
+	CHECK_VIEW(kit.call[0].row.version, "5.0");
+	CHECK_VIEW(kit.call[0].row.user, "sa");
+	CHECK_VIEW(kit.call[0].row.host, "syb");
+	CHECK_VIEW(kit.call[0].row.user_agent, "isql");
+	kit_release(&kit);
+	/* nothing but zeros: the port alone speaks for it, so nobody is sure until the flow ends */
+	kit_init(&kit, NULL);
+	kit_flow(&kit, PROTO_tcp, 40000, 1433);
+	kit_handshake(&kit);
+	kit_sendv(&kit, 0, login_old(packet, 0));
+	kit_end(&kit, CALL_END_capture_end);
+	CHECK_LINES(&kit, "LOGIN - - capture_end req=0+512\n");
 	kit_release(&kit);
 }
 
