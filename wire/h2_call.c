@@ -11,6 +11,7 @@
 #define HOST_MAX	256
 #define AGENT_MAX	512
 #define TRACE_MAX	64
+#define TYPE_MAX	64
 #define LOST_NS		60000000000ull	/* a call whose end may be among what was lost is not waited for longer */
 #define HALF_NS		5000000000ull	/* answered; the request need not come to its end */
 
@@ -47,6 +48,8 @@ void h2_end(struct h2_conn *conn, struct call *call, uint8_t reason, struct call
 		if (conn->dir[d].block.call == call)
 			conn->dir[d].block.call = NULL;
 	}
+	h2_body_end(call, H2_REQ, reason, sink);
+	h2_body_end(call, H2_RSP, reason, sink);
 	call_end(sink, call, reason);
 }
 
@@ -104,11 +107,6 @@ static struct call *open_stream(struct h2_feed *f, uint32_t id)
 	return call;
 }
 
-static unsigned side_of(const struct h2_feed *f)
-{
-	return f->d == f->conn->client ? H2_REQ : H2_RSP;
-}
-
 /* ---- what fields say ---- */
 
 static void set_path(struct call_sink *sink, struct call *call, struct view path)
@@ -157,6 +155,13 @@ static void read_pseudo(struct call_sink *sink, struct h2_block *block, const st
 	}
 }
 
+static void set_type(struct call_sink *sink, struct h2_block *block, struct view type)
+{
+	block->kind = (uint8_t)grpc_kind(type);
+	if (!block->kind)
+		block->content_type = call_text(sink, block->call, type, TYPE_MAX);
+}
+
 static void read_field(struct call_sink *sink, struct h2_block *block, const struct hpack_field *field)
 {
 	struct view name = field->name, value = field->value;
@@ -193,13 +198,17 @@ static void read_field(struct call_sink *sink, struct h2_block *block, const str
 		break;
 	case 12:
 		if (view_is(name, "content-type"))
-			block->kind = (uint8_t)grpc_kind(value);
+			set_type(sink, block, value);
 		else if (view_is(name, "grpc-message"))
 			block->grpc_message = call_text(sink, call, value, 3 * GRPC_MESSAGE_MAX);
 		else if (view_is(name, "x-b3-traceid"))
 			set_trace(sink, block, &(struct http_head){ .b3_trace = value }, 2);
 		else if (view_is(name, "x-request-id"))
 			set_trace(sink, block, &(struct http_head){ .request_id = value }, 1);
+		break;
+	case 16:
+		if (view_is(name, "content-encoding"))
+			block->content_encoding = call_text(sink, call, value, METHOD_MAX);
 		break;
 	default:
 		break;
@@ -253,6 +262,7 @@ static void side_done(struct h2_feed *f, struct call *call, unsigned side)
 	struct h2_stream *stream = h2_stream_of(call);
 
 	stream->done[side] = true;
+	h2_body_end(call, side, CALL_END_closed, f->sink);
 	if (side == H2_RSP) {
 		call->rsp_whole = true;
 		if (stream->kind)
@@ -312,10 +322,10 @@ void h2_block_begin(struct h2_feed *f, uint32_t id, uint64_t off)
 	block->call = h2_find(conn, id);
 	if (!block->call && may_open(f, block)) {
 		block->call = open_stream(f, id);
-		if (block->call && conn->upgraded && id == 1 && side_of(f) == H2_RSP)
+		if (block->call && conn->upgraded && id == 1 && h2_side(f) == H2_RSP)
 			take_upgraded(f, block->call);
 	}
-	if (block->call && conn->roles && side_of(f) == H2_REQ && !block->promise && !block->call->has_req)
+	if (block->call && conn->roles && h2_side(f) == H2_REQ && !block->promise && !block->call->has_req)
 		call_request_begin(block->call, f->chunk, off);
 }
 
@@ -337,6 +347,8 @@ static void request_head(struct h2_feed *f, struct h2_block *block)
 	stream->kind = block->kind;
 	if (stream->kind)
 		grpc_set_request(call, stream->kind);
+	else
+		h2_body_begin(f, call, H2_REQ, block);
 }
 
 static void response_head(struct h2_feed *f, struct h2_block *block)
@@ -362,6 +374,7 @@ static void response_head(struct h2_feed *f, struct h2_block *block)
 	ROW_SET(CALL, row, status, block->status);
 	ROW_SET(CALL, row, status_class, block->status < 400 ? CLASS_ok :
 		block->status < 500 ? CLASS_client_error : CLASS_server_error);
+	h2_body_begin(f, call, H2_RSP, block);
 }
 
 /* True: it was an answer before the answer, 100 Continue and the like. */
@@ -425,7 +438,7 @@ static void block_done(struct h2_feed *f, uint64_t end_off)
 
 	block->open = false;
 	learn_roles(conn, f->d, block);
-	side = block->promise ? H2_RSP : side_of(f);
+	side = block->promise ? H2_RSP : h2_side(f);
 	if (side == H2_REQ && block->stream > conn->last_id) {
 		conn->last_id = block->stream;
 		if (!conn->first_id)
@@ -484,7 +497,7 @@ void h2_block_drop(struct h2_conn *conn, struct h2_dir *dir, struct call_sink *s
 void h2_data_begin(struct h2_feed *f, uint64_t off)
 {
 	struct call *call = h2_find(f->conn, f->dir->frame.stream);
-	unsigned side = side_of(f);
+	unsigned side = h2_side(f);
 	struct h2_stream *stream;
 
 	f->dir->call = NULL;
@@ -504,26 +517,11 @@ void h2_data_begin(struct h2_feed *f, uint64_t off)
 	f->dir->call = call;
 }
 
-/* Messages in [from, to) of the response's body: of what lies before the chunk only the length is known. */
-static void walk_messages(struct h2_feed *f, struct call *call, uint64_t from, uint64_t to)
-{
-	struct h2_stream *stream = h2_stream_of(call);
-	const struct chunk *chunk = f->chunk;
-	uint64_t seen = from > chunk->off ? from : chunk->off;
-
-	if (seen > to)
-		seen = to;
-	grpc_walk_pass(&stream->walk, seen - from);
-	if (grpc_walk_bytes(&stream->walk, view_sub(chunk->bytes, (size_t)(seen - chunk->off), (size_t)(to - seen)),
-			    f->sink, call))
-		stream->has_grpc_status |= grpc_set_trailers(f->sink, call, grpc_walk_trailers(&stream->walk));
-}
-
 void h2_data_progress(struct h2_feed *f, uint64_t end_off, bool whole)
 {
 	struct h2_dir *dir = f->dir;
 	struct call *call = dir->call;
-	unsigned side = side_of(f);
+	unsigned side = h2_side(f);
 	uint64_t body_end = end_off < dir->data_end ? end_off : dir->data_end;
 	struct h2_stream *stream;
 
@@ -531,8 +529,7 @@ void h2_data_progress(struct h2_feed *f, uint64_t end_off, bool whole)
 		return;
 	stream = h2_stream_of(call);
 	if (body_end > dir->data_pos) {
-		if (side == H2_RSP && stream->kind)
-			walk_messages(f, call, dir->data_pos, body_end);
+		h2_body_read(f, call, side, dir->data_pos, body_end);
 		stream->body_bytes[side] += body_end - dir->data_pos;
 		stream->frame_bytes[side] += body_end - dir->data_pos;
 		dir->data_pos = body_end;
@@ -551,7 +548,7 @@ void h2_data_progress(struct h2_feed *f, uint64_t end_off, bool whole)
 
 static const char *sender(const struct h2_feed *f)
 {
-	return side_of(f) == H2_REQ ? "client" : "server";
+	return h2_side(f) == H2_REQ ? "client" : "server";
 }
 
 void h2_reset(struct h2_feed *f, uint32_t id, uint32_t code)
@@ -576,7 +573,7 @@ void h2_goaway(struct h2_feed *f, uint32_t last, uint32_t code, struct view debu
 
 	conn->goaway = true;
 	conn->goaway_code = code;
-	if (side_of(f) == H2_REQ)
+	if (h2_side(f) == H2_REQ)
 		return;
 	for (unsigned i = 0; i < H2_BUCKETS; i++) {
 		struct call *call = conn->bucket[i], *next;
@@ -593,7 +590,7 @@ void h2_goaway(struct h2_feed *f, uint32_t last, uint32_t code, struct view debu
 	}
 }
 
-void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len)
+void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len, struct call_sink *sink)
 {
 	unsigned side = d == conn->client ? H2_REQ : H2_RSP;
 
@@ -610,8 +607,7 @@ void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len)
 				continue;
 			stream->reason = CALL_END_gap;
 			call_missing(call, len);
-			if (side == H2_RSP)	/* most senders begin a frame with each message */
-				stream->walk.left = stream->walk.have = 0;
+			h2_body_lose(call, side, sink);
 		}
 	}
 }

@@ -7,6 +7,7 @@
 #include "wire/h2_frame.h"
 #include "wire/hpack.h"
 #include "wire/http_upgrade.h"
+#include "wire/http_watch.h"
 
 #define H2_BUCKETS	64
 #define H2_OPEN_MAX	4096	/* streams of a connection; further ones are refused and counted */
@@ -26,6 +27,9 @@ struct h2_stream {
 	uint64_t frame_bytes[2], body_bytes[2];
 	uint64_t last_ns;	/* its last frame */
 	struct grpc_walk walk;	/* of the response */
+	uint8_t watch[2];	/* enum http_watch: what a body that is no RPC's is read for */
+	struct h2_peek *peek[2];	/* its first bytes */
+	struct http_events *events;	/* of the response */
 };
 
 /* What a header block says, while its pieces come. */
@@ -43,6 +47,7 @@ struct h2_block {
 	uint32_t unknown;	/* fields */
 	uint64_t off, end_off, time_ns;	/* first byte, the byte behind the last frame so far, arrival */
 	struct view grpc_status, grpc_message;	/* texts of the call */
+	struct view content_type, content_encoding;
 	struct call *call;
 };
 
@@ -83,6 +88,12 @@ struct h2_feed {
 	size_t pos;		/* consumed so far */
 };
 
+/* Which half of a call the direction carries. */
+static inline unsigned h2_side(const struct h2_feed *f)
+{
+	return f->d == f->conn->client ? H2_REQ : H2_RSP;
+}
+
 /* ---- h2_call.c ---- */
 
 struct h2_stream *h2_stream_of(const struct call *call);
@@ -107,8 +118,21 @@ void h2_data_progress(struct h2_feed *f, uint64_t end_off, bool whole);
 void h2_reset(struct h2_feed *f, uint32_t stream, uint32_t code);
 void h2_goaway(struct h2_feed *f, uint32_t last, uint32_t code, struct view debug);
 /* len bytes of direction d were lost. */
-void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len);
+void h2_doubt(struct h2_conn *conn, unsigned d, uint64_t len, struct call_sink *sink);
 void h2_tick(struct h2_conn *conn, uint64_t now_ns, struct call_sink *sink);
+
+/* ---- h2_body.c: what is read of DATA ---- */
+
+/* The head of a message that is no RPC's was read: is there more to know of its body? */
+void h2_body_begin(struct h2_feed *f, struct call *call, unsigned side, const struct h2_block *block);
+/* DATA of the call at stream offsets [from, to), of which those before the chunk were not seen. */
+void h2_body_read(struct h2_feed *f, struct call *call, unsigned side, uint64_t from, uint64_t to);
+/* So many of the bytes to come need not be shown. */
+uint64_t h2_body_blind(const struct h2_stream *stream, unsigned side);
+/* Bytes that may have been the message's were lost. */
+void h2_body_lose(struct call *call, unsigned side, struct call_sink *sink);
+/* No more will come. */
+void h2_body_end(struct call *call, unsigned side, uint8_t reason, struct call_sink *sink);
 
 /* ---- h2_show.c: as proto_ops.detail_after; kind: what the call is where its headers do not tell ---- */
 #define H2_BEFORE_BYTES ((size_t)4 << 20)

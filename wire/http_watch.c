@@ -6,7 +6,6 @@
 #include "wire/dissect.h"
 #include "wire/graphql.h"
 
-#define LINE_BYTES_MAX	8192	/* of an event that are waited for */
 #define EVENT_NAME_MAX	64
 #define BEGIN_BYTES	64	/* of a JSON body: what it is can be told then */
 #define EVENT_ID_MAX	128
@@ -108,7 +107,7 @@ static void open_event(struct http_events *events, struct call *page, const stru
 	struct call *call = call_open(sink, L7_sse);
 
 	events->open = true;
-	events->data_bytes = 0;
+	events->bytes = events->data_bytes = 0;
 	events->event = call;
 	if (!call)
 		return;
@@ -122,7 +121,8 @@ static void open_event(struct http_events *events, struct call *page, const stru
 	CALL_TEXT(sink, call, version, page->row.version, page->row.version.len);
 }
 
-static void read_line(struct http_events *events, struct view line, struct call_sink *sink)
+/* line may be cut; len is how long it is. */
+static void read_line(struct http_events *events, struct view line, uint64_t len, struct call_sink *sink)
 {
 	const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
 	struct view name = view_sub(line, 0, colon ? (size_t)(colon - line.at) : line.len);
@@ -132,14 +132,27 @@ static void read_line(struct http_events *events, struct view line, struct call_
 	if (value.len && value.at[0] == ' ')
 		value = view_sub(value, 1, value.len);
 	if (view_is(name, "data"))
-		events->data_bytes += value.len;
+		events->data_bytes += value.len + (len - line.len);
 	if (call && view_is(name, "event"))
 		CALL_TEXT(sink, call, method, value, EVENT_NAME_MAX);
 	if (call && view_is(name, "id"))
 		CALL_TEXT(sink, call, key, value, EVENT_ID_MAX);
 }
 
-static void end_event(struct http_events *events, const struct chunk *chunk, size_t pos, struct call_sink *sink)
+/* Its lines may lie in several frames or chunks: their size is not the distance from the first to the last. */
+static void event_grow(struct http_events *events, const struct chunk *chunk, size_t pos)
+{
+	struct call *call = events->event;
+
+	if (!call)
+		return;
+	call_request_end(call, chunk, chunk->off + pos);
+	if (call->row.req_bytes != events->bytes)
+		ROW_SET(CALL, &call->row, req_span_bytes, call->row.req_bytes);
+	ROW_SET(CALL, &call->row, req_bytes, events->bytes);
+}
+
+static void end_event(struct http_events *events, struct call_sink *sink)
 {
 	struct call *call = events->event;
 
@@ -148,43 +161,110 @@ static void end_event(struct http_events *events, const struct chunk *chunk, siz
 	events->count++;
 	if (!call)
 		return;
-	call_request_end(call, chunk, chunk->off + pos);
 	ROW_SET(CALL, &call->row, req_body_bytes, events->data_bytes);
 	call_end(sink, call, CALL_END_oneway);
 }
 
-size_t http_events_feed(struct http_events *events, struct call *page, const struct chunk *chunk, size_t pos,
-			size_t stop, bool cut, struct call_sink *sink)
+/* The beginning of a line, or more of it. */
+static void keep_piece(struct http_events *events, struct view piece)
+{
+	if (events->line_len < EVENT_LINE_BYTES) {
+		struct view fits = view_sub(piece, 0, EVENT_LINE_BYTES - (size_t)events->line_len);
+
+		memcpy(events->line + events->line_len, fits.at, fits.len);
+	}
+	events->line_len += piece.len;
+	events->line_last = piece.at[piece.len - 1];
+}
+
+/* piece ends the line. The line, as much of it as is kept, without its CR; *ret_len: all of it. */
+static struct view whole_line(struct http_events *events, struct view piece, uint64_t *ret_len)
+{
+	struct view line = piece;
+
+	*ret_len = piece.len;
+	if (events->line_len) {
+		if (piece.len)
+			keep_piece(events, piece);
+		*ret_len = events->line_len;
+		if (events->line_last == '\r')
+			--*ret_len;
+		line = view_make(events->line, *ret_len < EVENT_LINE_BYTES ? (size_t)*ret_len : EVENT_LINE_BYTES);
+		events->line_len = 0;
+	} else if (piece.len && piece.at[piece.len - 1] == '\r') {
+		line.len--;
+		--*ret_len;
+	}
+	return line;
+}
+
+/* Behind a hole: from the first empty line on, all is known again. */
+static void pass_line(struct http_events *events, struct view line)
+{
+	if (!events->lost_line && !line.len)
+		events->lost = false;
+	events->lost_line = false;
+}
+
+void http_events_feed(struct http_events *events, struct call *page, const struct chunk *chunk, size_t pos,
+		      size_t stop, struct call_sink *sink)
 {
 	while (pos < stop) {
 		const uint8_t *at = chunk->bytes.at + pos, *nl = memchr(at, '\n', stop - pos);
-		size_t len = nl ? (size_t)(nl - at) : stop - pos, next = pos + len + (nl ? 1 : 0);
-		struct view line;
+		struct view piece = view_make(at, nl ? (size_t)(nl - at) : stop - pos), line;
+		size_t next = pos + piece.len + (nl ? 1 : 0);
+		uint64_t len;
 
-		if (!nl && !cut && len < LINE_BYTES_MAX)
-			return pos;
-		line = view_make(at, len);
-		if (line.len && line.at[line.len - 1] == '\r')
-			line.len--;
-		if (line.len && !events->open && line.at[0] != ':')
+		if (!events->open && !events->lost && !events->line_len && piece.len && piece.at[0] != ':' &&
+		    piece.at[0] != '\r')
 			open_event(events, page, chunk, pos, sink);
-		if (line.len && line.at[0] != ':')
-			read_line(events, line, sink);
-		if (events->event)
-			call_request_end(events->event, chunk, chunk->off + next);
-		if (!line.len && events->open)
-			end_event(events, chunk, next, sink);
+		if (events->open)
+			events->bytes += next - pos;
 		pos = next;
+		if (!nl) {
+			keep_piece(events, piece);
+			event_grow(events, chunk, pos);
+			continue;
+		}
+		line = whole_line(events, piece, &len);
+		event_grow(events, chunk, pos);
+		if (events->lost)
+			pass_line(events, line);
+		else if (line.len && events->open && line.at[0] != ':')
+			read_line(events, line, len, sink);
+		else if (!line.len && events->open)
+			end_event(events, sink);
 	}
-	return pos;
 }
 
-void http_events_end(struct http_events *events, uint8_t reason, struct call_sink *sink)
+static void stop_event(struct http_events *events, uint8_t reason, struct call_sink *sink)
 {
+	if (events->event && events->line_len) {
+		uint64_t len;
+		struct view line = whole_line(events, view_make("", 0), &len);
+
+		if (len && line.at[0] != ':')
+			read_line(events, line, len, sink);
+	}
 	if (events->event)
 		call_end(sink, events->event, reason);
 	events->event = NULL;
 	events->open = false;
+	events->line_len = 0;
+}
+
+void http_events_lose(struct http_events *events, struct call_sink *sink)
+{
+	stop_event(events, CALL_END_gap, sink);
+	events->lost = events->lost_line = true;
+}
+
+void http_events_end(struct http_events *events, struct call *page, uint8_t reason, struct call_sink *sink)
+{
+	if (page && events->count)
+		ROW_SET(CALL, &page->row, rows, events->count);
+	stop_event(events, reason, sink);
+	*events = (struct http_events){ .count = 0 };
 }
 
 /* ---- gRPC-Web ---- */

@@ -39,19 +39,24 @@ void http_rpc_end(struct http_rpc *rpc, struct call_sink *sink, struct call *cal
 
 /* ---- text/event-stream: each event is a call of its own, sent by the server ---- */
 
-struct http_events {
+#define EVENT_LINE_BYTES 160	/* of a line that comes in pieces: a field's name, and a value that is kept */
+
+struct http_events {	/* zeroed at the body's start */
 	struct call *event;	/* in progress */
 	bool open;		/* also where there was no room for a call */
-	uint64_t data_bytes;
+	bool lost_line, lost;	/* bytes are missing: so are what is left of the line, of the event */
+	uint64_t bytes, data_bytes;	/* of the event: its lines, its data */
 	uint64_t count;
+	uint64_t line_len;	/* of a line of which the end is yet to come */
+	uint8_t line[EVENT_LINE_BYTES], line_last;
 };
 
-/*
- * bytes [pos, stop) of the chunk are the body's. Returns what is left for later:
- * the position of a line that is not whole. cut: nothing of it will come.
- */
-size_t http_events_feed(struct http_events *events, struct call *page, const struct chunk *chunk, size_t pos,
-			size_t stop, bool cut, struct call_sink *sink);
-void http_events_end(struct http_events *events, uint8_t reason, struct call_sink *sink);
+/* bytes [pos, stop) of the chunk are the body's; none of them is needed again. */
+void http_events_feed(struct http_events *events, struct call *page, const struct chunk *chunk, size_t pos,
+		      size_t stop, struct call_sink *sink);
+/* Bytes of the body were not captured: the event they were in ends. */
+void http_events_lose(struct http_events *events, struct call_sink *sink);
+/* The body is over, and so is an event in progress; page (may be NULL) is told how many there were. */
+void http_events_end(struct http_events *events, struct call *page, uint8_t reason, struct call_sink *sink);
 
 #endif

@@ -80,20 +80,11 @@ static struct view ahead(const struct feed *f)
 	return view_sub(f->chunk->bytes, f->pos, f->chunk->bytes.len);
 }
 
-/* The events of a response end with it. */
-static void end_events(struct http_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
-{
-	if (call && conn->events.count)
-		ROW_SET(CALL, &call->row, rows, conn->events.count);
-	http_events_end(&conn->events, reason, sink);
-	conn->events.count = 0;
-}
-
 /* No direction may keep a call that is gone. */
 static void end_call(struct http_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
 {
 	if (call == conn->dir[!conn->client].call)
-		end_events(conn, call, reason, sink);
+		http_events_end(&conn->events, call, reason, sink);
 	for (unsigned d = 0; d < 2; d++)
 		if (conn->dir[d].call == call)
 			conn->dir[d].call = NULL;
@@ -190,7 +181,7 @@ static void message_done(struct feed *f, uint64_t end_off)
 
 	note_progress(f, end_off);
 	if (dir->watch == WATCH_EVENTS)
-		end_events(f->conn, call, CALL_END_closed, f->sink);
+		http_events_end(&f->conn->events, call, CALL_END_closed, f->sink);
 	else if (dir->watch == WATCH_RPC)
 		http_rpc_end(&f->conn->rpc, f->sink, call, true);
 	dir->watch = WATCH_NONE;
@@ -391,8 +382,8 @@ static enum step watch_body(struct feed *f, uint64_t stop, bool whole)
 	struct view bytes = to > f->pos ? view_sub(f->chunk->bytes, f->pos, to - f->pos) : view_make("", 0);
 
 	if (dir->watch == WATCH_EVENTS) {
-		f->pos = http_events_feed(&f->conn->events, dir->call, f->chunk, f->pos, to,
-					  whole || f->chunk->end, f->sink);
+		http_events_feed(&f->conn->events, dir->call, f->chunk, f->pos, to, f->sink);
+		f->pos += bytes.len;
 		note_progress(f, here(f));
 		return whole ? STEP_ON : STEP_WAIT;
 	}

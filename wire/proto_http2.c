@@ -3,8 +3,8 @@
  * gRPC-Web over it.
  *
  * A call is a stream, found by its number: many are open at a time, and their
- * frames lie between each other. Payload of DATA is skipped unseen, but for the
- * message heads of an RPC's response. What a hole swallowed may have changed the
+ * frames lie between each other. Payload of DATA is skipped unseen, but for what
+ * h2_body.c reads of it. What a hole swallowed may have changed the
  * header tables, so after one they are unknown (hpack.h), and frames are looked
  * for again.
  */
@@ -39,7 +39,7 @@ static void lose(struct h2_conn *conn, unsigned d, uint64_t len, struct call_sin
 	dir->call = NULL;
 	hpack_lose(&dir->hpack);
 	h2_block_drop(conn, dir, sink);
-	h2_doubt(conn, d, len);
+	h2_doubt(conn, d, len, sink);
 }
 
 static enum step not_a_frame(struct h2_feed *f)
@@ -226,7 +226,8 @@ static enum step step_data(struct h2_feed *f)
 		return STEP_ON;
 	}
 	/* what is skipped is counted when it has passed, or when the flow ends in it */
-	if (dir->call && (h2_stream_of(dir->call)->kind || !f->chunk->bytes.len || f->chunk->end))
+	if (dir->call && (h2_body_blind(h2_stream_of(dir->call), h2_side(f)) != UINT64_MAX || !f->chunk->bytes.len ||
+			  f->chunk->end))
 		h2_data_progress(f, end, false);
 	f->pos = f->chunk->bytes.len;
 	return STEP_SKIP;
@@ -236,15 +237,11 @@ static enum step step_data(struct h2_feed *f)
 static uint64_t skip_to(const struct h2_feed *f)
 {
 	const struct h2_dir *dir = f->dir;
-	const struct h2_stream *stream;
 	uint64_t blind;
 
-	if (dir->state != H2_IN_DATA || !dir->call || f->d == f->conn->client)
+	if (dir->state != H2_IN_DATA || !dir->call)
 		return dir->frame_end;
-	stream = h2_stream_of(dir->call);
-	if (!stream->kind || dir->data_pos >= dir->data_end)
-		return dir->frame_end;
-	blind = grpc_walk_blind(&stream->walk);
+	blind = h2_body_blind(h2_stream_of(dir->call), h2_side(f));
 	return blind >= dir->data_end - dir->data_pos ? dir->frame_end : dir->data_pos + blind;
 }
 
@@ -362,10 +359,14 @@ static int64_t h2_feed_bytes(void *at, unsigned d, const struct chunk *chunk, st
 static int h2_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
 {
 	struct h2_conn *conn = at;
+	struct h2_dir *dir = &conn->dir[d];
 
-	(void)off;
-	conn->dir[d].hpack.sink = sink;
-	conn->dir[d].begun = true;
+	if (dir->state == H2_IN_DATA && dir->call && !h2_stream_of(dir->call)->kind && off + len <= dir->frame_end) {
+		call_missing(dir->call, len);	/* no frame head is in it: h2_body_read() finds out what it cost */
+		return 0;
+	}
+	dir->hpack.sink = sink;
+	dir->begun = true;
 	lose(conn, d, len, sink);
 	return 0;
 }

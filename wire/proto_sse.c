@@ -1,7 +1,6 @@
 /* Server-sent events: http_watch.c makes the calls; here is how one is shown, the page or an event of it. */
+#include "wire/h2_conn.h"
 #include "wire/http_body.h"
-#include "wire/http_head.h"
-#include "wire/proto.h"
 
 static enum guess sse_guess(struct view bytes, const struct guess_hint *hint)
 {
@@ -10,47 +9,108 @@ static enum guess sse_guess(struct view bytes, const struct guess_hint *hint)
 	return GUESS_NO;	/* the connection is HTTP's */
 }
 
-/* An event, line by line. Sizes of chunks that happen to lie between its lines are no fields and are shown as such. */
+/* One line. What belongs to the framing of HTTP/1 and lies between lines is no field, and is shown as such. */
+static void show_line(struct view line, struct json *json)
+{
+	const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
+	struct view name = view_sub(line, 0, colon ? (size_t)(colon - line.at) : line.len);
+
+	line = view_sub(line, name.len + 1, line.len);
+	if (line.len && line.at[0] == ' ')
+		line = view_sub(line, 1, line.len);
+	json_object(json);
+	json_kstr(json, "name", name);
+	json_kstr(json, "value", line);
+	json_object_end(json);
+}
+
+/* Where the next frame of HTTP/2 begins: text has no zero bytes, and no frame of events is longer than 64 KiB. */
+static size_t text_end(struct view bytes)
+{
+	const uint8_t *zero = bytes.len ? memchr(bytes.at, 0, bytes.len) : NULL;
+
+	return zero ? (size_t)(zero - bytes.at) : bytes.len;
+}
+
+/* The last frame holds the event's end, and so is of its stream. 0: what follows the text is no frames. */
+static uint32_t last_stream(struct view bytes)
+{
+	uint32_t stream = 0;
+
+	while (bytes.len >= H2_HEAD_BYTES) {
+		struct h2_frame frame = h2_frame_read(bytes);
+
+		if (!h2_frame_valid(&frame, true))
+			return 0;
+		stream = frame.stream;
+		bytes = view_sub(bytes, H2_HEAD_BYTES + (size_t)frame.len, bytes.len);
+	}
+	return stream;
+}
+
+/* The text of an event without the heads of frames, and the frames of others, that lie in it. */
+static void unframe(struct view event, struct wr *out)
+{
+	size_t end = text_end(event);
+	struct view rest = view_sub(event, end, event.len);
+	uint32_t stream = last_stream(rest);
+
+	wr_bytes(out, view_sub(event, 0, stream ? end : event.len));
+	while (stream && rest.len >= H2_HEAD_BYTES) {
+		struct h2_frame frame = h2_frame_read(rest);
+		size_t pad = frame.flags & H2_PADDED && rest.len > H2_HEAD_BYTES ? rest.at[H2_HEAD_BYTES] + (size_t)1 : 0;
+
+		if (frame.type == H2_DATA && frame.stream == stream && pad <= frame.len)
+			wr_bytes(out, view_sub(rest, H2_HEAD_BYTES + !!pad, frame.len - pad));
+		rest = view_sub(rest, H2_HEAD_BYTES + (size_t)frame.len, rest.len);
+	}
+}
+
 static int show_event(struct view event, size_t body_max, struct json *json)
 {
-	struct view all = view_sub(event, 0, body_max), line, rest = all;
+	struct view all, line, rest;
+	struct wr text;
+	int rc;
 
+	wr_init(&text, 0);
+	unframe(event, &text);
+	all = rest = view_sub(wr_view(&text), 0, body_max);
 	json_key(json, "request");
 	json_object(json);
 	json_key(json, "fields");
 	json_array(json);
 	while (rest.len) {
-		struct view name;
-		const uint8_t *colon;
-
 		if (!http_line(&rest, &line)) {
 			line = rest;
 			rest.len = 0;
 		}
-		if (!line.len)
-			continue;
-		colon = memchr(line.at, ':', line.len);
-		name = view_sub(line, 0, colon ? (size_t)(colon - line.at) : line.len);
-		line = view_sub(line, name.len + 1, line.len);
-		if (line.len && line.at[0] == ' ')
-			line = view_sub(line, 1, line.len);
-		json_object(json);
-		json_kstr(json, "name", name);
-		json_kstr(json, "value", line);
-		json_object_end(json);
+		if (line.len)
+			show_line(line, json);
 	}
 	json_array_end(json);
-	if (event.len > all.len)
+	if (text.len > all.len)
 		json_kbool(json, "truncated", true);
 	json_object_end(json);
-	return 0;
+	rc = text.bad ? E_NO_MEMORY : 0;
+	wr_release(&text);
+	return rc;
+}
+
+static int sse_detail_after(const struct call_before *before, struct view request, struct view response,
+			    size_t body_max, struct json *json)
+{
+	struct view first = request.len ? request : response;
+
+	if (first.len && !first.at[0])	/* the length of HEADERS, below 64 KiB */
+		return h2_show(before, request, response, GRPC_NO, body_max, json);
+	if (response.len || http_start(request) == HTTP_START_REQUEST || !request.len)
+		return http_detail(request, response, body_max, json);
+	return show_event(request, body_max, json);
 }
 
 static int sse_detail(struct view request, struct view response, size_t body_max, struct json *json)
 {
-	if (response.len || http_start(request) == HTTP_START_REQUEST || !request.len)
-		return http_detail(request, response, body_max, json);
-	return show_event(request, body_max, json);
+	return sse_detail_after(&(struct call_before){ .request_whole = false }, request, response, body_max, json);
 }
 
 const struct proto_ops proto_sse = {
@@ -59,4 +119,6 @@ const struct proto_ops proto_sse = {
 	.title = "Server-sent events",
 	.guess = sse_guess,
 	.detail = sse_detail,
+	.detail_after = sse_detail_after,
+	.before_bytes = H2_BEFORE_BYTES,
 };

@@ -125,13 +125,74 @@ static const struct dialogue {
 		TALK('>', "GET /feed HTTP/1.1\r\nHost: a\r\n\r\n"), TALK('<', EVENTS_HEAD "\r\ndata: one\n\nda"),
 		TALK('x', "ta: two\n\nd"), TALK('<', "ata: 3\n\n"), TALK('f', ""),
 	}, "message /feed - oneway req=67+11\n"
-	   "GET /feed 200 gap req=0+31 rsp=0+78 body=11 missing=10\n", true },
+	   "message /feed - gap req=78+2\n"
+	   "GET /feed 200 gap req=0+31 rsp=0+80 body=13 missing=10\n", true },
 };
 
-TEST(graphql, reads_dialogues)
+/* ---- HTTP/2: lengths, flags and ids are one byte each, as string literals ---- */
+
+#define OPEN "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" SETTINGS	/* 33 */
+#define SETTINGS "\0\0\0\4\0\0\0\0\0"
+#define DATA(len, flags, id) "\0\0" len "\0" flags "\0\0\0" id
+#define HEADERS(len, flags, id) "\0\0" len "\1" flags "\0\0\0" id
+#define JSON_TYPE "\x0f\x10\x10" "application/json"	/* 19 */
+#define EVENTS_TYPE "\x0f\x10\x11" "text/event-stream"	/* 20 */
+#define POST_Q "\x83\x86\x04\2/q\x41\1a" JSON_TYPE	/* 28 */
+#define GET_FEED "\x82\x86\x04\5/feed\x41\1a"	/* 12 */
+
+static const struct dialogue h2_dialogues[] = {
+	{ "an operation in pieces, and one that failed in a 200 with trailers, streams between each other", {
+		TALK('>', OPEN HEADERS("\x1c", "\4", "\1") POST_Q DATA("\x0c", "\0", "\1") "{\"query\":\"qu"
+			  HEADERS("\x1c", "\4", "\3") POST_Q DATA("\x1a", "\x09", "\3") "\2{\"query\":\"query B {b}\"}\0\0"),
+		TALK('>', DATA("\x09", "\0", "\1") "ery A {a}" DATA("\2", "\1", "\1") "\"}"),
+		TALK('<', SETTINGS HEADERS("\x14", "\4", "\3") "\x88" JSON_TYPE HEADERS("\x14", "\4", "\1") "\x88" JSON_TYPE
+			  DATA("\x13", "\0", "\3") "{\"errors\":[{\"messag" DATA("\x0d", "\1", "\1") "{\"data\":null}"
+			  DATA("\x0b", "\0", "\3") "e\":\"nay\"}]}" HEADERS("\5", "\5", "\3") "\0\1x\1y"),
+	}, "query A 200 complete req=33+87 rsp=38+51 body=13\n"
+	   "query B 200 complete req=91+72 rsp=9+91 body=30 error=nay\n", false },
+	{ "in the URL; what is coded, and other JSON, stays HTTP", {
+		TALK('>', OPEN HEADERS("\x20", "\5", "\1") "\x82\x86\x04\x1c/g?query=query%20Who%7Bme%7D"
+			  HEADERS("\x20", "\4", "\3") POST_Q "\x5a\2gz" DATA("\2", "\1", "\3") "\x1f\x8b"
+			  HEADERS("\x1c", "\4", "\5") POST_Q DATA("\x08", "\1", "\5") "{\"id\":7}"),
+		TALK('<', SETTINGS HEADERS("\x14", "\4", "\1") "\x88" JSON_TYPE DATA("\x0d", "\1", "\1") "{\"data\":null}"
+			  HEADERS("\1", "\5", "\3") "\x88" HEADERS("\1", "\5", "\5") "\x88"),
+	}, "query Who 200 complete req=33+41 rsp=9+51 body=13\n"
+	   "POST /q 200 complete req=74+52 rsp=60+10 body=0\n"
+	   "POST /q 200 complete req=126+54 rsp=70+10 body=0\n", false },
+	{ "an operation that is answered before it is whole, one that is never answered", {
+		TALK('>', OPEN HEADERS("\x1c", "\4", "\1") POST_Q DATA("\x13", "\0", "\1") "{\"query\":\"query A {"
+			  HEADERS("\x1c", "\4", "\3") POST_Q DATA("\x13", "\0", "\3") "{\"query\":\"query B {"),
+		TALK('<', SETTINGS HEADERS("\x14", "\4", "\1") "\x88" JSON_TYPE DATA("\x1e", "\1", "\1")
+			  "{\"errors\":[{\"message\":\"nay\"}]}"), TALK('f', ""),
+	}, "query A 200 complete req=33+65 rsp=9+68 body=30 error=nay\n"
+	   "query B - unanswered req=98+65\n", false },
+	{ "events, one of them in two frames with another stream's between", {
+		TALK('>', OPEN HEADERS("\x0c", "\5", "\1") GET_FEED),
+		TALK('<', SETTINGS HEADERS("\x15", "\4", "\1") "\x88" EVENTS_TYPE
+			  DATA("\x1d", "\0", "\1") ": hello\n\ndata: one\n\nevent: ti"),
+		TALK('>', HEADERS("\x0c", "\5", "\3") GET_FEED),
+		TALK('<', HEADERS("\1", "\4", "\3") "\x88" DATA("\3", "\1", "\3") "abc" DATA("\x16", "\x08", "\1") "\1ck\r\nid: 4\r\ndata: {\r\n\0"),
+		TALK('<', DATA("\x0a", "\0", "\1") "data: }\r\n\r"), TALK('<', DATA("\x0a", "\1", "\1") "\ndata: cut"),
+	}, "message /feed - oneway req=57+11\n"
+	   "GET /feed 200 complete req=54+21 rsp=77+22 body=3\n"
+	   "tick /feed - oneway req=68+40\n"
+	   "message /feed - closed req=159+9\n"
+	   "GET /feed 200 complete req=33+21 rsp=9+137 body=69\n", false },
+	{ "a hole among events, and nobody else is hurt", {
+		TALK('>', OPEN HEADERS("\x0c", "\5", "\1") GET_FEED),
+		TALK('<', SETTINGS HEADERS("\x15", "\4", "\1") "\x88" EVENTS_TYPE DATA("\x27", "\0", "\1") "data: one\n\nda"),
+		TALK('x', "ta: two\n\nd"), TALK('<', "ata: 3\n\ndata: 4\n"), TALK('>', HEADERS("\x0c", "\5", "\3") GET_FEED),
+		TALK('<', HEADERS("\1", "\5", "\3") "\x88" DATA("\1", "\0", "\1") "\n"), TALK('f', ""),
+	}, "message /feed - oneway req=48+11\n"
+	   "message /feed - gap req=59+2\n"
+	   "GET /feed 200 complete req=54+21 rsp=87+10 body=0\n"
+	   "message /feed - oneway req=79+9\n"
+	   "GET /feed 200 closed req=33+21 rsp=9+88 body=40 missing=10\n", true },
+};
+
+static void run_dialogues(const struct dialogue *at, size_t count)
 {
-	for (size_t i = 0; i < sizeof(dialogues) / sizeof(dialogues[0]); i++) {
-		const struct dialogue *d = &dialogues[i];
+	for (const struct dialogue *d = at; d < at + count; d++) {
 		struct kit kit;
 		struct wr out;
 
@@ -144,6 +205,16 @@ TEST(graphql, reads_dialogues)
 		if (!d->uncut)
 			talk_cut(80, d->step, STEPS_MAX, d->calls);
 	}
+}
+
+TEST(graphql, reads_dialogues)
+{
+	run_dialogues(dialogues, sizeof(dialogues) / sizeof(dialogues[0]));
+}
+
+TEST(graphql, reads_dialogues_of_http2, .timeout = 60)
+{
+	run_dialogues(h2_dialogues, sizeof(h2_dialogues) / sizeof(h2_dialogues[0]));
 }
 
 TEST(graphql, fills_the_columns)
@@ -169,4 +240,49 @@ TEST(graphql, fills_the_columns)
 	CHECK_U64(kit.call[3].row.rows, 2);
 	CHECK_U64(kit.call[3].row.l7, L7_sse);
 	kit_release(&kit);
+}
+
+/* ---- shown in full ---- */
+
+static void check_detail(uint8_t l7, struct view request, struct view response, const char *want)
+{
+	struct json json;
+	struct wr out;
+
+	wr_init(&out, 0);
+	json_init(&json, &out, false);
+	json_object(&json);
+	CHECK_U64((uint64_t)proto_by_id(l7)->detail(request, response, 1000, &json), 0);
+	json_object_end(&json);
+	wr_u8(&out, 0);
+	CHECK_STR((const char *)out.at, want);
+	wr_release(&out);
+}
+
+/* An event's bytes are all between its first and last one: heads of frames and other streams' frames too. */
+TEST(graphql, shows_events)
+{
+	check_detail(L7_sse, VIEW_LIT("event: tick\ndata: 1\n\n"), VIEW_LIT(""),
+		     "{\"request\":{\"fields\":[{\"name\":\"event\",\"value\":\"tick\"},{\"name\":\"data\",\"value\":\"1\"}]}}");
+	check_detail(L7_sse, VIEW_LIT("event: ti" HEADERS("\1", "\4", "\3") "\x88" DATA("\3", "\1", "\3") "abc"
+				      DATA("\x0b", "\x08", "\1") "\1ck\ndata: \0" DATA("\3", "\0", "\1") "1\n\n"), VIEW_LIT(""),
+		     "{\"request\":{\"fields\":[{\"name\":\"event\",\"value\":\"tick\"},{\"name\":\"data\",\"value\":\"1\"}]}}");
+	/* zeros that are no frames, and a frame that is cut */
+	check_detail(L7_sse, VIEW_LIT("data: a\0\0\0b"), VIEW_LIT(""),
+		     "{\"request\":{\"fields\":[{\"name\":\"data\",\"value\":\"a\\u0000\\u0000\\u0000b\"}]}}");
+	check_detail(L7_sse, VIEW_LIT("data: a" DATA("\x0b", "\0", "\1") "b"), VIEW_LIT(""),
+		     "{\"request\":{\"fields\":[{\"name\":\"data\",\"value\":\"ab\"}]}}");
+}
+
+TEST(graphql, shows_calls_of_http2)
+{
+	check_detail(L7_graphql, VIEW_LIT(HEADERS("\x1c", "\4", "\1") POST_Q DATA("\x17", "\1", "\1") "{\"query\":\"query A {a}\"}"),
+		     VIEW_LIT(HEADERS("\1", "\4", "\1") "\x88" DATA("\2", "\1", "\1") "{}"),
+		     "{\"request\":{\"version\":\"2\",\"stream\":1,\"method\":\"POST\",\"target\":\"/q\",\"authority\":\"a\","
+		     "\"scheme\":\"http\",\"headers\":[{\"name\":\"content-type\",\"value\":\"application/json\"}],"
+		     "\"body_bytes\":23,\"body\":\"{\\\"query\\\":\\\"query A {a}\\\"}\"},"
+		     "\"response\":{\"version\":\"2\",\"stream\":1,\"status\":200,\"headers\":[],\"body_bytes\":2,\"body\":\"{}\"}}");
+	check_detail(L7_sse, VIEW_LIT(HEADERS("\x0c", "\5", "\1") GET_FEED), VIEW_LIT(""),
+		     "{\"request\":{\"version\":\"2\",\"stream\":1,\"method\":\"GET\",\"target\":\"/feed\",\"authority\":\"a\","
+		     "\"scheme\":\"http\",\"headers\":[],\"body_bytes\":0,\"body\":\"\"}}");
 }
