@@ -1,4 +1,4 @@
-/* What wire/proto_http2.c (frames) and wire/h2_call.c (streams and their calls) share. Nobody else includes it. */
+/* What proto_http2.c (frames), h2_call.c (streams and their calls) and h2_body.c share. Nobody else includes it. */
 #ifndef WIRE_H2_CONN_H
 #define WIRE_H2_CONN_H
 
@@ -133,10 +133,5 @@ uint64_t h2_body_blind(const struct h2_stream *stream, unsigned side);
 void h2_body_lose(struct call *call, unsigned side, struct call_sink *sink);
 /* No more will come. */
 void h2_body_end(struct call *call, unsigned side, uint8_t reason, struct call_sink *sink);
-
-/* ---- h2_show.c: as proto_ops.detail_after; kind: what the call is where its headers do not tell ---- */
-#define H2_BEFORE_BYTES ((size_t)4 << 20)
-int h2_show(const struct call_before *before, struct view request, struct view response, enum grpc_kind kind,
-	    size_t body_max, struct json *json);
 
 #endif

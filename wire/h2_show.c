@@ -5,9 +5,12 @@
  * the connection as far as it is at hand. Fields that stand in the table since
  * before all that are shown as "?".
  */
+#include "wire/h2_show.h"
+
 #include "base/rd.h"
 #include "wire/grpc_show.h"
-#include "wire/h2_conn.h"
+#include "wire/h2_frame.h"
+#include "wire/hpack.h"
 #include "wire/http_body.h"
 
 #define FIELDS_MAX	1000
@@ -211,6 +214,88 @@ static void catch_up(struct message *m, struct view bytes, bool whole)
 	m->broken = m->ended = false;
 }
 
+static void message_read(struct message *m, const struct before *before, struct view bytes)
+{
+	memset(m, 0, sizeof(*m));
+	wr_init(&m->head, 0);
+	wr_init(&m->trailers, 0);
+	wr_init(&m->promise, 0);
+	wr_init(&m->body, 0);
+	if (before->bytes.len)
+		catch_up(m, before->bytes, before->whole);
+	(void)take_frames(m, bytes);
+}
+
+static void message_release(struct message *m)
+{
+	hpack_release(&m->hpack);
+	wr_release(&m->head);
+	wr_release(&m->trailers);
+	wr_release(&m->promise);
+	wr_release(&m->body);
+}
+
+/* ---- as HTTP/1.1 ---- */
+
+static void plain_line(struct wr *out, struct view name, struct view value)
+{
+	wr_bytes(out, name);
+	wr_str(out, ": ");
+	wr_bytes(out, value);
+	wr_str(out, "\r\n");
+}
+
+/* A line break in a value would begin another line. */
+static bool one_line(struct view text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.at[i] == '\r' || text.at[i] == '\n' || !text.at[i])
+			return false;
+	return true;
+}
+
+static void plain_message(const struct message *m, struct wr *out)
+{
+	struct rd rd = rd_make(wr_view(&m->head));
+	struct view name, value, host = find_field(&m->head, ":authority");
+
+	wr_bytes(out, find_field(&m->head, ":method"));
+	wr_u8(out, ' ');
+	wr_bytes(out, find_field(&m->head, ":path"));
+	wr_str(out, " HTTP/1.1\r\n");
+	if (host.len && one_line(host))
+		plain_line(out, VIEW_LIT("host"), host);
+	while (get_field(&rd, &name, &value))
+		if (name.len && name.at[0] != ':' && !view_is(name, "?") && one_line(name) && one_line(value) &&
+		    !view_is(name, "content-length"))
+			plain_line(out, name, value);
+	if (m->body.len)
+		wr_printf(out, "content-length: %zu\r\n", m->body.len);
+	wr_str(out, "\r\n");
+	wr_bytes(out, wr_view(&m->body));
+}
+
+bool h2_plain_request(const struct call_before *before, struct view request, struct wr *out, uint32_t *ret_unknown)
+{
+	struct before first = { before->request, before->request_whole };
+	struct view method, path;
+	struct message m;
+	bool known;
+
+	message_read(&m, &first, request);
+	method = find_field(&m.head, ":method");
+	path = find_field(&m.head, ":path");
+	known = method.len && path.len && one_line(method) && one_line(path);
+	if (known) {
+		plain_message(&m, out);
+		*ret_unknown = m.unknown;
+	}
+	if (m.head.bad || m.body.bad)
+		out->bad = true;
+	message_release(&m);
+	return known;
+}
+
 /* ---- as JSON ---- */
 
 static void show_pseudo(const struct wr *fields, struct json *json)
@@ -291,14 +376,7 @@ static int show_message(const char *key, const struct before *before, struct vie
 	const char *name;
 	int rc = 0;
 
-	memset(&m, 0, sizeof(m));
-	wr_init(&m.head, 0);
-	wr_init(&m.trailers, 0);
-	wr_init(&m.promise, 0);
-	wr_init(&m.body, 0);
-	if (before->bytes.len)
-		catch_up(&m, before->bytes, before->whole);
-	(void)take_frames(&m, bytes);
+	message_read(&m, before, bytes);
 	if (m.promise.len)
 		rc = show_promise(&m, json);
 	json_key(json, key);
@@ -329,11 +407,7 @@ static int show_message(const char *key, const struct before *before, struct vie
 	json_object_end(json);
 	if (m.head.bad || m.trailers.bad || m.promise.bad || m.body.bad)
 		rc = E_NO_MEMORY;
-	hpack_release(&m.hpack);
-	wr_release(&m.head);
-	wr_release(&m.trailers);
-	wr_release(&m.promise);
-	wr_release(&m.body);
+	message_release(&m);
 	return rc;
 }
 

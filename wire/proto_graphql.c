@@ -1,6 +1,7 @@
 /* GraphQL: calls of HTTP that carry an operation (http_watch.c, graphql.c). Here is only how one is shown. */
-#include "wire/h2_conn.h"
+#include "wire/h2_show.h"
 #include "wire/http_body.h"
+#include "wire/http_head.h"
 
 static enum guess graphql_guess(struct view bytes, const struct guess_hint *hint)
 {

@@ -2,7 +2,7 @@
  * gRPC: calls of HTTP/2 whose content-type says so. wire/proto_http2.c opens and
  * ends them; this shows them. No stream is gRPC's own.
  */
-#include "wire/h2_conn.h"
+#include "wire/h2_show.h"
 
 static enum guess grpc_guess(struct view bytes, const struct guess_hint *hint)
 {

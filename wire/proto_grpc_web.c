@@ -2,8 +2,9 @@
  * gRPC-Web (github.com/grpc/grpc, doc/PROTOCOL-WEB.md): calls of HTTP/2 or HTTP/1
  * whose content-type says so. Here is only how one is shown.
  */
-#include "wire/h2_conn.h"
+#include "wire/h2_show.h"
 #include "wire/http_body.h"
+#include "wire/http_head.h"
 
 static enum guess grpc_web_guess(struct view bytes, const struct guess_hint *hint)
 {

@@ -10,6 +10,7 @@
  */
 #include "base/rd.h"
 #include "wire/h2_conn.h"
+#include "wire/h2_show.h"
 
 #define HOLD_BYTES	((size_t)64 << 10)
 #define SHOW_MAX	((size_t)60 << 10)	/* of a frame with header fields */

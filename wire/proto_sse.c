@@ -1,6 +1,10 @@
 /* Server-sent events: http_watch.c makes the calls; here is how one is shown, the page or an event of it. */
-#include "wire/h2_conn.h"
+#include "wire/h2_frame.h"
+#include "wire/h2_show.h"
 #include "wire/http_body.h"
+#include "wire/http_head.h"
+
+#define SEAMS_MAX	65536	/* looked at in an event: bytes made for it could have each of many begin at each of many */
 
 static enum guess sse_guess(struct view bytes, const struct guess_hint *hint)
 {
@@ -9,7 +13,6 @@ static enum guess sse_guess(struct view bytes, const struct guess_hint *hint)
 	return GUESS_NO;	/* the connection is HTTP's */
 }
 
-/* One line. What belongs to the framing of HTTP/1 and lies between lines is no field, and is shown as such. */
 static void show_line(struct view line, struct json *json)
 {
 	const uint8_t *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
@@ -48,15 +51,69 @@ static uint32_t last_stream(struct view bytes)
 	return stream;
 }
 
-/* The text of an event without the heads of frames, and the frames of others, that lie in it. */
+/* The end of a chunk and the head of the next (RFC 9112 7.1). Returns its length, 0: none. */
+static size_t chunk_seam(struct view bytes, uint64_t *ret_size)
+{
+	struct view rest = bytes, line;
+
+	if (!http_line(&rest, &line) || line.len || bytes.at[0] != '\r' || !http_line(&rest, &line) ||
+	    !http_chunk_size(line, ret_size) || !*ret_size)
+		return 0;
+	return bytes.len - rest.len;
+}
+
+/* Are bytes seam, chunk, seam, chunk...? The last chunk may go on behind them. *seams: how many may be looked at. */
+static bool chunks_fit(struct view bytes, unsigned *seams)
+{
+	uint64_t size;
+
+	while (bytes.len) {
+		size_t seam = chunk_seam(bytes, &size);
+
+		if (!seam || !*seams)
+			return false;
+		--*seams;
+		bytes = view_sub(bytes, seam, bytes.len);
+		bytes = view_sub(bytes, size < bytes.len ? (size_t)size : bytes.len, bytes.len);
+	}
+	return true;
+}
+
+/* The text of an event of HTTP/1 without the seams of chunks in it. */
+static void unchunk(struct view event, struct wr *out)
+{
+	unsigned seams = SEAMS_MAX;
+	uint64_t size;
+
+	for (size_t i = 0; i < event.len && seams; i++) {
+		struct view rest = view_sub(event, i, event.len);
+
+		if (rest.at[0] != '\r' || !chunks_fit(rest, &seams))
+			continue;
+		wr_bytes(out, view_sub(event, 0, i));
+		while (rest.len) {
+			rest = view_sub(rest, chunk_seam(rest, &size), rest.len);
+			wr_bytes(out, view_sub(rest, 0, (size_t)size));
+			rest = view_sub(rest, (size_t)size, rest.len);
+		}
+		return;
+	}
+	wr_bytes(out, event);
+}
+
+/* The text of an event without what framing puts into it: of HTTP/2 the heads of frames, and the frames of others, that lie in it. */
 static void unframe(struct view event, struct wr *out)
 {
 	size_t end = text_end(event);
 	struct view rest = view_sub(event, end, event.len);
 	uint32_t stream = last_stream(rest);
 
-	wr_bytes(out, view_sub(event, 0, stream ? end : event.len));
-	while (stream && rest.len >= H2_HEAD_BYTES) {
+	if (!stream) {
+		unchunk(event, out);
+		return;
+	}
+	wr_bytes(out, view_sub(event, 0, end));
+	while (rest.len >= H2_HEAD_BYTES) {
 		struct h2_frame frame = h2_frame_read(rest);
 		size_t pad = frame.flags & H2_PADDED && rest.len > H2_HEAD_BYTES ? rest.at[H2_HEAD_BYTES] + (size_t)1 : 0;
 

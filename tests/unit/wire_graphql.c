@@ -267,6 +267,12 @@ TEST(graphql, shows_events)
 	check_detail(L7_sse, VIEW_LIT("event: ti" HEADERS("\1", "\4", "\3") "\x88" DATA("\3", "\1", "\3") "abc"
 				      DATA("\x0b", "\x08", "\1") "\1ck\ndata: \0" DATA("\3", "\0", "\1") "1\n\n"), VIEW_LIT(""),
 		     "{\"request\":{\"fields\":[{\"name\":\"event\",\"value\":\"tick\"},{\"name\":\"data\",\"value\":\"1\"}]}}");
+	/* chunks of HTTP/1, and what only looks like one */
+	check_detail(L7_sse, VIEW_LIT("event: ti\r\n4\r\nck\nd\r\na\r\nata: 1\n\n"), VIEW_LIT(""),
+		     "{\"request\":{\"fields\":[{\"name\":\"event\",\"value\":\"tick\"},{\"name\":\"data\",\"value\":\"1\"}]}}");
+	check_detail(L7_sse, VIEW_LIT("data: 1\r\nabg\r\ndata: 2\r\n4\r\ndata\r\n\r\n"), VIEW_LIT(""),
+		     "{\"request\":{\"fields\":[{\"name\":\"data\",\"value\":\"1\"},{\"name\":\"abg\",\"value\":\"\"},"
+		     "{\"name\":\"data\",\"value\":\"2\"},{\"name\":\"4\",\"value\":\"\"},{\"name\":\"data\",\"value\":\"\"}]}}");
 	/* zeros that are no frames, and a frame that is cut */
 	check_detail(L7_sse, VIEW_LIT("data: a\0\0\0b"), VIEW_LIT(""),
 		     "{\"request\":{\"fields\":[{\"name\":\"data\",\"value\":\"a\\u0000\\u0000\\u0000b\"}]}}");
