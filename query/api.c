@@ -116,7 +116,7 @@ static int opts_range(struct http_request *req, uint64_t range_ns, struct query_
 int api_opts(struct serve *serve, struct http_request *req, uint64_t range_ns,
 	     struct query_opts *ret_opts, struct err *err)
 {
-	struct query_opts opts = { .budget = serve->opts.budget, .cancel = &req->cancel };
+	struct query_opts opts = { .budget = serve->opts.budget, .cancel = &req->cancel, .crew = serve->crew };
 	uint64_t most_ns = opts.budget.time_ns;
 	int rc = opts_range(req, range_ns, &opts, err);
 

@@ -20,6 +20,7 @@ struct serve {
 	const char *version;
 	uint64_t start_ns;
 	struct http_server *http;
+	struct crew *crew; /* helps the query threads */
 	const struct http_route *routes;
 	size_t routes_count;
 

@@ -17,7 +17,7 @@
 #define FILTER_NODES_MAX 2000
 #define FILTER_SET_MAX 10000	/* values of one set */
 
-struct filter;	/* one thread: regular expressions keep their state in it */
+struct filter;	/* once made, any number of threads may ask it */
 
 /*
  * Empty text matches everything. now_ns is what `now` and `-15m` mean beside a

@@ -112,7 +112,7 @@ int grafana_range(const struct json_val *range, struct query_opts *opts, struct 
 
 struct query_opts grafana_opts(struct serve *serve, struct http_request *req)
 {
-	return (struct query_opts){ .budget = serve->opts.budget, .cancel = &req->cancel };
+	return (struct query_opts){ .budget = serve->opts.budget, .cancel = &req->cancel, .crew = serve->crew };
 }
 
 int grafana_option_u64(const struct grafana_target *target, const char *name, uint64_t fallback,

@@ -146,48 +146,60 @@ void seen_init(struct seen *seen, size_t limit)
 
 void seen_release(struct seen *seen)
 {
-	mem_free(seen->slots);
+	mem_free(seen->hashes);
+	mem_free(seen->cells);
 	*seen = (struct seen){ 0 };
 }
 
-static uint64_t *hash_slot(const struct seen *seen, uint64_t hash)
+/* Where the hash is, or the empty slot where it belongs. */
+static size_t seen_slot(const struct seen *seen, uint64_t hash, uint32_t cell)
 {
-	size_t mask = seen->slots_count - 1, at = hash & mask;
+	size_t mask = seen->slots_count - 1, at = hash_mix(hash, cell) & mask;
 
-	while (seen->slots[at] && seen->slots[at] != hash)
+	while (seen->hashes[at] && (seen->hashes[at] != hash || seen->cells[at] != cell))
 		at = (at + 1) & mask;
-	return &seen->slots[at];
+	return at;
 }
 
 static bool seen_grow(struct seen *seen)
 {
-	struct seen more = { .slots_count = seen->slots_count ? 2 * seen->slots_count : SLOTS_MIN };
+	struct seen more = { .count = seen->count, .limit = seen->limit,
+			     .slots_count = seen->slots_count ? 2 * seen->slots_count : SLOTS_MIN };
 
-	more.slots = mem_array(more.slots_count, sizeof(*more.slots));
-	if (!more.slots)
+	more.hashes = mem_array(more.slots_count, sizeof(*more.hashes));
+	more.cells = mem_array(more.slots_count, sizeof(*more.cells));
+	if (!more.hashes || !more.cells) {
+		seen_release(&more);
 		return false;
-	for (size_t i = 0; i < seen->slots_count; i++)
-		if (seen->slots[i])
-			*hash_slot(&more, seen->slots[i]) = seen->slots[i];
-	mem_free(seen->slots);
-	seen->slots = more.slots;
-	seen->slots_count = more.slots_count;
+	}
+	for (size_t i = 0; i < seen->slots_count; i++) {
+		size_t at;
+
+		if (!seen->hashes[i])
+			continue;
+		at = seen_slot(&more, seen->hashes[i], seen->cells[i]);
+		more.hashes[at] = seen->hashes[i];
+		more.cells[at] = seen->cells[i];
+	}
+	seen_release(seen);
+	*seen = more;
 	return true;
 }
 
-int seen_add(struct seen *seen, uint64_t hash)
+int seen_add_to(struct seen *seen, uint64_t hash, uint32_t cell)
 {
-	uint64_t *slot;
+	size_t at;
 
 	hash += hash == 0;
 	if (2 * seen->count >= seen->slots_count && !seen_grow(seen))
 		return E_NO_MEMORY;
-	slot = hash_slot(seen, hash);
-	if (*slot)
+	at = seen_slot(seen, hash, cell);
+	if (seen->hashes[at])
 		return 0;
 	if (seen->count == seen->limit)
 		return E_LIMIT;
-	*slot = hash;
+	seen->hashes[at] = hash;
+	seen->cells[at] = cell;
 	seen->count++;
 	return 1;
 }

@@ -39,16 +39,25 @@ void groups_release(struct groups *groups);
 /* GROUP_NONE when memory or the limit is out. */
 uint32_t groups_add(struct groups *groups, const uint64_t *key);
 
-/* ---- a set of 64-bit hashes ---- */
+/* ---- sets of 64-bit hashes, one a cell ---- */
+
+#define SEEN_SLOT_BYTES (sizeof(uint64_t) + sizeof(uint32_t))
 
 struct seen {
-	uint64_t *slots;	/* 0 = empty */
+	uint64_t *hashes;	/* 0 = empty */
+	uint32_t *cells;
 	size_t count, slots_count, limit;
 };
 
 void seen_init(struct seen *seen, size_t limit);
 void seen_release(struct seen *seen);
-/* 1: new, 0: was there; E_NO_MEMORY, E_LIMIT. */
-int seen_add(struct seen *seen, uint64_t hash);
+/* 1: new to this cell, 0: was there; E_NO_MEMORY, E_LIMIT. */
+int seen_add_to(struct seen *seen, uint64_t hash, uint32_t cell);
+
+/* The same of a single set. */
+static inline int seen_add(struct seen *seen, uint64_t hash)
+{
+	return seen_add_to(seen, hash, 0);
+}
 
 #endif

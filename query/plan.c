@@ -90,29 +90,42 @@ int plan_fits(const struct query_opts *opts, enum table_id table, struct err *wh
 	return 0;
 }
 
-int plan_check(const struct plan *plan, struct err *err)
+int plan_check_spent(const struct plan *plan, struct err *err)
 {
-	const struct query_stats *stats = plan->stats;
+	uint64_t rows = plan->spent ? atomic_load(&plan->spent->rows) : plan->stats->rows_scanned;
+	uint64_t bytes = plan->spent ? atomic_load(&plan->spent->bytes) : plan->stats->bytes_read;
 	const struct query_budget *budget = &plan->budget;
 
-	if (plan->opts->cancel && atomic_load_explicit(plan->opts->cancel, memory_order_relaxed))
-		return err_set(err, E_CANCELLED, "the query was cancelled");
-	if (stats->rows_scanned > budget->rows)
+	if (rows > budget->rows)
 		return err_set(
 			err, E_BUDGET,
 			"scanned %llu rows, the budget is %llu: narrow the range or the filter",
-			(unsigned long long)stats->rows_scanned, (unsigned long long)budget->rows);
-	if (stats->bytes_read > budget->bytes)
+			(unsigned long long)rows, (unsigned long long)budget->rows);
+	if (bytes > budget->bytes)
 		return err_set(
 			err, E_BUDGET,
 			"decoded %llu bytes, the budget is %llu: narrow the range or the filter",
-			(unsigned long long)stats->bytes_read, (unsigned long long)budget->bytes);
+			(unsigned long long)bytes, (unsigned long long)budget->bytes);
+	return 0;
+}
+
+int plan_check(const struct plan *plan, struct err *err)
+{
+	const struct query_budget *budget = &plan->budget;
+	int rc;
+
+	if (plan->opts->cancel && atomic_load_explicit(plan->opts->cancel, memory_order_relaxed))
+		return err_set(err, E_CANCELLED, "the query was cancelled");
+	rc = plan_check_spent(plan, err);
+	if (rc < 0)
+		return rc;
 	if (clock_mono_ns() - plan->began_ns > budget->time_ns)
 		return err_set(
 			err, E_TIMEOUT,
 			"took longer than %llu ms after %llu rows: narrow the range or the filter",
 			(unsigned long long)(budget->time_ns / NS_PER_MS),
-			(unsigned long long)stats->rows_scanned);
+			(unsigned long long)(plan->spent ? atomic_load(&plan->spent->rows)
+							 : plan->stats->rows_scanned));
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 /*
  * What every operator needs to run: the range, the filters, the budgets and the
- * answer's completeness. One query, one thread.
+ * answer's completeness. One query, one thread; scan_share() gives each of several a
+ * copy with stats and scratch of its own.
  */
 #ifndef QUERY_PLAN_H
 #define QUERY_PLAN_H
@@ -9,6 +10,11 @@
 #include "query/query.h"
 
 #define PLAN_FILTERS_MAX 4
+
+/* What several workers of one query have spent together. */
+struct plan_spent {
+	_Atomic uint64_t rows, bytes;
+};
 
 struct plan {
 	struct store *store;
@@ -22,6 +28,7 @@ struct plan {
 	struct query_budget budget;		/* defaults filled in */
 	uint64_t began_ns, checked_rows;
 	struct query_stats *stats;
+	struct plan_spent *spent;		/* of all workers; NULL: the stats tell */
 	struct arena scratch;			/* reset with every row group */
 };
 
@@ -40,6 +47,8 @@ int plan_fits(const struct query_opts *opts, enum table_id table, struct err *wh
 void plan_narrow(struct plan *plan, uint64_t from_ns, uint64_t to_ns);
 /* Budget, time and cancellation; often enough that an answer to `stop` takes no longer than a row group. */
 int plan_check(const struct plan *plan, struct err *err);
+/* Only what was scanned and decoded, whoever did it: the same verdict at the end of a scan however it was shared. */
+int plan_check_spent(const struct plan *plan, struct err *err);
 /* The arena's memory was out: was it the query's budget? */
 int plan_no_memory(const struct plan *plan, struct err *err);
 /* Horizon, gaps in the range and time taken; arena outlives the stats. */

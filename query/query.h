@@ -3,7 +3,8 @@
  * so one filter, one plan and one meaning of "complete" serve them all.
  *
  * A query runs in the calling thread (a worker), under budgets, and stops with
- * E_CANCELLED soon after *cancel becomes true.
+ * E_CANCELLED soon after *cancel becomes true. An aggregation shares its row groups with
+ * the threads of opts->crew: budgets are those of all together, and the answer is the same.
  */
 #ifndef QUERY_QUERY_H
 #define QUERY_QUERY_H
@@ -23,12 +24,15 @@ struct query_budget {		/* 0 = the default in brackets */
 	size_t memory;		/* [512 MiB] */
 };
 
+struct crew;
+
 struct query_opts {
 	uint64_t from_ns, to_ns;	/* [from, to); to 0 = everything up to now and beyond */
 	struct view filter;		/* filter language; empty = all */
 	struct query_budget budget;
 	const atomic_bool *cancel;	/* NULL: never */
 	bool explain;
+	struct crew *crew;		/* helps to aggregate; NULL: the calling thread does it alone */
 };
 
 /* How the answer came about, and how complete it is. */

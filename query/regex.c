@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 
 #define MATCH_STEPS_MAX	   200000
@@ -15,6 +16,12 @@ struct regex {
 	pcre2_compile_context *compiling;
 	pcre2_match_context *matching;
 	pcre2_code *code;
+	struct lock lock;
+	struct match *idle;	/* guarded by lock: as many as there ever were matches at a time */
+};
+
+struct match {
+	struct match *next;
 	pcre2_match_data *data;
 };
 
@@ -30,11 +37,53 @@ static void regex_dealloc(void *at, void *arg)
 	mem_free(at);
 }
 
+static void match_free(struct match *match)
+{
+	pcre2_match_data_free(match->data);
+	mem_free(match);
+}
+
+/* NULL: out of memory. */
+static struct match *match_take(struct regex *regex)
+{
+	struct match *match;
+
+	lock_take(&regex->lock);
+	match = regex->idle;
+	if (match)
+		regex->idle = match->next;
+	lock_drop(&regex->lock);
+	if (match)
+		return match;
+	match = mem_zalloc(sizeof(*match));
+	if (match)
+		match->data = pcre2_match_data_create(1, regex->general);
+	if (match && !match->data) {
+		mem_free(match);
+		match = NULL;
+	}
+	return match;
+}
+
+static void match_give(struct regex *regex, struct match *match)
+{
+	lock_take(&regex->lock);
+	match->next = regex->idle;
+	regex->idle = match;
+	lock_drop(&regex->lock);
+}
+
 void regex_free(struct regex *regex)
 {
 	if (!regex)
 		return;
-	pcre2_match_data_free(regex->data);
+	while (regex->idle) {
+		struct match *match = regex->idle;
+
+		regex->idle = match->next;
+		match_free(match);
+	}
+	lock_release(&regex->lock);
 	pcre2_code_free(regex->code);
 	pcre2_match_context_free(regex->matching);
 	pcre2_compile_context_free(regex->compiling);
@@ -91,6 +140,7 @@ int regex_new(struct view pattern, struct regex **ret_regex, struct err *err)
 	regex = mem_zalloc(sizeof(*regex));
 	if (!regex)
 		return err_set(err, E_NO_MEMORY, "regular expression: out of memory");
+	lock_init(&regex->lock);
 	rc = contexts_make(regex);
 	if (rc < 0) {
 		(void)err_set(err, rc, "regular expression: out of memory");
@@ -101,11 +151,6 @@ int regex_new(struct view pattern, struct regex **ret_regex, struct err *err)
 		goto out;
 	/* Without JIT (refused by a hardened kernel, or by a pattern it cannot do) the interpreter works. */
 	(void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE);
-	regex->data = pcre2_match_data_create(1, regex->general);
-	if (!regex->data) {
-		rc = err_set(err, E_NO_MEMORY, "regular expression: out of memory");
-		goto out;
-	}
 	*ret_regex = regex;
 	regex = NULL;
 out:
@@ -115,9 +160,14 @@ out:
 
 int regex_match(struct regex *regex, struct view text, struct err *err)
 {
-	int rc = pcre2_match(regex->code, (PCRE2_SPTR)(text.at ? (const void *)text.at : ""),
-			     text.len, 0, 0, regex->data, regex->matching);
+	struct match *match = match_take(regex);
+	int rc = PCRE2_ERROR_NOMEMORY;
 
+	if (match) {
+		rc = pcre2_match(regex->code, (PCRE2_SPTR)(text.at ? (const void *)text.at : ""),
+				 text.len, 0, 0, match->data, regex->matching);
+		match_give(regex, match);
+	}
 	if (rc >= 0) /* 0: matched, with more groups than we keep */
 		return 1;
 	switch (rc) {

@@ -11,7 +11,7 @@
 
 #define REGEX_BYTES_MAX 2048
 
-struct regex;	/* one thread at a time: it holds the state of the match */
+struct regex;	/* any thread may match */
 
 /* E_SYNTAX with err->position within pattern; E_LIMIT, E_NO_MEMORY. */
 int regex_new(struct view pattern, struct regex **ret_regex, struct err *err);

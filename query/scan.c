@@ -223,7 +223,34 @@ static int part_visit(struct scan *scan, size_t part, struct err *err)
 	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
 }
 
-int scan_hour(struct scan *scan, struct err *err)
+/* One more hour's row groups behind those that are there, in order. */
+static int hour_add(struct scan *scan, struct err *err)
+{
+	size_t before = scan->groups_count;
+	uint64_t hour;
+	int rc = plan_check(scan->plan, err);
+
+	if (rc < 0)
+		return rc;
+	hour = store_view_part(scan->view, scan->descending ? scan->part_to - 1 : scan->part_from)->hour;
+	while (rc == 0 && scan->part_from < scan->part_to) {
+		size_t part = scan->descending ? scan->part_to - 1 : scan->part_from;
+
+		if (store_view_part(scan->view, part)->hour != hour)
+			break;
+		rc = part_visit(scan, part, err);
+		if (scan->descending)
+			scan->part_to--;
+		else
+			scan->part_from++;
+	}
+	if (rc == 0 && scan->groups_count > before + 1)
+		qsort(scan->groups + before, scan->groups_count - before, sizeof(*scan->groups),
+		      scan->descending ? group_cmp_down : group_cmp);
+	return rc;
+}
+
+int scan_hours(struct scan *scan, size_t groups_min, struct err *err)
 {
 	uint64_t now_ns = clock_mono_ns();
 	int rc = 0;
@@ -233,33 +260,14 @@ int scan_hour(struct scan *scan, struct err *err)
 		rc = store_view_renew(scan->view, err);
 	}
 	scan->groups_count = 0;
-	while (rc == 0 && scan->groups_count == 0 && scan->part_from < scan->part_to) {
-		uint64_t hour;
+	while (rc == 0 && scan->groups_count < groups_min && scan->part_from < scan->part_to)
+		rc = hour_add(scan, err);
+	return rc < 0 ? rc : scan->groups_count > 0;
+}
 
-		rc = plan_check(scan->plan, err);
-		if (rc < 0)
-			break;
-		hour = store_view_part(scan->view,
-				       scan->descending ? scan->part_to - 1 : scan->part_from)
-			       ->hour;
-		while (rc == 0 && scan->part_from < scan->part_to) {
-			size_t part = scan->descending ? scan->part_to - 1 : scan->part_from;
-
-			if (store_view_part(scan->view, part)->hour != hour)
-				break;
-			rc = part_visit(scan, part, err);
-			if (scan->descending)
-				scan->part_to--;
-			else
-				scan->part_from++;
-		}
-	}
-	if (rc < 0)
-		return rc;
-	if (scan->groups_count > 1)
-		qsort(scan->groups, scan->groups_count, sizeof(*scan->groups),
-		      scan->descending ? group_cmp_down : group_cmp);
-	return scan->groups_count > 0;
+int scan_hour(struct scan *scan, struct err *err)
+{
+	return scan_hours(scan, 1, err);
 }
 
 /* ---- row groups ---- */
@@ -268,14 +276,31 @@ void scan_count(struct scan *scan)
 {
 	scan->plan->stats->bytes_read += scan->columns.bytes_read;
 	scan->plan->stats->bytes_stored += scan->columns.bytes_stored;
+	if (scan->plan->spent)
+		atomic_fetch_add(&scan->plan->spent->bytes, scan->columns.bytes_read);
 	scan->columns.bytes_read = scan->columns.bytes_stored = 0;
+}
+
+/* A transaction of LMDB serves one thread at a time; what it gave out, any number. */
+static void view_take(struct scan *scan)
+{
+	if (scan->view_lock)
+		lock_take(scan->view_lock);
+}
+
+static void view_drop(struct scan *scan)
+{
+	if (scan->view_lock)
+		lock_drop(scan->view_lock);
 }
 
 int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *err)
 {
-	int rc = store_rg_open(scan->view, group->part, scan->plan->table->id, group->rg, &scan->rg,
-			       err);
+	int rc;
 
+	view_take(scan);
+	rc = store_rg_open(scan->view, group->part, scan->plan->table->id, group->rg, &scan->rg, err);
+	view_drop(scan);
 	if (rc < 0)
 		return rc;
 	arena_reset(&scan->plan->scratch);
@@ -315,6 +340,23 @@ static int group_eval(struct scan *scan, const struct scan_group *group, struct 
 	return 0;
 }
 
+/* 0: the bloom filters rule a match out; 1: they do not; <0. */
+static int group_bloom(struct scan *scan, const struct scan_group *group, struct err *err)
+{
+	const struct plan *plan = scan->plan;
+	struct query_stats *stats = plan->stats;
+	int rc = 1;
+
+	view_take(scan);
+	for (size_t i = 0; rc == 1 && i < plan->filters_count; i++)
+		rc = filter_bloom(plan->filters[i], scan->view, group->part, plan->table->id, group->rg, err);
+	if (rc == 0)
+		skipped(scan, group->part, group->rg, &stats->row_groups_skipped_bloom,
+			&stats->bytes_skipped_bloom);
+	view_drop(scan);
+	return rc;
+}
+
 int scan_group(struct scan *scan, const struct scan_group *group, struct err *err)
 {
 	struct plan *plan = scan->plan;
@@ -324,23 +366,17 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < plan->filters_count; i++) {
-		rc = filter_bloom(plan->filters[i], scan->view, group->part, plan->table->id,
-				  group->rg, &why);
-		if (rc == 0) {
-			skipped(scan, group->part, group->rg, &stats->row_groups_skipped_bloom,
-				&stats->bytes_skipped_bloom);
-			return 0;
-		}
-		if (rc < 0)
-			break;
-	}
-	if (rc >= 0 || rc == E_CORRUPT) { /* a damaged bloom filter costs a look, no more */
+	rc = group_bloom(scan, group, &why);
+	if (rc == 0)
+		return 0;
+	if (rc > 0 || rc == E_CORRUPT) { /* a damaged bloom filter costs a look, no more */
 		err_clear(&why);
 		scan->columns.bytes_read = scan->columns.bytes_stored = 0;
 		rc = group_eval(scan, group, &why);
 		stats->row_groups_read++;
 		stats->rows_scanned += group->zone.rows;
+		if (plan->spent)
+			atomic_fetch_add(&plan->spent->rows, group->zone.rows);
 		scan_count(scan);
 	}
 	if (rc == E_CORRUPT) {
@@ -354,35 +390,55 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 	return scan->matched > 0;
 }
 
-int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct err *err),
-	      void *arg, struct err *err)
+int scan_visit(struct scan *scan, const struct scan_group *group, unsigned worker,
+	       int (*fn)(void *arg, unsigned worker, struct scan *scan, struct err *err), void *arg, struct err *err)
+{
+	struct query_stats *stats = scan->plan->stats;
+	struct err why = { 0 };
+	int rc = scan_group(scan, group, err);
+
+	if (rc != 1)
+		return rc;
+	stats->rows_matched += scan->matched;
+	rc = fn(arg, worker, scan, &why);
+	scan_count(scan);
+	if (rc == E_CORRUPT) {
+		stats->damaged_row_groups++;
+		return 0;
+	}
+	if (rc == E_NO_MEMORY)
+		return plan_no_memory(scan->plan, err);
+	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
+}
+
+/* ---- all of them ---- */
+
+struct each {
+	int (*fn)(void *arg, struct scan *scan, struct err *err);
+	void *arg;
+};
+
+static int each_call(void *arg, unsigned worker, struct scan *scan, struct err *err)
+{
+	struct each *each = arg;
+
+	(void)worker;
+	return each->fn(each->arg, scan, err);
+}
+
+int scan_each(struct plan *plan, int (*fn)(void *arg, struct scan *scan, struct err *err), void *arg,
+	      struct err *err)
 {
 	struct scan *scan = mem_alloc(sizeof(*scan));
+	struct each each = { fn, arg };
 	int rc;
 
 	if (!scan)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	rc = scan_open(scan, plan, false, err);
-	while (rc >= 0 && (rc = scan_hour(scan, err)) == 1) {
-		for (size_t i = 0; rc >= 0 && i < scan->groups_count; i++) {
-			struct err why = { 0 };
-
-			rc = scan_group(scan, &scan->groups[i], err);
-			if (rc != 1)
-				continue;
-			plan->stats->rows_matched += scan->matched;
-			rc = fn(arg, scan, &why);
-			scan_count(scan);
-			if (rc == E_CORRUPT) {
-				plan->stats->damaged_row_groups++;
-				rc = 0;
-			} else if (rc == E_NO_MEMORY) {
-				rc = plan_no_memory(plan, err);
-			} else if (rc < 0) {
-				(void)err_set(err, rc, "%s", why.text);
-			}
-		}
-	}
+	while (rc >= 0 && (rc = scan_hour(scan, err)) == 1)
+		for (size_t i = 0; rc >= 0 && i < scan->groups_count; i++)
+			rc = scan_visit(scan, &scan->groups[i], 0, each_call, &each, err);
 	scan_close(scan);
 	mem_free(scan);
 	return rc < 0 ? rc : 0;

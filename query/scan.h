@@ -6,6 +6,7 @@
 #ifndef QUERY_SCAN_H
 #define QUERY_SCAN_H
 
+#include "base/lock.h"
 #include "query/plan.h"
 
 struct scan_group {
@@ -16,6 +17,7 @@ struct scan_group {
 struct scan {
 	struct plan *plan;
 	struct store_view *view;
+	struct lock *view_lock;	/* NULL: nobody else uses the view */
 	bool descending;
 	size_t part_from, part_to;	/* not visited yet */
 	uint64_t renewed_ns;
@@ -35,14 +37,28 @@ int scan_open(struct scan *scan, struct plan *plan, bool descending, struct err 
 void scan_close(struct scan *scan);
 /* 1: groups[] hold the next hour that may have something; 0: no more. */
 int scan_hour(struct scan *scan, struct err *err);
+/* The same of as many hours as it takes to have groups_min row groups, an hour's behind another's. */
+int scan_hours(struct scan *scan, size_t groups_min, struct err *err);
 /* 1: some rows match, columns and bits say which; 0: none, or it is damaged (counted). */
 int scan_group(struct scan *scan, const struct scan_group *group, struct err *err);
+/* scan_group, and fn with what matches; see scan_share. */
+int scan_visit(struct scan *scan, const struct scan_group *group, unsigned worker,
+	       int (*fn)(void *arg, unsigned worker, struct scan *scan, struct err *err), void *arg, struct err *err);
 /* Open a group once more, unfiltered, to read columns from it. E_CORRUPT. */
 int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *err);
 
 /* Add what was decoded since the last time to the stats; who decodes columns of a group at hand does it. */
 void scan_count(struct scan *scan);
 
+/* How many can be at scan_share: the crew of the query and its own thread. */
+unsigned scan_workers(const struct plan *plan);
+/*
+ * Call fn for every row group with matches, from several threads at a time: worker, below workers, says which, and its
+ * scan has stats and scratch memory of its own. fn as below. Of several errors the one of the first row
+ * group is told. E_BUDGET is exact: rows and bytes of all together, whoever read them.
+ */
+int scan_share(struct plan *plan, unsigned workers,
+	       int (*fn)(void *arg, unsigned worker, struct scan *scan, struct err *err), void *arg, struct err *err);
 /*
  * Call fn for every row group with matches, in no order that matters.
  * fn returns <0 to end with that, E_CORRUPT to have the group counted as damaged.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "query/api.h"
@@ -190,12 +191,18 @@ int serve_run(const struct serve_opts *opts, struct err *err)
 	rc = drop_privileges(opts->user, err);
 	if (rc < 0)
 		goto out;
+	serve.crew = crew_new((opts->threads ? opts->threads : crew_cores()) - 1);
+	if (!serve.crew) {
+		rc = err_set(err, E_NO_MEMORY, "out of memory");
+		goto out;
+	}
 	try_store(&serve);
 	say_ready(&serve);
 	log_info("serving address=%s data=%s", http_server_address(serve.http), opts->data);
 	rc = http_server_run(serve.http, true, err);
 out:
 	http_server_free(serve.http);
+	crew_free(serve.crew);
 	store_close(serve.store);
 	lock_release(&serve.lock);
 	arena_release(&arena);

@@ -13,6 +13,7 @@ struct serve_opts {	  /* texts are borrowed and may be NULL: the default */
 	const char *
 		listen; /* ADDR:PORT, [ADDR]:PORT; NULL = 127.0.0.1:9800. Port 0 takes a free one */
 	unsigned workers;	    /* query threads; 0 = 2 */
+	unsigned threads;	    /* that share one aggregation; 0 = one a core */
 	struct query_budget budget; /* of one query; a request can ask for less, not for more */
 	const char *cors; /* origins whose pages may ask, comma-separated, or *; none by default */
 	const char *token_file; /* holds the token every request must carry */

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/mem.h"
 #include "query/output.h"
 #include "tools/tools.h"
@@ -196,6 +197,7 @@ int cmd_top(struct tool *tool)
 	struct printer printer = { 0 };
 	struct query_stats stats = { 0 };
 	struct store *store = NULL;
+	uint64_t threads = tool->set.query_threads ? tool->set.query_threads : crew_cores();
 	int rc, code;
 
 	if (!table)
@@ -204,6 +206,7 @@ int cmd_top(struct tool *tool)
 		return top_remote(tool, table);
 	tool_catch_signals();
 	what.table = table->id;
+	opts.crew = crew_new(threads > 1024 ? 1023 : (unsigned)threads - 1); /* NULL: it goes on alone */
 	rc = store_open(tool->set.data, &store, &tool->err);
 	if (rc == 0)
 		rc = printer_open(tool, NULL, NULL, 0, &printer);
@@ -218,6 +221,7 @@ int cmd_top(struct tool *tool)
 		code = fail_query(tool);
 	}
 	printer_close(&printer);
+	crew_free(opts.crew);
 	store_close(store);
 	return code;
 }

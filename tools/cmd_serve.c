@@ -10,6 +10,7 @@ struct serve_opts tool_serve_opts(const struct tool *tool)
 		.data = set->data,
 		.listen = set->listen,
 		.workers = set->workers > 64 ? 64 : (unsigned)set->workers,
+		.threads = set->query_threads > 1024 ? 1024 : (unsigned)set->query_threads,
 		.budget = { .rows = set->query_rows, .time_ns = set->query_time, .memory = set->query_memory },
 		.cors = *set->cors ? set->cors : NULL,
 		.token_file = *set->token_file ? set->token_file : NULL,
