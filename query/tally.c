@@ -155,6 +155,7 @@ static int grow_room(struct tally *tally, struct err *err)
 	       hists = tally->spec->hists_count;
 	struct tally_cell *cells;
 	struct hist **more;
+	uint32_t *lasts;
 
 	while (room < tally->groups.count)
 		room *= 2;
@@ -170,6 +171,11 @@ static int grow_room(struct tally *tally, struct err *err)
 		if (!more)
 			return plan_no_memory(tally->plan, err);
 		tally->hists = more;
+		lasts = mem_resize(tally->lasts, room, sizeof(*lasts));
+		if (!lasts)
+			return plan_no_memory(tally->plan, err);
+		tally->lasts = lasts;
+		memset(lasts + tally->room, 0, (room - tally->room) * sizeof(*lasts));
 		memset(more + tally->room * hists, 0,
 		       (room - tally->room) * hists * sizeof(struct hist *));
 	}
@@ -351,28 +357,83 @@ static struct hist *hist_get(struct tally *tally, uint32_t group, size_t h, stru
 	return *hist;
 }
 
+/*
+ * Rows of a group one behind the other, whatever their order: the first of each group in
+ * firsts, each one's follower in next (index + 1, 0 = none).
+ */
+struct chains {
+	uint32_t *firsts, *next;
+	uint32_t count;
+};
+
+static int chains_make(struct tally *tally, struct scan *scan, const uint64_t *valid,
+		       struct chains *chains)
+{
+	uint32_t *lasts = tally->lasts;
+
+	chains->firsts = arena_alloc(scan->columns.arena, tally->count * sizeof(*chains->firsts));
+	chains->next = arena_alloc(scan->columns.arena, tally->count * sizeof(*chains->next));
+	chains->count = 0;
+	if (!chains->firsts || !chains->next)
+		return E_NO_MEMORY;
+	for (uint32_t i = 0; i < tally->count; i++) {
+		uint32_t *last = &lasts[tally->group_of[i]];
+
+		if (!rg_valid(valid, tally->rows[i]))
+			continue;
+		chains->next[i] = 0;
+		if (*last)
+			chains->next[*last - 1] = i + 1;
+		else
+			chains->firsts[chains->count++] = i;
+		*last = i + 1;
+	}
+	for (uint32_t i = 0; i < chains->count; i++) /* as it was, for the next row group */
+		lasts[tally->group_of[chains->firsts[i]]] = 0;
+	return 0;
+}
+
+static int chain_sum(struct tally *tally, const struct chains *chains, uint32_t first,
+		     const struct rg_ints *ints, const struct rg_bytes *bytes, struct err *err)
+{
+	for (uint32_t i = first + 1; i; i = chains->next[i - 1]) {
+		uint32_t row = tally->rows[i - 1];
+
+		if (bytes) {
+			int rc = hist_sum_add_bytes(tally->sum, columns_text(bytes, row), err);
+
+			if (rc < 0) {
+				hist_sum_reset(tally->sum);
+				return rc;
+			}
+		} else {
+			hist_sum_add(tally->sum, ints->values[row]);
+		}
+	}
+	return 0;
+}
+
 static int hists_add(struct tally *tally, struct scan *scan, size_t h, struct err *err)
 {
 	const struct col *col = tally->spec->hists[h];
 	bool stored = col->type == TYPE_HIST;
 	struct rg_bytes bytes = { 0 };
 	struct rg_ints ints = { 0 };
-	const uint64_t *valid;
+	struct chains chains = { 0 };
 	int rc = stored ? columns_bytes(&scan->columns, col, &bytes, err)
 			: columns_ints(&scan->columns, col, &ints, err);
 
-	valid = stored ? bytes.valid : ints.valid;
-	for (uint32_t i = 0; rc >= 0 && i < tally->count; i++) {
-		uint32_t row = tally->rows[i];
-		struct hist *hist;
+	if (rc >= 0)
+		rc = chains_make(tally, scan, stored ? bytes.valid : ints.valid, &chains);
+	for (uint32_t i = 0; rc >= 0 && i < chains.count; i++) {
+		uint32_t first = chains.firsts[i];
+		struct hist *hist = hist_get(tally, tally->group_of[first], h, err);
 
-		if (!rg_valid(valid, row))
-			continue;
-		hist = hist_get(tally, tally->group_of[i], h, err);
 		if (!hist)
 			return E_BUDGET;
-		rc = stored ? hist_merge_bytes(hist, columns_text(&bytes, row), err)
-			    : hist_add(hist, ints.values[row], 1);
+		rc = chain_sum(tally, &chains, first, &ints, stored ? &bytes : NULL, err);
+		if (rc >= 0)
+			rc = hist_sum_flush(tally->sum, hist);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -411,6 +472,8 @@ int tally_add(struct tally *tally, struct scan *scan, struct err *err)
 		if (rc < 0)
 			return rc;
 	}
+	if (tally->spec->hists_count && !tally->sum && !(tally->sum = hist_sum_new()))
+		return plan_no_memory(tally->plan, err);
 	rc = rows_group(tally, scan, err);
 	if (rc == 0)
 		rc = grow_room(tally, err);
@@ -610,13 +673,17 @@ void tally_release(struct tally *tally)
 	for (size_t i = 0; tally->hists && i < tally->room * tally->spec->hists_count; i++)
 		hist_free(tally->hists[i]);
 	mem_free(tally->hists);
+	mem_free(tally->lasts);
 	mem_free(tally->cells);
+	hist_sum_free(tally->sum);
 	seen_release(&tally->seen);
 	groups_release(&tally->groups);
 	intern_release(&tally->intern);
 	arena_release(&tally->texts);
 	tally->hists = NULL;
+	tally->lasts = NULL;
 	tally->cells = NULL;
+	tally->sum = NULL;
 	tally->room = 0;
 }
 

@@ -27,6 +27,8 @@ struct tally {
 	struct seen seen;
 	struct tally_cell *cells;	/* [group * aggs_count] */
 	struct hist **hists;		/* [group * hists_count] */
+	uint32_t *lasts;		/* [group], all 0 between two uses; with hists only */
+	struct hist_sum *sum;		/* of one group in one row group */
 	size_t room;			/* groups that these have room for */
 	size_t hists_made, hists_limit;
 

@@ -44,4 +44,15 @@ void hist_write(const struct hist *hist, struct wr *wr);
 /* Merge stored bytes into hist without building another. E_CORRUPT, E_NO_MEMORY. */
 int hist_merge_bytes(struct hist *hist, struct view bytes, struct err *err);
 
+/* A histogram with room for every bucket, 50 KiB: to add up many values or histograms before one merge of the result. */
+struct hist_sum;
+
+struct hist_sum *hist_sum_new(void);	/* NULL: out of memory */
+void hist_sum_free(struct hist_sum *sum);	/* takes NULL */
+void hist_sum_reset(struct hist_sum *sum);
+void hist_sum_add(struct hist_sum *sum, uint64_t value);
+int hist_sum_add_bytes(struct hist_sum *sum, struct view bytes, struct err *err);	/* E_CORRUPT: nothing was added */
+/* Merge it into hist, and empty it. E_NO_MEMORY: nothing was merged. */
+int hist_sum_flush(struct hist_sum *sum, struct hist *hist);
+
 #endif
