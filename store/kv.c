@@ -12,7 +12,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "store/fault.h"
 #include "store/kv_verify.h"
 
 #define KV_PATH_MAX 1024
@@ -54,6 +56,7 @@ struct kv_cursor {
  */
 static pthread_mutex_t kv_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct kv *kv_list;	/* guarded by kv_mutex */
+static _Atomic uint64_t kv_faults_told;
 
 static int kv_fail(struct err *err, const struct kv *kv, int rc, const char *what)
 {
@@ -73,6 +76,7 @@ static int kv_fail(struct err *err, const struct kv *kv, int rc, const char *wha
 	case MDB_INVALID:
 	case MDB_VERSION_MISMATCH:
 	case MDB_INCOMPATIBLE:
+	case MDB_BAD_TXN:	/* after one of those */
 		return err_set(err, E_CORRUPT, "%s: %s: %s", kv->dir, what, mdb_strerror(rc));
 	case MDB_PANIC:
 		return err_set(err, E_IO, "%s: %s: an earlier write failed for good", kv->dir, what);
@@ -288,6 +292,7 @@ int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, str
 	bool exists;
 	int rc = 0;
 
+	fault_install();
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_DATA_FILE);
 	(void)pthread_mutex_lock(&kv_mutex);
 	exists = stat(path, &st) == 0;
@@ -449,10 +454,21 @@ int kv_txn_commit(struct kv_txn *txn, struct err *err)
 	return rc ? kv_fail(err, kv, rc, "commit") : 0;
 }
 
+/* What a reader met is told when it is done: a handler cannot. */
+static void tell_faults(const struct kv *kv)
+{
+	uint64_t pages = fault_pages(), told = atomic_exchange(&kv_faults_told, pages);
+
+	if (pages != told)
+		log_warn("the disk did not give pages of a mapped file, what lay there counts as damaged pages=%llu near=\"%s\"",
+			 (unsigned long long)(pages - told), kv->dir);
+}
+
 void kv_txn_abort(struct kv_txn *txn)
 {
 	if (!txn)
 		return;
+	tell_faults(txn->kv);
 	if (txn->txn)
 		mdb_txn_abort(txn->txn);
 	kv_txn_out(txn->kv);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # usage: tests/torture/run.sh        (make check-torture)
-# The store with failing writes, failing allocations, kill -9, power cuts, and a budget of bytes to keep.
+# The store with failing writes, failing allocations, kill -9, power cuts, failing reads, flipped bits, and a budget of
+# bytes to keep.
 # ROUNDS (60; kills 200, cuts 600), SEED, PUSH_MIB (20480: pushed through a tmpfs of 1 GiB; needs root, else skipped).
 set -eu
 cd "$(dirname "$0")/../.."
@@ -8,7 +9,7 @@ lib=build/release/libtapedeck.a
 out=build/release/torture
 mkdir -p "$out"
 read -ra libs <<<"$(pkg-config --libs lmdb libzstd liblz4 libxxhash jansson nettle)"
-for program in store_torture power_torture retention_torture; do
+for program in store_torture power_torture retention_torture damage_torture; do
 	gcc -std=gnu11 -O1 -g -D_GNU_SOURCE -I. -Wall -Wextra -o "$out/$program" tests/torture/$program.c \
 		"$lib" "${libs[@]}" -lroaring -pthread -lm
 done
@@ -20,6 +21,9 @@ for what in write alloc kill; do
 	rounds=60
 	[ $what != kill ] || rounds=200
 	"$out/store_torture" "$what" "$dir/$what" "${ROUNDS:-$rounds}" "${SEED:-1}"
+done
+for what in read; do
+	"$out/damage_torture" $what "$dir/damage-$what" "${SEED:-1}"
 done
 mkdir "$dir/power"
 "$out/power_torture" "$dir/power" "${ROUNDS:-600}" "${SEED:-1}"

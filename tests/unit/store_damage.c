@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "store/fault.h"
 #include "store/files.h"
 #include "store/kv_verify.h"
 #include "tests/unit/store_kit.h"
@@ -186,4 +187,52 @@ TEST(store_damage, of_one_hot_partition_is_told_when_it_is_read)
 	store_view_close(view);
 	store_close(store);
 	CHECK_RC(store_check(dir, kit_print_finding, NULL, NULL, NULL), 1);
+}
+
+/*
+ * What the disk does not give of a mapped file is SIGBUS: here a file that lost its end under the reader. The process
+ * lives, the other partition answers, and what cannot be read is told.
+ */
+TEST(store_damage, pages_the_disk_does_not_give_are_told)
+{
+	const char *dir = check_tmpdir();
+	struct store_writer *writer = kit_writer(dir, NULL);
+	struct store_view *view = NULL;
+	struct err err = { 0 };
+	struct store *store;
+	struct arena arena;
+	unsigned told = 0, good = 0;
+	struct rg_zone zone;
+	uint64_t before;
+	char path[700];
+
+	kit_write_flows(writer, 0, 3000, KIT_START, 2 * NS_PER_SEC);
+	CHECK_OK(store_writer_close(writer, true, &err), err);
+	store = kit_store(dir);
+	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
+	CHECK_U64(store_view_parts(view), 2);
+	CHECK_OK(store_rg_zone(view, 0, TABLE_FLOWS, 0, &zone, &err), err);	/* opens it */
+	(void)snprintf(path, sizeof(path), "%s/%s/data.mdb", dir, store_view_part(view, 0)->path);
+	CHECK_RC(truncate(path, 4096), 0);
+	before = fault_pages();
+	arena_init(&arena, 0);
+	for (size_t part = 0; part < 2; part++) {
+		for (size_t g = 0; g < store_rg_count(view, part, TABLE_FLOWS); g++) {
+			struct rg rg;
+			void *rows;
+			int rc = store_rg_open(view, part, TABLE_FLOWS, g, &rg, &err);
+
+			if (rc == 0)
+				rc = rg_read_rows(&rg, &arena, &rows, &err);
+			CHECK(rc == (part ? 0 : E_CORRUPT), "part %zu: %s", part, err.text);
+			told += rc < 0;
+			good += rc == 0;
+		}
+	}
+	CHECK_GT(fault_pages(), before);
+	CHECK_GT(good, 0);
+	CHECK_GT(told, 0);
+	arena_release(&arena);
+	store_view_close(view);
+	store_close(store);
 }
