@@ -17,7 +17,7 @@ const char *chunk_enc_name(unsigned enc)
 	static const char *const names[] = {
 		[CHUNK_CONST] = "const", [CHUNK_RAW] = "raw", [CHUNK_FOR] = "for", [CHUNK_DELTA] = "delta",
 		[CHUNK_DICT] = "dict", [CHUNK_RLE] = "rle", [CHUNK_PLAIN] = "plain", [CHUNK_BITMAP] = "bitmap",
-		[CHUNK_REF] = "ref",
+		[CHUNK_REF] = "ref", [CHUNK_PREDICT] = "predict", [CHUNK_MAP] = "map", [CHUNK_PATCH] = "patch",
 	};
 
 	return enc < sizeof(names) / sizeof(names[0]) && names[enc] ? names[enc] : "unknown";
@@ -359,11 +359,87 @@ static uint64_t scale_take(const uint64_t **values, size_t count, struct chunk_s
 	return SCALE;
 }
 
+/* ---- values far from the others ---- */
+
+#define PATCH_SAMPLE 1024u
+#define PATCH_FROM 64u		/* values */
+#define PATCH_PLACE_BYTES 2u	/* of an exception, about, beside its value */
+
+/* Most values lie in [low, low + 2^width). */
+struct patch {
+	uint64_t low;
+	unsigned width;
+};
+
+/* The window that is cheapest for a sample, the rest as exceptions. Bytes of the whole, about. */
+static size_t patch_find(const uint64_t *values, size_t count, const struct ints_stats *stats, struct patch *ret_patch)
+{
+	size_t n = count < PATCH_SAMPLE ? count : PATCH_SAMPLE, best_bytes = SIZE_MAX;
+	size_t far_bytes = PATCH_PLACE_BYTES + (bitpack_width(stats->max - stats->min) + 7) / 8;
+	uint64_t sample[PATCH_SAMPLE];
+
+	for (size_t i = 0; i < n; i++)
+		sample[i] = values[i * count / n];
+	qsort(sample, n, sizeof(*sample), cmp_u64);
+	for (unsigned width = 0; width < 64; width++) {
+		size_t inside = 0, from = 0, inside_from = 0, bytes;
+
+		for (size_t to = 0; to < n; to++) {
+			while ((sample[to] - sample[from]) >> width)
+				from++;
+			if (to - from + 1 > inside) {
+				inside = to - from + 1;
+				inside_from = from;
+			}
+		}
+		bytes = count * width / 8 + (n - inside) * far_bytes * count / n + count / BITPACK_BLOCK * 3;
+		if (bytes < best_bytes) {
+			best_bytes = bytes;
+			*ret_patch = (struct patch){ sample[inside_from], width };
+		}
+		if (inside == n)
+			break;
+	}
+	return best_bytes + 16;
+}
+
+static int write_patch(const uint64_t *values, size_t count, const struct patch *patch, uint64_t scale,
+		       struct chunk_scratch *scratch, struct wr *out)
+{
+	uint64_t *near = scratch->values + scratch->cap;
+	uint64_t *places = scratch->values + 2 * scratch->cap;
+	uint64_t *far = scratch->values + 3 * scratch->cap;
+	uint64_t last = patch->low;
+	size_t found = 0;
+	int rc;
+
+	for (size_t i = 0; i < count; i++) {
+		if ((values[i] - patch->low) >> patch->width) {
+			places[found] = i;
+			far[found++] = values[i];
+		} else {
+			last = values[i];
+		}
+		near[i] = last;		/* what stands before, so that it costs nothing */
+	}
+	scratch->patched = true;
+	wr_u8(out, CHUNK_PATCH);
+	wr_varint(out, scale);
+	wr_varint(out, found);
+	rc = found ? ints_write(places, found, DEPTH_MAX, scratch, out) : 0;
+	if (rc >= 0 && found)
+		rc = ints_write(far, found, DEPTH_MAX, scratch, out);
+	if (rc >= 0)
+		rc = ints_write(near, count, DEPTH_MAX, scratch, out);
+	return rc < 0 ? rc : wr_done(out, CHUNK_PATCH);
+}
+
 static int ints_write(const uint64_t *values, size_t count, unsigned depth, struct chunk_scratch *scratch,
 		      struct wr *out)
 {
 	const uint64_t *unscaled = values;
-	size_t raw_bytes, best_bytes, rle_bytes, dict_count, mask;
+	size_t raw_bytes, best_bytes, rle_bytes, patch_bytes = SIZE_MAX, dict_count, mask;
+	struct patch patch = { 0 };
 	struct ints_stats stats;
 	uint64_t scale = 1, *distinct, max, spread;
 
@@ -377,6 +453,12 @@ static int ints_write(const uint64_t *values, size_t count, unsigned depth, stru
 		scale = scale_take(&values, count, scratch, &stats);
 	best_bytes = stats.for_bytes < stats.delta_bytes ? stats.for_bytes : stats.delta_bytes;
 	if (depth < DEPTH_MAX) {
+		if (scratch->patches && count >= PATCH_FROM)
+			patch_bytes = patch_find(values, count, &stats, &patch);
+		if (patch_bytes < best_bytes - best_bytes / 10)
+			best_bytes = patch_bytes;
+		else
+			patch_bytes = SIZE_MAX;
 		rle_bytes = stats.runs * (bitpack_width(spread) + bitpack_width(count / stats.runs) + 2) / 8 + 16;
 		if (stats.runs <= count / 4 && rle_bytes < best_bytes)
 			return write_rle(unscaled, count, stats.runs, scratch, out);
@@ -384,6 +466,8 @@ static int ints_write(const uint64_t *values, size_t count, unsigned depth, stru
 			      &distinct, &dict_count, &mask))
 			return write_dict(unscaled, count, distinct, dict_count, mask, scratch, out);
 	}
+	if (patch_bytes != SIZE_MAX && patch_bytes < raw_bytes)
+		return write_patch(values, count, &patch, scale, scratch, out);
 	if (raw_bytes <= best_bytes)
 		return write_raw(unscaled, count, max, out);
 	if (stats.delta_bytes < stats.for_bytes)
@@ -567,6 +651,39 @@ static int read_dict(struct rd *rd, size_t count, struct arena *arena, uint64_t 
 	return 0;
 }
 
+static int read_patch(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err)
+{
+	uint64_t scale = rd_varint(rd), found = rd_varint(rd);
+	uint64_t *places = NULL, *far;
+	int rc = 0;
+
+	if (rd->bad || scale == 0 || found > count)
+		return err_set(err, E_CORRUPT, "%llu exceptions of %zu values, a scale of %llu",
+			       (unsigned long long)found, count, (unsigned long long)scale);
+	places = arena_alloc(arena, ((size_t)found * 2 + 1) * sizeof(*places));
+	if (!places)
+		return err_set(err, E_NO_MEMORY, "no memory for %llu exceptions", (unsigned long long)found);
+	far = places + found;
+	if (found)
+		rc = ints_read(rd, (size_t)found, DEPTH_MAX, arena, places, err);
+	if (rc == 0 && found)
+		rc = ints_read(rd, (size_t)found, DEPTH_MAX, arena, far, err);
+	if (rc == 0)
+		rc = ints_read(rd, count, DEPTH_MAX, arena, values, err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < found; i++) {
+		if (places[i] >= count)
+			return err_set(err, E_CORRUPT, "exception %zu at value %llu of %zu", i,
+				       (unsigned long long)places[i], count);
+		values[places[i]] = far[i];
+	}
+	if (scale != 1)
+		for (size_t i = 0; i < count; i++)
+			values[i] *= scale;
+	return 0;
+}
+
 static int ints_read(struct rd *rd, size_t count, unsigned depth, struct arena *arena, uint64_t *values,
 		     struct err *err)
 {
@@ -596,6 +713,10 @@ static int ints_read(struct rd *rd, size_t count, unsigned depth, struct arena *
 	case CHUNK_RLE:
 		if (depth < DEPTH_MAX)
 			return read_rle(rd, count, arena, values, err);
+		break;
+	case CHUNK_PATCH:
+		if (depth < DEPTH_MAX)
+			return read_patch(rd, count, arena, values, err);
 		break;
 	}
 	return err_set(err, E_CORRUPT, "encoding %u of integers at depth %u, byte %zu", enc, depth, rd_pos(rd) - 1);

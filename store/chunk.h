@@ -23,6 +23,9 @@ enum chunk_enc {	/* stored: never renumber */
 	CHUNK_PLAIN = 7,	/* strings: lengths, bytes */
 	CHUNK_BITMAP = 8,	/* a bit a row */
 	CHUNK_REF = 9,		/* differences to another column: row groups only */
+	CHUNK_PREDICT = 10,	/* differences to what other columns foretell: row groups only */
+	CHUNK_MAP = 11,		/* strings that follow from those of another column: row groups only */
+	CHUNK_PATCH = 12,	/* integers, and the few that lie far from the others apart */
 };
 const char *chunk_enc_name(unsigned enc);	/* "unknown" */
 
@@ -33,6 +36,8 @@ struct chunk_scratch {
 	uint64_t *set;		/* hash set: value, code */
 	uint32_t *set_codes;
 	size_t set_cap;
+	bool patches;		/* CHUNK_PATCH may be used: the look for it costs time */
+	bool patched;		/* and was */
 };
 void chunk_scratch_release(struct chunk_scratch *scratch);
 
@@ -51,6 +56,20 @@ int chunk_ints_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *
  */
 int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count, bool sorted,
 		      struct chunk_scratch *scratch, struct wr *out);
+/*
+ * The same, and where each entry of dict was stored: place + 1, 0 when no code names it. ret_places has
+ * dict_count zeroes; of CHUNK_PLAIN they say nothing.
+ */
+int chunk_bytes_write_places(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count,
+			     bool sorted, struct chunk_scratch *scratch, struct wr *out, uint32_t *ret_places);
+/* A dictionary alone: varint count, stream of lengths, bytes. */
+int chunk_dict_write(const struct view *dict, const uint32_t *order, size_t dict_count, struct chunk_scratch *scratch,
+		     struct wr *out);
+int chunk_dict_read(struct rd *rd, size_t count_max, struct arena *arena, struct view **ret_dict,
+		    uint32_t *ret_dict_count, struct err *err);
+/* Codes, each below dict_count. */
+int chunk_codes_read(struct rd *rd, size_t count, size_t dict_count, struct arena *arena, uint32_t **ret_codes,
+		     struct err *err);
 struct chunk_bytes {
 	struct view *dict;	/* into the input */
 	uint32_t dict_count;

@@ -31,6 +31,22 @@ static int cmp_entry(const void *a, const void *b, void *arg)
 	return view_cmp(dict[x], dict[y]);
 }
 
+int chunk_dict_write(const struct view *dict, const uint32_t *order, size_t dict_count, struct chunk_scratch *scratch,
+		     struct wr *out)
+{
+	uint64_t *lens = mem_array(dict_count, sizeof(*lens));
+	int rc = E_NO_MEMORY;
+
+	if (!lens)
+		return rc;
+	wr_varint(out, dict_count);
+	rc = write_lens(dict, order, dict_count, lens, scratch, out);
+	if (rc >= 0)
+		write_texts(dict, order, dict_count, out);
+	mem_free(lens);
+	return rc < 0 ? rc : out->bad ? E_NO_MEMORY : 0;
+}
+
 /* order: which entry of dict comes i-th in the stored dictionary. */
 static int write_dict(const struct view *dict, size_t dict_count, const uint32_t *order, const uint64_t *codes,
 		      size_t count, uint64_t *lens, struct chunk_scratch *scratch, struct wr *out)
@@ -94,22 +110,34 @@ static void texts_take(const struct view *dict, const uint32_t *codes, size_t co
 int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count, bool sorted,
 		      struct chunk_scratch *scratch, struct wr *out)
 {
+	uint32_t *places = mem_array(dict_count, sizeof(*places));
+	int rc = E_NO_MEMORY;
+
+	if (places)
+		rc = chunk_bytes_write_places(dict, dict_count, codes, count, sorted, scratch, out, places);
+	mem_free(places);
+	return rc;
+}
+
+int chunk_bytes_write_places(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count,
+			     bool sorted, struct chunk_scratch *scratch, struct wr *out, uint32_t *ret_places)
+{
 	struct texts texts = { .used = 0 };
 	uint64_t *lens = NULL, *new_codes;
-	uint32_t *place = NULL;	/* entry -> stored place + 1, 0 while unused */
+	uint32_t *place = ret_places;
 	int rc = E_NO_MEMORY;
 
 	assert(dict_count >= 1 && count >= 1 && count <= CHUNK_VALUES_MAX);
 	if (all_same(codes, count)) {
 		wr_u8(out, CHUNK_CONST);
 		wr_bytes(out, dict[codes[0]]);
+		place[codes[0]] = 1;
 		return out->bad ? E_NO_MEMORY : CHUNK_CONST;
 	}
-	place = mem_array(dict_count, 2 * sizeof(*place));
+	texts.order = mem_array(dict_count, sizeof(*texts.order));
 	lens = mem_array(count, 2 * sizeof(*lens));
-	if (!place || !lens)
+	if (!texts.order || !lens)
 		goto out;
-	texts.order = place + dict_count;
 	new_codes = lens + count;
 	texts_take(dict, codes, count, place, &texts);
 	if (texts.plain_bytes <= texts.dict_bytes) {
@@ -125,7 +153,7 @@ int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t
 		new_codes[i] = place[codes[i]] - 1;
 	rc = write_dict(dict, texts.used, texts.order, new_codes, count, lens, scratch, out);
 out:
-	mem_free(place);
+	mem_free(texts.order);
 	mem_free(lens);
 	return rc;
 }
@@ -161,8 +189,8 @@ static int read_texts(struct rd *rd, size_t count, struct arena *arena, struct v
 	return 0;
 }
 
-static int read_codes(struct rd *rd, size_t count, size_t dict_count, struct arena *arena, uint32_t **ret_codes,
-		      struct err *err)
+int chunk_codes_read(struct rd *rd, size_t count, size_t dict_count, struct arena *arena, uint32_t **ret_codes,
+		     struct err *err)
 {
 	uint64_t *wide = arena_alloc(arena, count * sizeof(*wide)), max = 0;
 	uint32_t *codes = arena_alloc(arena, count * sizeof(*codes));
@@ -197,20 +225,29 @@ static int read_const(struct rd *rd, size_t count, struct arena *arena, struct c
 	return 0;
 }
 
+int chunk_dict_read(struct rd *rd, size_t count_max, struct arena *arena, struct view **ret_dict,
+		    uint32_t *ret_dict_count, struct err *err)
+{
+	uint64_t dict_count = rd_varint(rd);
+	int rc;
+
+	if (rd->bad || dict_count < 1 || dict_count > count_max)
+		return err_set(err, E_CORRUPT, "a dictionary of %llu strings for %zu values",
+			       (unsigned long long)dict_count, count_max);
+	rc = read_texts(rd, (size_t)dict_count, arena, ret_dict, err);
+	if (rc == 0)
+		*ret_dict_count = (uint32_t)dict_count;
+	return rc;
+}
+
 static int read_dict(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes,
 		     struct err *err)
 {
 	struct chunk_bytes bytes = { 0 };
-	uint64_t dict_count = rd_varint(rd);
-	int rc;
+	int rc = chunk_dict_read(rd, count, arena, &bytes.dict, &bytes.dict_count, err);
 
-	if (rd->bad || dict_count < 1 || dict_count > count)
-		return err_set(err, E_CORRUPT, "a dictionary of %llu strings for %zu values",
-			       (unsigned long long)dict_count, count);
-	bytes.dict_count = (uint32_t)dict_count;
-	rc = read_texts(rd, (size_t)dict_count, arena, &bytes.dict, err);
 	if (rc == 0)
-		rc = read_codes(rd, count, (size_t)dict_count, arena, &bytes.codes, err);
+		rc = chunk_codes_read(rd, count, bytes.dict_count, arena, &bytes.codes, err);
 	if (rc == 0)
 		*ret_bytes = bytes;
 	return rc;

@@ -5,6 +5,7 @@
 #include "base/rd.h"
 #include "store/codec.h"
 
+#define MUST_KNOW_AT 6
 #define LENGTH_AT 12
 #define CHECKSUM_AT 16
 
@@ -26,6 +27,17 @@ static uint64_t checksum(struct view checked)
 {
 	return codec_checksum(view_sub(checked, 0, CHECKSUM_AT)) ^
 	       codec_checksum(view_sub(checked, ENVELOPE_BYTES, SIZE_MAX));
+}
+
+void envelope_must_know(struct wr *out, size_t start, uint16_t must_know)
+{
+	uint16_t bits;
+
+	if (out->bad)
+		return;
+	memcpy(&bits, out->at + start + MUST_KNOW_AT, sizeof(bits));
+	bits |= must_know;
+	memcpy(out->at + start + MUST_KNOW_AT, &bits, sizeof(bits));
 }
 
 int envelope_end(struct wr *out, size_t start, size_t checked_bytes, struct err *err)

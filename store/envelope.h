@@ -24,6 +24,8 @@ struct envelope {
 
 /* Append an unfinished envelope; returns where it starts in out. */
 size_t envelope_begin(struct wr *out, uint32_t magic, uint16_t version, uint16_t must_know, uint32_t may_skip);
+/* Before the end: bits that were not known at the beginning. */
+void envelope_must_know(struct wr *out, size_t start, uint16_t must_know);
 /* Everything is written: fill in length and checksum, the latter over checked_bytes from start. E_NO_MEMORY, E_LIMIT. */
 int envelope_end(struct wr *out, size_t start, size_t checked_bytes, struct err *err);
 

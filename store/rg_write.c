@@ -1,49 +1,15 @@
 #include <assert.h>
 
 #include "base/mem.h"
-#include "store/rg_builder.h"
-#include "store/rg_format.h"
+#include "store/rg_writing.h"
 
 #define PACK_BYTES_MIN 64u		/* smaller chunks: the codec's own header eats the gain */
 #define SAMPLE_BYTES ((size_t)16 << 10)
+#define DERIVE_ROWS_MIN 16u		/* fewer rows are not worth the look */
 #define SAMPLE_FROM (4 * SAMPLE_BYTES)	/* chunks from here on are tried on a sample first */
-#define NO_GROUP UINT16_MAX
-
-/* One call of rg_builder_write. */
-struct writing {
-	const struct rg_builder *builder;
-	const uint32_t *order;
-	enum codec codec;
-	int level;
-	size_t start;			/* of the row group in out */
-	struct wr *out;
-	struct wr plain;		/* the chunk at hand before the codec */
-	struct wr other;		/* the same chunk, encoded another way */
-	struct chunk_scratch *scratch;
-	size_t words;			/* of a bitmap of all rows */
-	uint64_t *valid;		/* by ordinal: bitmap of the rows that have a value */
-	uint32_t *valid_count;		/* by ordinal */
-	uint16_t *group;		/* by ordinal: the first column with the same nulls, NO_GROUP without nulls */
-	uint16_t *group_entry;		/* by that column: directory index of its bitmap, NO_GROUP before */
-	uint16_t list_group;		/* what list and bitmap are of, NO_GROUP for none */
-	uint32_t *list;			/* rows that are not null, in the order of writing */
-	uint64_t *bitmap;		/* of places, not of rows */
-	uint64_t *ints;
-	uint64_t *differences;
-	uint32_t *codes;
-	struct view *dict;
-	size_t dict_cap;
-	uint16_t entries, entries_done;
-};
-
 static int no_memory(struct err *err)
 {
 	return err_set(err, E_NO_MEMORY, "row group: out of memory");
-}
-
-static const uint64_t *valid_of(const struct writing *writing, size_t ordinal)
-{
-	return writing->valid + ordinal * writing->words;
 }
 
 /* Bit c of word r becomes bit r of word c (Hacker's Delight 7-3, for 64). */
@@ -131,7 +97,7 @@ static int writing_init(struct writing *writing)
 		return E_NO_MEMORY;
 	writing->differences = writing->ints + rows;
 	writing->group_entry = writing->group + cols;
-	return 0;
+	return writing->derive ? derive_init(writing) : 0;
 }
 
 static void writing_release(struct writing *writing)
@@ -146,6 +112,7 @@ static void writing_release(struct writing *writing)
 	mem_free(writing->ints);
 	mem_free(writing->codes);
 	mem_free(writing->dict);
+	derive_release(writing);
 }
 
 /* ---- chunks ---- */
@@ -217,11 +184,6 @@ static void entry_store(struct writing *writing, const struct rg_entry *entry)
 	writing->entries_done++;
 }
 
-static uint32_t row_at(const struct writing *writing, uint32_t place)
-{
-	return writing->order ? writing->order[place] : place;
-}
-
 /* list and bitmap of the rows in which this column has a value. */
 static void list_fill(struct writing *writing, size_t ordinal)
 {
@@ -280,10 +242,11 @@ static const uint32_t *codes_collect(struct writing *writing, const struct rg_co
 	return writing->codes;
 }
 
-static int texts_encode(struct writing *writing, const struct rg_column *column, const uint32_t *codes,
-			uint32_t count)
+static int texts_encode(struct writing *writing, size_t ordinal, const uint32_t *codes, uint32_t count)
 {
-	const struct rg_texts *texts = &column->texts;
+	const struct rg_texts *texts = &writing->builder->columns[ordinal].texts;
+	uint32_t *places;
+	int rc;
 
 	if (texts->count > writing->dict_cap) {
 		struct view *dict = mem_resize(writing->dict, texts->count, sizeof(*dict));
@@ -295,8 +258,17 @@ static int texts_encode(struct writing *writing, const struct rg_column *column,
 	}
 	for (size_t i = 0; i < texts->count; i++)
 		writing->dict[i] = view_make(texts->bytes.at + texts->entries[i].at, texts->entries[i].len);
-	return chunk_bytes_write(writing->dict, texts->count, codes, count,
-				 writing->codec == CODEC_ZSTD, writing->scratch, &writing->plain);
+	places = mem_array(texts->count, sizeof(*places));
+	if (!places)
+		return E_NO_MEMORY;
+	rc = chunk_bytes_write_places(writing->dict, texts->count, codes, count, writing->codec == CODEC_ZSTD,
+				      writing->scratch, &writing->plain, places);
+	if (writing->derive && rc >= 0) {
+		writing->derived[ordinal].places = places;	/* given up there when nobody asks for it */
+		return derive_texts(writing, ordinal, rc);
+	}
+	mem_free(places);
+	return rc;
 }
 
 /* Times and ids of a row lie close to its start: columns that are tried as differences to it. */
@@ -336,17 +308,18 @@ static int ints_encode(struct writing *writing, size_t ordinal, const uint64_t *
 	int enc = chunk_ints_write(ints, count, writing->scratch, &writing->plain);
 	int rc;
 
-	if (enc < 0 || enc == CHUNK_CONST || !near_start(writing, ordinal))
+	if (enc < 0 || enc == CHUNK_CONST)
 		return enc;
-	rc = differences_encode(writing, ordinal, ints, rows, count);
-	if (rc == CHUNK_REF && writing->other.len < writing->plain.len) {
-		struct wr swap = writing->plain;
-
-		writing->plain = writing->other;
-		writing->other = swap;
-		return CHUNK_REF;
+	if (near_start(writing, ordinal)) {
+		rc = differences_encode(writing, ordinal, ints, rows, count);
+		if (rc < 0)
+			return rc;
+		if (writing->other.len < writing->plain.len) {
+			writing_swap(writing);
+			enc = CHUNK_REF;
+		}
 	}
-	return rc < 0 ? rc : enc;
+	return writing->derive ? derive_ints(writing, ordinal, ints, rows, count, enc) : enc;
 }
 
 static int column_store(struct writing *writing, size_t ordinal, struct err *err)
@@ -374,7 +347,7 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 	entry.count = count;
 	wr_reset(&writing->plain);
 	if (column->is_bytes) {
-		rc = texts_encode(writing, column, codes_collect(writing, column, rows, count), count);
+		rc = texts_encode(writing, ordinal, codes_collect(writing, column, rows, count), count);
 	} else {
 		ints = ints_collect(writing, column, rows, count);
 		rc = ints_encode(writing, ordinal, ints, rows, count);
@@ -388,10 +361,25 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 	if (rc < 0)
 		return no_memory(err);
 	entry.enc = (uint8_t)rc;
+	if (rc == CHUNK_PREDICT || rc == CHUNK_MAP)
+		writing->must_know |= RG_MUST_DERIVE;
 	rc = chunk_store(writing, &entry, err);
 	if (rc == 0)
 		entry_store(writing, &entry);
 	return rc;
+}
+
+/* What a column may follow from comes before it. */
+static int column_and_sources_store(struct writing *writing, size_t ordinal, struct err *err)
+{
+	int from, rc = 0;
+
+	while (rc == 0 && (from = derive_missing(writing, ordinal)) >= 0)
+		rc = column_and_sources_store(writing, (size_t)from, err);
+	if (rc < 0 || writing->derived[ordinal].stored)
+		return rc;
+	writing->derived[ordinal].stored = true;
+	return writing->valid_count[ordinal] ? column_store(writing, ordinal, err) : 0;
 }
 
 /* ---- the whole ---- */
@@ -434,8 +422,12 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 	struct writing writing = {
 		.builder = builder, .order = order, .codec = (enum codec)codec, .level = level,
 		.out = out, .start = out->len, .scratch = &builder->scratch,
+		.derive = codec == RG_CODEC_ZSTD && builder->rows >= DERIVE_ROWS_MIN,
 	};
 	int rc = E_NO_MEMORY;
+
+	builder->scratch.patches = writing.derive;
+	builder->scratch.patched = false;
 
 	if (writing_init(&writing) < 0) {
 		(void)no_memory(err);
@@ -449,13 +441,16 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 		goto out;
 	}
 	for (size_t i = 0; i < builder->table->cols_count; i++) {
-		if (writing.valid_count[i] == 0)
-			continue;
-		rc = column_store(&writing, i, err);
+		if (writing.derive)
+			rc = column_and_sources_store(&writing, i, err);
+		else
+			rc = writing.valid_count[i] ? column_store(&writing, i, err) : 0;
 		if (rc < 0)
 			goto out;
 	}
 	assert(writing.entries_done == writing.entries);
+	if (writing.must_know || builder->scratch.patched)
+		envelope_must_know(out, writing.start, RG_MUST_DERIVE);
 	rc = envelope_end(out, writing.start, RG_HEADER_BYTES + (size_t)writing.entries * RG_ENTRY_BYTES, err);
 out:
 	if (rc < 0)

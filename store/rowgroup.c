@@ -2,6 +2,7 @@
 
 #include "store/chunk.h"
 #include "store/rg_format.h"
+#include "store/rg_predict.h"
 
 #define WHAT "row group"
 
@@ -23,7 +24,7 @@ int rg_open(struct view blob, struct rg *ret_rg, struct err *err)
 	struct rg rg = { .blob = blob };
 	uint16_t table, entries;
 	struct rd rd;
-	int rc = envelope_open(blob, WHAT, RG_MAGIC, RG_VERSION, 0, &envelope, err);
+	int rc = envelope_open(blob, WHAT, RG_MAGIC, RG_VERSION, RG_MUST_DERIVE, &envelope, err);
 
 	if (rc < 0)
 		return rc;
@@ -212,45 +213,29 @@ static int ints_check_range(const struct col *col, const uint64_t *values, uint3
 	return 0;
 }
 
-/* Where the differences of a CHUNK_REF start from; the reference itself is a plain column without nulls. */
-struct reference {
-	const uint64_t *values;		/* NULL: the values are no differences */
-	struct rg_shift shift;
-};
+static int ints_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
+		       const uint64_t *valid, unsigned depth, struct arena *arena, uint64_t *values,
+		       struct err *err);
 
-static int ints_dense(const struct rg *rg, const struct rg_entry *entry, bool is_reference, struct arena *arena,
-		      uint64_t *values, struct reference *reference, struct err *err);
-
-static int reference_read(const struct rg *rg, struct rd *rd, struct arena *arena, struct reference *reference,
-			  struct err *err)
+/* CHUNK_REF is a sum of one column; what is foretold without a bias. */
+static int reference_get(struct rd *rd, struct predict *ret_predict, struct err *err)
 {
-	uint16_t id = rd_u16le(rd);
-	const struct col *col = table_col_id(rg->table, id);
-	struct reference none = { 0 };
-	struct rg_entry entry;
-	uint64_t *values;
-	int rc;
+	struct predict predict = { .formula = PREDICT_SUM, .count = 1, .terms = { { .factor = 1 } } };
+	struct predict_term *term = &predict.terms[0];
 
-	reference->shift.down = rd_u8(rd);
-	reference->shift.up = rd_u8(rd);
-	if (rd->bad || reference->shift.down > 63 || reference->shift.up > 63 || !col ||
-	    types[col->type].phys != PHYS_INT || !entry_find(rg, col, &entry) ||
-	    entry.nulls != RG_NULLS_NONE || entry.count != rg->zone.rows)
-		return err_set(err, E_CORRUPT, "differences to column %u, shifted by %u and %u", id,
-			       reference->shift.down, reference->shift.up);
-	values = arena_alloc(arena, rg->zone.rows * sizeof(*values));
-	if (!values)
-		return err_set(err, E_NO_MEMORY, "no memory for %u rows", rg->zone.rows);
-	rc = ints_dense(rg, &entry, true, arena, values, &none, err);
-	if (rc < 0)
-		return err_prefix(err, "differences to column %u", id);
-	reference->values = values;
+	term->col_id = rd_u16le(rd);
+	term->down = rd_u8(rd);
+	term->up = rd_u8(rd);
+	if (rd->bad || term->down > 63 || term->up > 63)
+		return err_set(err, E_CORRUPT, "differences to column %u, shifted by %u and %u", term->col_id,
+			       term->down, term->up);
+	*ret_predict = predict;
 	return 0;
 }
 
-/* The values of an entry without nulls. A reference is not made of differences in turn. */
-static int ints_dense(const struct rg *rg, const struct rg_entry *entry, bool is_reference, struct arena *arena,
-		      uint64_t *values, struct reference *reference, struct err *err)
+/* The values of an entry without nulls, or their differences to what predict says. */
+static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct arena *arena, uint64_t *values,
+		      struct predict *predict, struct err *err)
 {
 	/* No encoding needs more than raw integers, but for a few bytes a block. */
 	size_t plain_max = (size_t)entry->count * 10 + 4096;
@@ -273,9 +258,9 @@ static int ints_dense(const struct rg *rg, const struct rg_entry *entry, bool is
 		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
 			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
 	rd = rd_make(plain);
-	if (entry->enc == CHUNK_REF && !is_reference) {
+	if (entry->enc == CHUNK_REF || entry->enc == CHUNK_PREDICT) {
 		rd_skip(&rd, 1);
-		rc = reference_read(rg, &rd, arena, reference, err);
+		rc = entry->enc == CHUNK_REF ? reference_get(&rd, predict, err) : predict_get(&rd, predict, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -287,23 +272,72 @@ static int ints_dense(const struct rg *rg, const struct rg_entry *entry, bool is
 	return 0;
 }
 
-/* values has room for all rows; null rows become 0. */
-static int ints_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
-		       const uint64_t *valid, struct arena *arena, uint64_t *values, struct err *err)
+/* A column that others are foretold by, one value a row, 0 where it is null. */
+static int term_read(const struct rg *rg, uint16_t col_id, unsigned depth, struct arena *arena,
+		     const uint64_t **ret_values, struct err *err)
 {
-	struct reference reference = { 0 };
-	int rc = ints_dense(rg, entry, false, arena, values, &reference, err);
+	const struct col *col = table_col_id(rg->table, col_id);
+	const uint64_t *valid;
+	struct rg_entry entry;
+	uint64_t *values;
+	int rc;
+
+	if (!col || types[col->type].phys != PHYS_INT || !entry_find(rg, col, &entry))
+		return err_set(err, E_CORRUPT, "foretold by column %u, which holds no numbers here", col_id);
+	if (depth > PREDICT_DEPTH_MAX)
+		return err_set(err, E_CORRUPT, "column %s is foretold by others more than %u deep", col->key,
+			       PREDICT_DEPTH_MAX);
+	values = arena_alloc(arena, rg->zone.rows * sizeof(*values));
+	if (!values)
+		return err_set(err, E_NO_MEMORY, "no memory for %u rows", rg->zone.rows);
+	rc = entry_valid(rg, col, &entry, arena, &valid, err);
+	if (rc == 0)
+		rc = ints_decode(rg, col, &entry, valid, depth, arena, values, err);
+	if (rc < 0)
+		return err_prefix(err, "foretold by column %s", col->key);
+	*ret_values = values;
+	return 0;
+}
+
+static int foretold_add(const struct rg *rg, const struct predict *predict, const uint64_t *valid, unsigned depth,
+			struct arena *arena, uint64_t *values, struct err *err)
+{
+	const uint64_t *columns[PREDICT_TERMS_MAX];
+	uint32_t rows = rg->zone.rows;
+	struct arena own;
+	int rc = 0;
+
+	arena_init(&own, 0);
+	if (arena->budget_bytes)
+		own.budget_bytes = arena->budget_bytes > arena->used_bytes ? arena->budget_bytes - arena->used_bytes : 1;
+	for (unsigned i = 0; i < predict->count && rc == 0; i++)
+		rc = term_read(rg, predict->terms[i].col_id, depth + 1, &own, &columns[i], err);
+	if (rc == 0 && predict_add(predict, columns, valid, rows, values) < 0)
+		rc = err_set(err, E_NO_MEMORY, "no memory for %u rows", rows);
+	for (uint32_t row = 0; rc == 0 && valid && row < rows; row++)
+		values[row] &= rg_valid(valid, row) ? UINT64_MAX : 0;
+	arena_release(&own);
+	return rc;
+}
+
+/*
+ * values has room for all rows; null rows become 0. Columns that foretell this one are read for it, into memory
+ * that is given back.
+ */
+static int ints_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
+		       const uint64_t *valid, unsigned depth, struct arena *arena, uint64_t *values,
+		       struct err *err)
+{
+	struct predict predict = { .formula = PREDICT_NONE };
+	int rc = ints_dense(rg, entry, arena, values, &predict, err);
 
 	if (rc < 0)
 		return rc;
 	if (valid)
 		spread_ints(values, entry->count, valid, rg->zone.rows);
-	for (uint32_t row = 0; reference.values && row < rg->zone.rows; row++) {
-		uint64_t from = reference.values[row] >> reference.shift.down << reference.shift.up;
-
-		values[row] += rg_valid(valid, row) ? from : 0;
-	}
-	return ints_check_range(col, values, rg->zone.rows, err);
+	if (predict.formula != PREDICT_NONE)
+		rc = foretold_add(rg, &predict, valid, depth, arena, values, err);
+	return rc < 0 ? rc : ints_check_range(col, values, rg->zone.rows, err);
 }
 
 int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena,
@@ -329,7 +363,7 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 	}
 	rc = entry_valid(rg, col, &entry, arena, &ints.valid, err);
 	if (rc == 0)
-		rc = ints_decode(rg, col, &entry, ints.valid, arena, values, err);
+		rc = ints_decode(rg, col, &entry, ints.valid, 0, arena, values, err);
 	if (rc < 0) {
 		(void)err_prefix(err, WHAT ": column %s", col->key);
 		return rc;
@@ -340,8 +374,8 @@ no_memory:
 	return err_set(err, E_NO_MEMORY, WHAT ": column %s: no memory for %u rows", col->key, rows);
 }
 
-static int bytes_decode(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
-			struct arena *arena, struct chunk_bytes *ret_bytes, struct err *err)
+static int bytes_decode(const struct rg *rg, const struct rg_entry *entry, struct arena *arena,
+			struct chunk_bytes *ret_bytes, struct err *err)
 {
 	struct chunk_bytes bytes;
 	struct view plain;
@@ -359,10 +393,107 @@ static int bytes_decode(const struct rg *rg, const struct col *col, const struct
 		return rc;
 	if (rd_left(&rd))
 		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(&rd));
-	for (uint32_t i = 0; col->type == TYPE_IP && i < bytes.dict_count; i++)
-		if (bytes.dict[i].len != sizeof(struct ip))
-			return err_set(err, E_CORRUPT, "an address of %zu bytes", bytes.dict[i].len);
 	*ret_bytes = bytes;
+	return 0;
+}
+
+/* The codes of the column that others follow from, one a row. It follows from none itself. */
+static int source_read(const struct rg *rg, uint16_t col_id, struct arena *arena, struct rg_bytes *ret_source,
+		       struct err *err)
+{
+	const struct col *col = table_col_id(rg->table, col_id);
+	struct rg_entry entry;
+	int rc;
+
+	if (!col || types[col->type].phys != PHYS_BYTES || !entry_find(rg, col, &entry) || entry.enc == CHUNK_MAP)
+		return err_set(err, E_CORRUPT, "follows from column %u, which holds no dictionary here", col_id);
+	rc = rg_read_bytes(rg, col, arena, ret_source, err);
+	if (rc == 0 && !ret_source->codes)
+		rc = err_set(err, E_CORRUPT, "follows from column %s, which holds no dictionary here", col->key);
+	return rc;
+}
+
+/* Rows that have another string than the one that follows. */
+static int exceptions_read(struct rd *rd, uint32_t rows, uint32_t dict_count, struct arena *arena, uint32_t *codes,
+			   struct err *err)
+{
+	uint64_t found = rd_varint(rd);
+	uint32_t *others;
+	uint64_t *places;
+	int rc;
+
+	if (rd->bad || found > rows)
+		return err_set(err, E_CORRUPT, "%llu exceptions of %u rows", (unsigned long long)found, rows);
+	if (!found)
+		return 0;
+	places = arena_alloc(arena, (size_t)found * sizeof(*places));
+	if (!places)
+		return err_set(err, E_NO_MEMORY, "no memory for %llu exceptions", (unsigned long long)found);
+	rc = chunk_ints_read(rd, (size_t)found, arena, places, err);
+	if (rc == 0)
+		rc = chunk_codes_read(rd, (size_t)found, dict_count, arena, &others, err);
+	for (size_t i = 0; rc == 0 && i < found; i++) {
+		if (places[i] >= rows)
+			return err_set(err, E_CORRUPT, "exception %zu in row %llu of %u", i,
+				       (unsigned long long)places[i], rows);
+		codes[places[i]] = others[i];
+	}
+	return rc;
+}
+
+/* As bytes_decode and bytes_spread in one, of CHUNK_MAP. */
+static int bytes_follow(const struct rg *rg, const struct rg_entry *entry, struct arena *arena,
+			struct rg_bytes *bytes, struct err *err)
+{
+	uint32_t rows = rg->zone.rows, dict_count = 0, *map, *codes;
+	struct rg_bytes source = { 0 };
+	struct view plain = { 0 }, *dict = NULL;
+	uint64_t from_count;
+	uint16_t from;
+	struct rd rd;
+	int rc = chunk_load(rg, entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
+
+	if (rc < 0)
+		return rc;
+	rd = rd_make(plain);
+	if (rd_u8(&rd) != CHUNK_MAP)
+		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
+			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
+	from = rd_u16le(&rd);
+	rc = chunk_dict_read(&rd, rows, arena, &dict, &dict_count, err);
+	if (rc == 0)
+		rc = source_read(rg, from, arena, &source, err);
+	if (rc < 0)
+		return rc;
+	from_count = rd_varint(&rd);
+	if (rd.bad || from_count != source.dict_count)
+		return err_set(err, E_CORRUPT, "follows from %llu strings of column %u, which has %u",
+			       (unsigned long long)from_count, from, source.dict_count);
+	codes = arena_alloc(arena, rows * sizeof(*codes));
+	if (!codes)
+		return err_set(err, E_NO_MEMORY, "no memory for %u rows", rows);
+	rc = chunk_codes_read(&rd, (size_t)from_count, dict_count, arena, &map, err);
+	if (rc < 0)
+		return rc;
+	for (uint32_t row = 0; row < rows; row++)
+		codes[row] = map[source.codes[row]];
+	rc = exceptions_read(&rd, rows, dict_count, arena, codes, err);
+	if (rc < 0)
+		return rc;
+	if (rd_left(&rd))
+		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(&rd));
+	bytes->dict = dict;
+	bytes->dict_count = dict_count;
+	bytes->codes = codes;
+	return 0;
+}
+
+/* Addresses are of one length. */
+static int dict_check(const struct col *col, const struct view *dict, uint32_t dict_count, struct err *err)
+{
+	for (uint32_t i = 0; col->type == TYPE_IP && i < dict_count; i++)
+		if (dict[i].len != sizeof(struct ip))
+			return err_set(err, E_CORRUPT, "an address of %zu bytes", dict[i].len);
 	return 0;
 }
 
@@ -409,6 +540,7 @@ int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *aren
 	struct chunk_bytes dense = { 0 };
 	struct rg_bytes bytes = { 0 };
 	struct rg_entry entry;
+	bool is_spread = false;	/* codes and strings are one a row already */
 	int rc;
 
 	assert(types[col->type].phys == PHYS_BYTES);
@@ -419,16 +551,22 @@ int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *aren
 		return 0;
 	}
 	rc = entry_valid(rg, col, &entry, arena, &bytes.valid, err);
+	if (rc == 0 && entry.enc == CHUNK_MAP) {
+		rc = bytes_follow(rg, &entry, arena, &bytes, err);
+		is_spread = true;
+	} else if (rc == 0) {
+		rc = bytes_decode(rg, &entry, arena, &dense, err);
+		bytes.dict = dense.dict;
+		bytes.dict_count = dense.dict_count;
+		bytes.codes = dense.codes;
+	}
 	if (rc == 0)
-		rc = bytes_decode(rg, col, &entry, arena, &dense, err);
+		rc = dict_check(col, bytes.dict, bytes.dict_count, err);
 	if (rc < 0) {
 		(void)err_prefix(err, WHAT ": column %s", col->key);
 		return rc;
 	}
-	bytes.dict = dense.dict;
-	bytes.dict_count = dense.dict_count;
-	bytes.codes = dense.codes;
-	if (bytes.valid && bytes_spread(&dense, entry.count, bytes.valid, rows, arena, &bytes) < 0)
+	if (bytes.valid && !is_spread && bytes_spread(&dense, entry.count, bytes.valid, rows, arena, &bytes) < 0)
 		goto no_memory;
 	*ret_bytes = bytes;
 	return 0;

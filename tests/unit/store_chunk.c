@@ -277,3 +277,65 @@ TEST(chunk, lies_about_strings_are_told)
 		CHECK(i == 4 || err.text[0], "%s: no words", cases[i].what);	/* 4 is for the caller to tell */
 	}
 }
+
+static size_t patched_back(const uint64_t *values, size_t count, int want)
+{
+	uint64_t *back = mem_array(count, sizeof(*back));
+	struct chunk_scratch scratch = { .patches = true };
+	struct err err = { 0 };
+	struct wr out;
+	size_t len;
+
+	wr_init(&out, 0);
+	CHECK_EQ(chunk_ints_write(values, count, &scratch, &out), want);
+	CHECK_EQ(scratch.patched, want == CHUNK_PATCH);
+	CHECK_OK(ints_back(wr_view(&out), count, back, &err), err);
+	CHECK_EQ(memcmp(values, back, count * 8), 0);
+	for (size_t cut = 0; cut < out.len; cut += 1 + cut / 16)
+		CHECK(ints_back(view_make(out.at, cut), count, back, NULL) < 0);
+	len = out.len;
+	wr_release(&out);
+	chunk_scratch_release(&scratch);
+	mem_free(back);
+	return len;
+}
+
+TEST(chunk, a_few_values_far_from_the_others_do_not_widen_them)
+{
+	struct random random = random_new("patch");
+	uint64_t values[5000];
+
+	for (unsigned scale = 1; scale <= 1000; scale *= 1000) {
+		for (size_t i = 0; i < 5000; i++)
+			values[i] = (1u << 20) * 1000ull + random_below(&random, 16) * scale;
+		for (size_t i = 13; i < 5000; i += 97)	/* far above, and below */
+			values[i] = i % 2 ? random_below(&random, 1ull << 40) * 1000 : random_below(&random, 1000) * 1000;
+		CHECK_LT(patched_back(values, 5000, CHUNK_PATCH), 5000 * 4 / 8 + 5000 / 97 * 12 + 200);
+	}
+	for (size_t i = 0; i < 5000; i++)
+		values[i] = i % 50 ? 7 : random_u64(&random);
+	CHECK_LT(patched_back(values, 5000, CHUNK_PATCH), 100 * 11 + 100);
+	for (size_t i = 0; i < 5000; i++)	/* nothing stands apart */
+		values[i] = random_u64(&random);
+	(void)patched_back(values, 5000, CHUNK_RAW);
+}
+
+TEST(chunk, lies_of_exceptions_are_told)
+{
+	static const uint8_t cases[][12] = {
+		{ CHUNK_PATCH, 0, 1, CHUNK_CONST, 0, CHUNK_CONST, 9, CHUNK_CONST, 1 },	/* a scale of 0 */
+		{ CHUNK_PATCH, 1, 5, CHUNK_CONST, 0, CHUNK_CONST, 9, CHUNK_CONST, 1 },	/* more than there are values */
+		{ CHUNK_PATCH, 1, 1, CHUNK_CONST, 4, CHUNK_CONST, 9, CHUNK_CONST, 1 },	/* behind the last one */
+		{ CHUNK_PATCH, 1, 1, CHUNK_CONST, 0, CHUNK_PATCH, 1, 0, CHUNK_CONST, 1 },	/* within each other */
+	};
+	static const uint8_t good[] = { CHUNK_PATCH, 2, 1, CHUNK_CONST, 3, CHUNK_CONST, 9, CHUNK_CONST, 1 };
+	uint64_t values[4];
+	struct err err = { 0 };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		err_clear(&err);
+		CHECK_RC(ints_back(view_make(cases[i], sizeof(cases[i])), 4, values, &err), E_CORRUPT);
+	}
+	CHECK_OK(ints_back(view_make(good, sizeof(good)), 4, values, &err), err);
+	CHECK(values[0] == 2 && values[2] == 2 && values[3] == 18);
+}
