@@ -20,7 +20,7 @@ test=(
 	nghttp2-client nghttp2-server python3-grpcio
 	python3-aiosmtpd python3-pyftpdlib dovecot-imapd dovecot-pop3d openssh-server openssh-client sip-tester
 	slapd ldap-utils snmpd snmp freeradius freeradius-utils iputils-ping
-	postgresql-15 mariadb-server-core mariadb-client libdbd-mysql-perl memcached python3-pymemcache unbound dnsperf
+	postgresql-15 mariadb-server-core mariadb-client libdbd-mysql-perl memcached python3-pymemcache unbound dnsperf caddy
 )
 bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time bc wireshark-common)
 

@@ -1,64 +1,13 @@
 #include "store/codec.h"
 
 #include <assert.h>
-#include <pthread.h>
-
 #include <lz4.h>
 #include <lz4hc.h>
-#include <zstd.h>
 #define XXH_STATIC_LINKING_ONLY	/* the streaming-free, inlined XXH3 */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#define ZSTD_LEVEL_DEFAULT 3
-
-/*
- * zstd's tables cost more to set up than a small chunk costs to pack, so each
- * thread keeps a pair of contexts. The pointers are thread-local, the key only
- * carries the destructor. They hold no state between calls.
- */
-static __thread ZSTD_CCtx *thread_cctx;
-static __thread ZSTD_DCtx *thread_dctx;
-static pthread_key_t exit_key;
-static pthread_once_t exit_once = PTHREAD_ONCE_INIT;
-
-static void contexts_free(void *unused)
-{
-	(void)unused;
-	(void)ZSTD_freeCCtx(thread_cctx);
-	(void)ZSTD_freeDCtx(thread_dctx);
-	thread_cctx = NULL;
-	thread_dctx = NULL;
-}
-
-static void exit_key_make(void)
-{
-	(void)pthread_key_create(&exit_key, contexts_free);
-}
-
-static void contexts_freed_at_exit(void)
-{
-	(void)pthread_once(&exit_once, exit_key_make);
-	(void)pthread_setspecific(exit_key, &thread_cctx);	/* any non-NULL value arms it */
-}
-
-static ZSTD_CCtx *cctx_get(void)
-{
-	if (!thread_cctx) {
-		thread_cctx = ZSTD_createCCtx();
-		contexts_freed_at_exit();
-	}
-	return thread_cctx;
-}
-
-static ZSTD_DCtx *dctx_get(void)
-{
-	if (!thread_dctx) {
-		thread_dctx = ZSTD_createDCtx();
-		contexts_freed_at_exit();
-	}
-	return thread_dctx;
-}
+#include "base/zstd.h"
 
 const char *codec_name(enum codec codec)
 {
@@ -95,22 +44,6 @@ static int pack_lz4(int level, struct view plain, struct wr *out, struct err *er
 	return 0;
 }
 
-static int pack_zstd(int level, struct view plain, struct wr *out, struct err *err)
-{
-	size_t bound = ZSTD_compressBound(plain.len), len;
-	ZSTD_CCtx *cctx = cctx_get();
-
-	if (!cctx || ZSTD_isError(bound) || !wr_reserve(out, bound))
-		return err_set(err, E_NO_MEMORY, "zstd: no memory to pack %zu bytes", plain.len);
-	len = ZSTD_compressCCtx(cctx, out->at + out->len, bound, plain.at, plain.len,
-				level ? level : ZSTD_LEVEL_DEFAULT);
-	if (ZSTD_isError(len))
-		return err_set(err, E_NO_MEMORY, "zstd: packing %zu bytes: %s", plain.len,
-			       ZSTD_getErrorName(len));
-	out->len += len;
-	return 0;
-}
-
 int codec_pack(enum codec codec, int level, struct view plain, struct wr *out, struct err *err)
 {
 	switch (codec) {
@@ -120,7 +53,7 @@ int codec_pack(enum codec codec, int level, struct view plain, struct wr *out, s
 	case CODEC_LZ4:
 		return pack_lz4(level, plain, out, err);
 	case CODEC_ZSTD:
-		return pack_zstd(level, plain, out, err);
+		return zstd_pack(level, plain, out, err);
 	}
 	assert(!"a codec that codec.h names");
 	return E_INTERNAL;
@@ -138,23 +71,6 @@ static int unpack_lz4(struct view packed, uint8_t *plain, size_t plain_len, stru
 		return err_set(err, E_CORRUPT, "lz4: %zu bytes do not unpack into %zu", packed.len, plain_len);
 	if ((size_t)len != plain_len)
 		return err_set(err, E_CORRUPT, "lz4: %d of %zu bytes", len, plain_len);
-	return 0;
-}
-
-static int unpack_zstd(struct view packed, uint8_t *plain, size_t plain_len, struct err *err)
-{
-	ZSTD_DCtx *dctx = dctx_get();
-	size_t len;
-
-	if (!dctx)
-		return err_set(err, E_NO_MEMORY, "zstd: no memory to unpack");
-	/* One shot into our buffer: the frame's own claims of size allocate nothing. */
-	len = ZSTD_decompressDCtx(dctx, plain, plain_len, packed.at, packed.len);
-	if (ZSTD_isError(len))
-		return err_set(err, E_CORRUPT, "zstd: %zu bytes do not unpack into %zu: %s", packed.len,
-			       plain_len, ZSTD_getErrorName(len));
-	if (len != plain_len)
-		return err_set(err, E_CORRUPT, "zstd: %zu of %zu bytes", len, plain_len);
 	return 0;
 }
 
@@ -176,7 +92,7 @@ int codec_unpack(enum codec codec, struct view packed, uint8_t *plain, size_t pl
 	case CODEC_LZ4:
 		return unpack_lz4(packed, plain, plain_len, err);
 	case CODEC_ZSTD:
-		return unpack_zstd(packed, plain, plain_len, err);
+		return zstd_unpack(packed, plain, plain_len, err);
 	}
 	return err_set(err, E_CORRUPT, "codec %u is unknown", (unsigned)codec);
 }

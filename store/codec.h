@@ -1,4 +1,4 @@
-/* General compression and the stored checksum: the one door to zstd, lz4 and xxHash. Any thread. */
+/* General compression and the stored checksum: the one door to lz4 and xxHash (base/zstd.h: zstd). Any thread. */
 #ifndef STORE_CODEC_H
 #define STORE_CODEC_H
 

@@ -5,6 +5,7 @@
 #include <zlib.h>
 
 #include "base/mem.h"
+#include "base/zstd.h"
 
 #define STEP_BYTES 16384
 
@@ -19,6 +20,8 @@ enum coding coding_by_name(struct view name)
 		return CODING_DEFLATE;
 	if (view_ieq(name, "br"))
 		return CODING_BR;
+	if (view_ieq(name, "zstd"))
+		return CODING_ZSTD;
 	return CODING_UNKNOWN;
 }
 
@@ -156,6 +159,8 @@ int inflate_view(enum coding coding, struct view in, size_t max, struct wr *out,
 		return inflate_zlib(-15, in, max, out, ret_more, err);
 	case CODING_BR:
 		return inflate_br(in, max, out, ret_more, err);
+	case CODING_ZSTD:
+		return zstd_unpack_up_to(in, max, out, ret_more, err);
 	case CODING_UNKNOWN:
 		break;
 	}

@@ -1,11 +1,11 @@
-/* The one door to zlib and brotli: content codings undone for display, never more than asked for. */
+/* The one door to brotli, and to zlib for what is received (zstd: base/zstd.h): content codings undone for display, never more than asked for. */
 #ifndef WIRE_INFLATE_H
 #define WIRE_INFLATE_H
 
 #include "base/err.h"
 #include "base/wr.h"
 
-enum coding { CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_RAW_DEFLATE, CODING_BR, CODING_UNKNOWN };
+enum coding { CODING_IDENTITY, CODING_GZIP, CODING_DEFLATE, CODING_RAW_DEFLATE, CODING_BR, CODING_ZSTD, CODING_UNKNOWN };
 
 /* A content coding by its HTTP name, case ignored; empty is identity. */
 enum coding coding_by_name(struct view name);

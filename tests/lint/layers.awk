@@ -13,7 +13,8 @@ BEGIN {
 
 	# library header (pattern) -> files that may include it (pattern)
 	door("^lmdb\\.h$", "^store/kv\\.c$")
-	door("^(zstd|zdict|lz4[a-z]*|xxhash)\\.h$", "^store/codec\\.c$")
+	door("^(zstd(_errors)?|zdict)\\.h$", "^base/zstd\\.c$")
+	door("^(lz4[a-z]*|xxhash)\\.h$", "^store/codec\\.c$")
 	door("^roaring/", "^store/bitmap\\.c$")
 	door("^(event2/|evhttp\\.h$|event\\.h$)", "^(query/http(_[a-z0-9_]+)?|ingest/loop)\\.c$")
 	door("^bpf/(libbpf|bpf|btf)\\.h$", "^ingest/probe(_[a-z0-9_]+)?\\.c$")

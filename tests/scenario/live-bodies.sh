@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Bodies that say more than their heads: GraphQL operations and server-sent events through nginx, asked by
 # curl over HTTP/2 and over HTTP/1.1. What the server wrote down and curl received is on the tape, and the
-# curl line of a call makes the server write the same again.
+# curl line of a call makes the server write the same again. Caddy packs a page with zstd, which is shown unpacked.
 . "$(dirname "$0")/live-lib.bash"
-for tool in nginx curl h2load; do
+for tool in nginx curl h2load caddy; do
 	command -v $tool >/dev/null || skip "needs $tool"
 done
 need_bpf
@@ -64,10 +64,28 @@ said = open(sys.argv[2], "w")
 server = http.server.ThreadingHTTPServer((sys.argv[1], 9001), Handler)
 server.serve_forever()
 PY
+cat >"$work/Caddyfile" <<CONF
+{
+	admin off
+	auto_https off
+	servers {
+		protocols h1 h2c
+	}
+}
+http://$far4:8082 {
+	root * $work/www
+	encode zstd
+	file_server
+}
+CONF
+mkdir "$work/www"
+seq 20000 >"$work/www/page.txt"
+HOME=$work XDG_DATA_HOME=$work start_far caddy caddy run --config "$work/Caddyfile" --adapter caddyfile >"$work/caddy.log" 2>&1
 start_far server /usr/bin/python3 "$work/server.py" "$far4" "$work/said" >"$work/server.log" 2>&1
 start_far nginx nginx -c "$work/nginx.conf" 2>"$work/nginx.err"
 wait_for 20 listening far 9001 || skip "the server does not run here: $(tail -2 "$work/server.log")"
 wait_for 20 listening far 8080 || skip "nginx does not run here: $(cat "$work/nginx.err")"
+wait_for 20 listening far 8082 || skip "Caddy does not run here: $(tail -2 "$work/caddy.log")"
 start_record
 
 ask() { # PORT NAME TYPE...: curl
@@ -84,6 +102,10 @@ for port in 8080 8081; do
 	done
 	ask $port Change mutation $flag
 	in_near curl -sS -m 20 -N $flag "http://$far4:$port/feed/7" >"$work/feed.$port" || fail "curl: $?"
+done
+for flag in --http1.1 --http2-prior-knowledge; do
+	in_near curl -sS -m 20 $flag --compressed -H 'Accept-Encoding: zstd' -D "$work/head" -o "$work/page" "http://$far4:8082/page.txt" || fail "curl: $?"
+	cmp -s "$work/page" "$work/www/page.txt" && grep -qi '^content-encoding: zstd' "$work/head" || fail "not packed: $(cat "$work/head")"
 done
 # ten at a time on one connection
 printf '{"query":"query Together { a }"}' >"$work/together"
@@ -115,6 +137,11 @@ for port in 8080 8081; do
 		"$tapedeck" show call "$id" --data "$work/tape" | jq -r '[.request.fields[] | select(.name == "id" or .name == "data" or .name == "event").value] | join(",")'
 	done | sort >"$work/shown"
 	want "three of them shown" "$(xargs <"$work/shown")" "tick,27,$(printf '%027d' 0 | tr 0 x) tick,3,xxx tick,4,xxxx"
+done
+want "pages packed with zstd" "$(calls 'dst.port == 8082' | jq -r '"\(.l7) \(.status) \(.end_reason) \(.rsp_body_bytes < 80000)"' | sort | xargs)" \
+	"http 200 complete true http2 200 complete true"
+for id in $(calls 'dst.port == 8082' | jq -r .id); do
+	"$tapedeck" show call "$id" --data "$work/tape" | jq -j .response.body | cmp -s - "$work/www/page.txt" || fail "not unpacked: $id"
 done
 want "versions" "$(calls 'l7 == graphql && dst.port < 9000' | jq -r .version | sort | uniq -c | xargs)" "4 1.1 14 2"
 want "what the server heard" "$(sort "$work/said" | uniq -c | xargs)" \

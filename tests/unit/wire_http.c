@@ -1,4 +1,6 @@
 #include "base/json.h"
+#include "base/zstd.h"
+#include "tests/random.h"
 #include "tests/wire_kit.h"
 #include "wire/http_head.h"
 #include "wire/inflate.h"
@@ -450,6 +452,88 @@ TEST(http, undoes_codings_within_limits)
 	CHECK(json_get_bool(json_get(response, "decoded"), false));
 	CHECK(json_get_bool(json_get(response, "truncated"), false));
 	json_doc_free(doc);
+	wr_release(&packed);
+	wr_release(&out);
+}
+
+/* A mebibyte of one letter, as before, and what a frame may claim. */
+TEST(http, undoes_zstd_within_limits)
+{
+	/* "hello zstd" by the zstd tool, then without its size; a frame that wants to look back 16 MiB */
+	static const uint8_t hello[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x58, 0x51, 0x00, 0x00, 'h', 'e', 'l', 'l', 'o', ' ',
+					 'z', 's', 't', 'd', 0xcf, 0xdb, 0x60, 0x9c };
+	static const uint8_t wide[] = { 0x28, 0xb5, 0x2f, 0xfd, 0x00, (24 - 10) << 3, 0x09, 0x00, 0x00, 'x' };
+	struct wr plain, packed, out;
+	struct err err = { .code = 0 };
+	bool more;
+
+	wr_init(&plain, 0);
+	wr_init(&packed, 0);
+	wr_init(&out, 0);
+	for (unsigned i = 0; i < 1 << 20; i++)
+		wr_u8(&plain, 'z');
+	CHECK_OK(zstd_pack(0, wr_view(&plain), &packed, &err), err);
+	CHECK_LT(packed.len, 1000);
+	for (size_t max = 0; max <= 1 << 20; max = max * 8 + 1000) {
+		wr_reset(&out);
+		CHECK_OK(inflate_view(CODING_ZSTD, wr_view(&packed), max, &out, &more, &err), err);
+		CHECK_U64(out.len, max);
+		CHECK(more);
+	}
+	wr_reset(&out);
+	CHECK_OK(inflate_view(CODING_ZSTD, wr_view(&packed), 1 << 20, &out, &more, &err), err);
+	CHECK(view_eq(wr_view(&out), wr_view(&plain)));
+	CHECK_NOT(more);
+	wr_reset(&out);
+	CHECK_RC(inflate_view(CODING_ZSTD, view_sub(wr_view(&packed), 0, packed.len - 3), 2 << 20, &out, &more, &err), E_FORMAT);
+	CHECK_STR(err.text, "compressed data ends early after 47 bytes");
+	err_clear(&err);
+
+	wr_reset(&packed);	/* frames may follow one another */
+	wr_bytes(&packed, view_make(hello, sizeof(hello)));
+	wr_bytes(&packed, view_make(hello, sizeof(hello)));
+	wr_reset(&out);
+	CHECK_OK(inflate_view(coding_by_name(VIEW_LIT(" ZSTD")), wr_view(&packed), 100, &out, &more, &err), err);
+	CHECK_VIEW(wr_view(&out), "hello zstdhello zstd");
+	packed.at[packed.len - 1]++;	/* the second one's checksum: all was there before */
+	wr_reset(&out);
+	CHECK_RC(inflate_view(CODING_ZSTD, wr_view(&packed), 100, &out, &more, &err), E_FORMAT);
+	CHECK_STR(err.text, "compressed data is damaged after 23 of 46 bytes");
+	CHECK_VIEW(wr_view(&out), "hello zstd");
+	err_clear(&err);
+	CHECK_RC(inflate_view(CODING_ZSTD, view_make(wide, sizeof(wide)), 100, &out, &more, &err), E_FORMAT);
+	CHECK_STR(err.text, "compressed data asks for more than 8 MiB to look back on");
+	err_clear(&err);
+	CHECK_RC(inflate_view(CODING_ZSTD, view_str(""), 100, &out, &more, &err), E_FORMAT);
+	wr_release(&plain);
+	wr_release(&packed);
+	wr_release(&out);
+}
+
+/* Any bytes changed, any length: an end, and never a byte more than asked for. */
+TEST(http, bears_damaged_zstd)
+{
+	struct random random = random_new("zstd");
+	struct wr packed, out;
+	struct err err = { .code = 0 };
+	uint8_t plain[3000];
+	bool more;
+
+	for (size_t i = 0; i < sizeof(plain); i++)
+		plain[i] = (uint8_t)(i % 11 * random_below(&random, 3));
+	wr_init(&packed, 0);
+	wr_init(&out, 0);
+	CHECK_OK(zstd_pack(0, view_make(plain, sizeof(plain)), &packed, &err), err);
+	for (unsigned i = 0; i < 3000; i++) {
+		size_t at = random_below(&random, packed.len), len = 1 + random_below(&random, packed.len);
+		uint8_t was = packed.at[at];
+
+		packed.at[at] = (uint8_t)random_below(&random, 256);
+		wr_reset(&out);
+		(void)inflate_view(CODING_ZSTD, view_sub(wr_view(&packed), 0, len), 2000, &out, &more, NULL);
+		CHECK_LE(out.len, 2000);
+		packed.at[at] = was;
+	}
 	wr_release(&packed);
 	wr_release(&out);
 }
