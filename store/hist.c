@@ -57,9 +57,18 @@ struct bucket {
 	uint32_t at;
 };
 
+/*
+ * Few buckets are a list; many that lie close together are a window of counts, in which nothing need be
+ * searched or moved. A window stays one. It grows by whole octaves.
+ */
+#define WINDOW_MIN 48u		/* buckets */
+#define WINDOW_SPARSE 4u	/* a list of so many buckets in a row for each in use takes twice a window's memory */
+
 struct hist {
 	struct bucket *buckets;	/* ascending, counts above 0 */
 	size_t len, cap;
+	uint64_t *window;	/* instead of buckets: [span] counts from bucket base on */
+	uint32_t base, span;
 	uint64_t count, sum, min, max;	/* count and sum stop at 2^64 - 1, which is as associative as adding */
 };
 
@@ -111,13 +120,83 @@ void hist_free(struct hist *hist)
 	if (!hist)
 		return;
 	mem_free(hist->buckets);
+	mem_free(hist->window);
 	mem_free(hist);
 }
 
 void hist_reset(struct hist *hist)
 {
 	hist->len = 0;
+	if (hist->window)
+		memset(hist->window, 0, hist->span * sizeof(*hist->window));
 	hist->count = hist->sum = hist->min = hist->max = 0;
+}
+
+/* Make the window hold buckets first to last. E_NO_MEMORY: it is as it was. */
+static int window_reach(struct hist *hist, uint32_t first, uint32_t last)
+{
+	uint32_t from = first / PER_OCTAVE * PER_OCTAVE, to = (last / PER_OCTAVE + 1) * PER_OCTAVE;
+	uint64_t *window;
+
+	if (hist->window && first >= hist->base && last < hist->base + hist->span)
+		return 0;
+	if (hist->window) {
+		from = from < hist->base ? from : hist->base;
+		to = to > hist->base + hist->span ? to : hist->base + hist->span;
+	}
+	window = mem_array(to - from, sizeof(*window));
+	if (!window)
+		return E_NO_MEMORY;
+	if (hist->window)
+		memcpy(window + (hist->base - from), hist->window, hist->span * sizeof(*window));
+	mem_free(hist->window);
+	hist->window = window;
+	hist->base = from;
+	hist->span = to - from;
+	return 0;
+}
+
+static void window_add(struct hist *hist, const struct bucket *bucket)
+{
+	uint64_t *count = &hist->window[bucket->at - hist->base];
+
+	*count = add_capped(*count, bucket->count);
+}
+
+/* A list that has grown long and lies close becomes a window; without memory for it, it stays a list. */
+static void window_consider(struct hist *hist)
+{
+	uint32_t first, last;
+
+	if (hist->len < WINDOW_MIN)
+		return;
+	first = hist->buckets[0].at;
+	last = hist->buckets[hist->len - 1].at;
+	if (last - first >= WINDOW_SPARSE * hist->len || window_reach(hist, first, last) < 0)
+		return;
+	for (size_t i = 0; i < hist->len; i++)
+		window_add(hist, &hist->buckets[i]);
+	mem_free(hist->buckets);
+	hist->buckets = NULL;
+	hist->len = hist->cap = 0;
+}
+
+/* The buckets in use in ascending order; *at begins with 0. */
+static bool bucket_next(const struct hist *hist, size_t *at, struct bucket *ret_bucket)
+{
+	if (!hist->window) {
+		if (*at >= hist->len)
+			return false;
+		*ret_bucket = hist->buckets[(*at)++];
+		return true;
+	}
+	while (*at < hist->span && !hist->window[*at])
+		++*at;
+	if (*at >= hist->span)
+		return false;
+	*ret_bucket = (struct bucket){ hist->window[*at], hist->base + (uint32_t)*at };
+	++*at;
+	return true;
 }
 
 /* First place whose bucket is not below at. */
@@ -149,10 +228,18 @@ static void totals_add(struct hist *hist, uint64_t count, uint64_t sum, uint64_t
 int hist_add(struct hist *hist, uint64_t value, uint64_t count)
 {
 	uint32_t at = hist_bucket(value);
-	size_t place = place_of(hist, at);
+	size_t place;
 
 	if (count == 0)
 		return 0;
+	if (hist->window) {
+		if (window_reach(hist, at, at) < 0)
+			return E_NO_MEMORY;
+		window_add(hist, &(struct bucket){ count, at });
+		totals_add(hist, count, mul_capped(value, count), value, value);
+		return 0;
+	}
+	place = place_of(hist, at);
 	if (place == hist->len || hist->buckets[place].at != at) {
 		if (mem_grow((void **)&hist->buckets, &hist->cap, hist->len, sizeof(*hist->buckets)) < 0)
 			return E_NO_MEMORY;
@@ -162,6 +249,7 @@ int hist_add(struct hist *hist, uint64_t value, uint64_t count)
 		hist->len++;
 	}
 	hist->buckets[place].count = add_capped(hist->buckets[place].count, count);
+	window_consider(hist);
 	totals_add(hist, count, mul_capped(value, count), value, value);
 	return 0;
 }
@@ -169,14 +257,18 @@ int hist_add(struct hist *hist, uint64_t value, uint64_t count)
 /* ---- merging: from another histogram, or from bytes that were checked before ---- */
 
 struct source {
-	const struct bucket *buckets;	/* NULL: rd */
+	const struct bucket *buckets;	/* NULL: */
+	const struct hist *window;	/* NULL: rd */
+	size_t at;			/* in the window */
 	struct rd rd;
-	size_t left;
-	uint32_t next_at;	/* of rd */
+	size_t left;			/* buckets to come; but for a window, which ends by itself */
+	uint32_t next_at;		/* of rd */
 };
 
 static bool source_next(struct source *source, struct bucket *ret_bucket)
 {
+	if (source->window)
+		return bucket_next(source->window, &source->at, ret_bucket);
 	if (source->left == 0)
 		return false;
 	source->left--;
@@ -204,9 +296,21 @@ static size_t lacking(const struct hist *hist, struct source source)
 	return count;
 }
 
-static int merge(struct hist *hist, struct source source)
+/* first, last: the source's buckets lie between them. */
+static int merge_window(struct hist *hist, struct source source, uint32_t first, uint32_t last)
 {
-	size_t more = hist->len ? lacking(hist, source) : source.left, from = more, end = hist->len + more, to = 0;
+	struct bucket bucket;
+
+	if (window_reach(hist, first, last) < 0)
+		return E_NO_MEMORY;
+	while (source_next(&source, &bucket))
+		window_add(hist, &bucket);
+	return 0;
+}
+
+static int merge_list(struct hist *hist, struct source source)
+{
+	size_t more = lacking(hist, source), from = more, end = hist->len + more, to = 0;
 	struct bucket bucket, *buckets = hist->buckets;
 	bool have;
 
@@ -243,18 +347,28 @@ static int merge(struct hist *hist, struct source source)
 	}
 	assert(to == end);
 	hist->len = end;
+	window_consider(hist);
 	return 0;
+}
+
+/* The source holds values from min to max. */
+static int merge(struct hist *hist, struct source source, uint64_t min, uint64_t max)
+{
+	if (hist->window)
+		return merge_window(hist, source, hist_bucket(min), hist_bucket(max));
+	return merge_list(hist, source);
 }
 
 int hist_merge(struct hist *hist, const struct hist *other)
 {
-	struct source source = { .buckets = other->buckets, .left = other->len };
+	struct source source = { .buckets = other->window ? NULL : other->buckets,
+				 .window = other->window ? other : NULL, .left = other->len };
 	int rc;
 
 	if (other->count == 0)
 		return 0;
 	assert(hist != other);
-	rc = merge(hist, source);
+	rc = merge(hist, source, other->min, other->max);
 	if (rc == 0)
 		totals_add(hist, other->count, other->sum, other->min, other->max);
 	return rc;
@@ -293,7 +407,9 @@ static double middle_of(uint32_t bucket)
 double hist_quantile(const struct hist *hist, double q)
 {
 	uint64_t rank, seen = 0;
+	struct bucket bucket;
 	double exact, middle;
+	size_t at = 0;
 
 	if (hist->count == 0)
 		return 0;
@@ -305,11 +421,11 @@ double hist_quantile(const struct hist *hist, double q)
 	rank = exact < 1 ? 1 : (uint64_t)exact;
 	if (rank == 1)
 		return (double)hist->min;
-	for (size_t i = 0; i < hist->len; i++) {
-		seen = add_capped(seen, hist->buckets[i].count);
+	while (bucket_next(hist, &at, &bucket)) {
+		seen = add_capped(seen, bucket.count);
 		if (seen < rank)
 			continue;
-		middle = middle_of(hist->buckets[i].at);
+		middle = middle_of(bucket.at);
 		if (middle < (double)hist->min)
 			return (double)hist->min;
 		return middle > (double)hist->max ? (double)hist->max : middle;
@@ -319,11 +435,12 @@ double hist_quantile(const struct hist *hist, double q)
 
 int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper, uint64_t *ret_count)
 {
-	if (iter->at >= hist->len)
+	struct bucket bucket;
+
+	if (!bucket_next(hist, &iter->at, &bucket))
 		return 0;
-	*ret_upper = hist_upper(hist->buckets[iter->at].at);
-	*ret_count = hist->buckets[iter->at].count;
-	iter->at++;
+	*ret_upper = hist_upper(bucket.at);
+	*ret_count = bucket.count;
 	return 1;
 }
 
@@ -332,18 +449,22 @@ int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper
 void hist_write(const struct hist *hist, struct wr *wr)
 {
 	uint32_t next_at = 0;
+	struct bucket bucket;
+	size_t len = 0, at = 0;
 
+	while (bucket_next(hist, &at, &bucket))
+		len++;
 	wr_u8(wr, VERSION);
-	wr_varint(wr, hist->len);
-	if (hist->len == 0)
+	wr_varint(wr, len);
+	if (len == 0)
 		return;
 	wr_varint(wr, hist->min);
 	wr_varint(wr, hist->max - hist->min);
 	wr_varint(wr, hist->sum);
-	for (size_t i = 0; i < hist->len; i++) {
-		wr_varint(wr, hist->buckets[i].at - next_at);
-		wr_varint(wr, hist->buckets[i].count);
-		next_at = hist->buckets[i].at + 1;
+	for (at = 0; bucket_next(hist, &at, &bucket);) {
+		wr_varint(wr, bucket.at - next_at);
+		wr_varint(wr, bucket.count);
+		next_at = bucket.at + 1;
 	}
 }
 
@@ -416,7 +537,7 @@ int hist_merge_bytes(struct hist *hist, struct view bytes, struct err *err)
 
 	if (rc < 0 || stored.count == 0)
 		return rc;
-	rc = merge(hist, stored.source);
+	rc = merge(hist, stored.source, stored.min, stored.max);
 	if (rc < 0)
 		return err_set(err, rc, "histogram: no memory for %zu buckets", hist->len + stored.source.left);
 	totals_add(hist, stored.count, stored.sum, stored.min, stored.max);
@@ -494,7 +615,7 @@ int hist_sum_flush(struct hist_sum *sum, struct hist *hist)
 
 			sum->list[len++] = (struct bucket){ sum->counts[at], at };
 		}
-	rc = merge(hist, (struct source){ .buckets = sum->list, .left = len });
+	rc = merge(hist, (struct source){ .buckets = sum->list, .left = len }, totals->min, totals->max);
 	if (rc < 0)
 		return rc;
 	totals_add(hist, totals->count, totals->sum, totals->min, totals->max);

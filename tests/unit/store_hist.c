@@ -270,3 +270,94 @@ TEST(hist, out_of_memory_changes_nothing)
 	hist_free(more);
 	hist_free(before);
 }
+
+/* Few buckets are a list, many a window: which one it is shows in nothing that is told. */
+TEST(hist, lists_and_windows_tell_the_same)
+{
+	struct random random = random_new("hist windows");
+
+	for (unsigned round = 0; round < 60; round++) {
+		struct hist *once = hist_new(), *parts[8], *from_parts = hist_new(), *back = hist_new();
+		uint64_t low = random_below(&random, 1000), spread = 1ull << random_below(&random, 62);
+		struct hist_iter a = { 0 }, b = { 0 };
+		double upper, again;
+		uint64_t count, most;
+
+		/* Parts of very different length, so that lists meet windows either way, and windows have to grow. */
+		for (unsigned i = 0; i < 8; i++) {
+			uint64_t values = random_below(&random, 4) ? random_below(&random, 60) : 2000;
+			uint64_t shift = random_below(&random, 30);
+
+			parts[i] = hist_new();
+			for (uint64_t v = 0; v < values; v++) {
+				uint64_t value = low + (random_below(&random, spread) >> shift);
+
+				CHECK_EQ(hist_add(parts[i], value, 1 + v % 3), 0);
+				CHECK_EQ(hist_add(once, value, 1 + v % 3), 0);
+			}
+		}
+		for (unsigned i = 0; i < 8; i++)
+			CHECK_EQ(hist_merge(from_parts, parts[i]), 0);
+		for (unsigned i = 8; i-- > 0;) {
+			CHECK_EQ(hist_merge(back, parts[i]), 0);
+			hist_free(parts[i]);
+		}
+		check_same(once, from_parts, "parts in order");
+		check_same(once, back, "parts from behind");
+		while (hist_next(once, &a, &upper, &count)) {
+			CHECK_EQ(hist_next(from_parts, &b, &again, &most), 1);
+			CHECK(upper == again && count == most);
+		}
+		for (unsigned q = 0; q <= 100; q++)
+			CHECK(hist_quantile(once, q / 100.0) == hist_quantile(back, q / 100.0));
+		hist_reset(once);
+		hist_reset(back);
+		CHECK_U64(hist_count(once), 0);
+		CHECK_EQ(hist_add(once, 5, 2), 0);
+		CHECK_EQ(hist_add(back, 5, 2), 0);
+		check_same(once, back, "after a reset");
+		hist_free(once);
+		hist_free(from_parts);
+		hist_free(back);
+	}
+}
+
+/* What goes through a sum is what was merged one by one; damaged bytes leave nothing behind in it. */
+TEST(hist, a_sum_is_merging_one_by_one)
+{
+	struct random random = random_new("hist sum");
+	struct hist_sum *sum = hist_sum_new();
+
+	for (unsigned round = 0; round < 40; round++) {
+		struct hist *one_by_one = hist_new(), *summed = hist_new();
+		struct err err = { 0 };
+
+		for (unsigned flush = 0; flush < 3; flush++) {
+			for (unsigned i = 0; i < 6; i++) {
+				struct hist *part = hist_new();
+				uint64_t value = random_below(&random, UINT64_MAX) >> random_below(&random, 64);
+				struct wr bytes;
+
+				hist_fill(&random, part, (size_t)random_below(&random, i * 80 + 1));
+				bytes = written(part);
+				CHECK_EQ(hist_merge(one_by_one, part), 0);
+				CHECK_OK(hist_sum_add_bytes(sum, wr_view(&bytes), &err), err);
+				CHECK_EQ(hist_add(one_by_one, value, 1), 0);
+				hist_sum_add(sum, value);
+				if (bytes.len > 4)
+					CHECK_RC(hist_sum_add_bytes(sum, view_make(bytes.at, bytes.len - 1), NULL), E_CORRUPT);
+				wr_release(&bytes);
+				hist_free(part);
+			}
+			CHECK_EQ(hist_sum_flush(sum, summed), 0);
+			check_same(one_by_one, summed, "flushed");
+		}
+		hist_sum_add(sum, 99);
+		hist_sum_reset(sum);
+		CHECK_EQ(hist_sum_flush(sum, summed), 0);
+		check_same(one_by_one, summed, "nothing was left");
+		hist_free(one_by_one);
+		hist_free(summed);
+	}
+	hist_sum_free(sum);
+}
