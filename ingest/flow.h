@@ -43,8 +43,9 @@ struct flow {
 	uint8_t end_reason;		/* FLOW_END_ of a flow that is over and lingers */
 	struct ip ip[2];		/* 0 src, 1 dst, as the observed socket sees them */
 	uint16_t port[2];
-	uint16_t vlan;
+	uint8_t heard;			/* bit i: carrier[i] is known */
 	uint32_t netns;
+	struct carrier carrier[2];	/* of the last packet of each direction; their segment stays what it was */
 	uint64_t cookie;
 	uint64_t id;			/* 0: free */
 	uint64_t seen_ns;		/* tracker's clock at the last packet */
@@ -117,13 +118,21 @@ struct ends {
 	uint8_t local;		/* 0 sender, 1 receiver, LOCAL_NONE */
 	uint32_t netns;
 	uint32_t hash;
+	uint64_t segment;	/* network of the packet: struct carrier */
+	bool quoted;		/* in an ICMP error: segment is that of the error, which went the other way or another */
 };
 uint32_t ends_hash(const struct ends *ends);	/* the same for both directions */
 /* Which end of a flow is the observed one, when the packet's sender is its end `sender`. */
 uint8_t ends_local(const struct ends *ends, unsigned sender);
 /* Whether the packet's sender is end `end` of the flow, and its receiver the other one. */
 bool flow_sender_is(const struct flow *flow, const struct ends *ends, unsigned end);
-/* *ret_dir: 0 when the flow's source sent it. NULL. */
+/*
+ * *ret_dir: 0 when the flow's source sent it. NULL.
+ *
+ * A flow has a segment for each direction, its first packet's there: where routing is asymmetrical they differ. So a
+ * packet is of the flow whose sender was heard in just this segment; else of one whose sender was not heard yet,
+ * before all one whose other side is in this segment.
+ */
 struct flow *tracker_find(struct tracker *tracker, const struct ends *ends, unsigned *ret_dir);
 /* The first view of the same conversation, observed at its other end; NULL. */
 struct flow *tracker_find_twin(struct tracker *tracker, const struct ends *ends);
@@ -142,6 +151,9 @@ struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame,
 /* The flow it would be, if there is one. */
 struct flow *tracker_flow_known(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
 				unsigned *ret_dir);
+/* The flow a quoted packet was of, if there is one; segment is that of the packet that quotes it. */
+struct flow *tracker_flow_quoted(struct tracker *tracker, const struct frame *frame, const struct packet *quoted,
+				 uint64_t segment, unsigned *ret_dir);
 /* One frame more; then what is in it, to whom it concerns. */
 void flow_count(struct flow *flow, unsigned dir, const struct frame *frame, const struct packet *packet);
 void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet);

@@ -232,7 +232,6 @@ static struct flow *flow_new(struct tracker *tracker, const struct packet *packe
 	}
 	flow->netns = ends->netns;
 	flow->cookie = frame->cookie;
-	flow->vlan = packet->vlan;
 	flow->first_ns = flow->last_ns = frame->time_ns;
 	do {	/* 0 stands for none */
 		flow->id = schema_id(flow->first_ns, tracker->next_id++);
@@ -454,6 +453,8 @@ static void ends_of(const struct frame *frame, const struct packet *packet, stru
 	ends->proto = packet->proto;
 	ends->local = frame->at == FRAME_WIRE ? LOCAL_NONE : (uint8_t)l;
 	ends->netns = frame->netns;
+	ends->segment = packet->carrier.segment;
+	ends->quoted = false;
 	if (frame->has_sk_tuple && frame->at != FRAME_WIRE) {
 		ends->ip[l] = frame->sk_local;
 		ends->ip[1 - l] = frame->sk_remote;
@@ -483,6 +484,30 @@ struct flow *tracker_flow_known(struct tracker *tracker, const struct frame *fra
 	return tracker_find(tracker, &ends, ret_dir);
 }
 
+struct flow *tracker_flow_quoted(struct tracker *tracker, const struct frame *frame, const struct packet *quoted,
+				 uint64_t segment, unsigned *ret_dir)
+{
+	struct ends ends;
+
+	ends_of(frame, quoted, &ends);
+	/* A tunnel within the quotation says it better. */
+	if (!quoted->carrier.segment) {
+		ends.segment = segment;
+		ends.quoted = true;
+	}
+	return tracker_find(tracker, &ends, ret_dir);
+}
+
+/* What the direction's packets travel in now. Where its first one was seen stays its place in the network. */
+static void take_carrier(struct flow *flow, unsigned dir, const struct carrier *carrier)
+{
+	uint64_t segment = flow->heard >> dir & 1 ? flow->carrier[dir].segment : carrier->segment;
+
+	flow->carrier[dir] = *carrier;
+	flow->carrier[dir].segment = segment;
+	flow->heard |= (uint8_t)(1u << dir);
+}
+
 struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
 			     unsigned *ret_dir)
 {
@@ -501,6 +526,9 @@ struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame,
 		flow = flow_new(tracker, packet, frame, &ends, ret_dir);
 	if (!flow)
 		return NULL;
+	if (!(flow->heard >> *ret_dir & 1) ||
+	    __builtin_expect(packet->carrier.tunnel | packet->carrier.vlan | (packet->carrier.mpls != 0), 0))
+		take_carrier(flow, *ret_dir, &packet->carrier);
 	if (!flow->netns)
 		flow->netns = frame->netns;
 	if (frame->cookie && frame->cookie != flow->cookie)

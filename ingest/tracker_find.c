@@ -3,6 +3,8 @@
 
 #include "base/hash.h"
 
+#define SEGMENTS_MAX 64		/* flows between the same ends and ports in as many networks; one more joins the oldest */
+
 /* ---- lookup ---- */
 
 static inline uint64_t end_hash(const struct ip *ip, uint16_t port)
@@ -36,9 +38,26 @@ uint8_t ends_local(const struct ends *ends, unsigned sender)
 	return (uint8_t)(ends->local == 0 ? sender : 1 - sender);
 }
 
+/* How well a flow between the same ends fits the packet's segment, when its end `sender` sent it. */
+enum fit { FIT_NO, FIT_UNHEARD, FIT_OTHER_SIDE, FIT_EXACT };
+
+static inline enum fit segment_fit(const struct flow *flow, const struct ends *ends, unsigned sender)
+{
+	bool heard = flow->heard >> sender & 1;
+
+	if (heard && flow->carrier[sender].segment == ends->segment)
+		return FIT_EXACT;
+	if (heard && !ends->quoted)
+		return FIT_NO;
+	return flow->heard >> (1 - sender) & 1 && flow->carrier[1 - sender].segment == ends->segment ?
+	       FIT_OTHER_SIDE : FIT_UNHEARD;
+}
+
 struct flow *tracker_find(struct tracker *tracker, const struct ends *ends, unsigned *ret_dir)
 {
-	struct flow *flow = tracker->table[ends->hash & tracker->mask];
+	struct flow *flow = tracker->table[ends->hash & tracker->mask], *best = NULL, *rival = NULL;
+	unsigned rivals = 0, rival_dir = 0;
+	enum fit best_fit = FIT_NO;
 
 	for (; flow; flow = flow->chain) {
 		if (flow->hash != ends->hash || flow->proto != ends->proto)
@@ -46,13 +65,32 @@ struct flow *tracker_find(struct tracker *tracker, const struct ends *ends, unsi
 		if (flow->netns != ends->netns && flow->netns && ends->netns)
 			continue;
 		for (unsigned sender = 0; sender < 2; sender++) {
+			enum fit fit;
+
 			if (flow->local != ends_local(ends, sender) || !flow_sender_is(flow, ends, sender))
 				continue;
-			*ret_dir = sender;
-			return flow;
+			fit = segment_fit(flow, ends, sender);
+			if (fit == FIT_EXACT) {
+				*ret_dir = sender;
+				return flow;
+			}
+			if (fit > best_fit) {
+				best_fit = fit;
+				best = flow;
+				*ret_dir = sender;
+			} else if (fit == FIT_NO) {
+				rivals++;
+				rival = flow;
+				rival_dir = sender;
+			}
 		}
 	}
-	return NULL;
+	/* Segments are made up as easily as addresses, but all of these are in one chain. */
+	if (!best && rivals >= SEGMENTS_MAX) {
+		*ret_dir = rival_dir;
+		return rival;
+	}
+	return best;
 }
 
 /* The other end's view of the same conversation: same addresses, observed at the other one. */

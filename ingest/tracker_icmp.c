@@ -15,7 +15,7 @@ void tracker_icmp(struct tracker *tracker, const struct frame *frame, const stru
 	/* What comes in quotes what went out. */
 	at.at = frame->at == FRAME_INGRESS ? FRAME_EGRESS : frame->at == FRAME_EGRESS ? FRAME_INGRESS : FRAME_WIRE;
 	at.has_sk_tuple = false;
-	flow = tracker_flow_known(tracker, &at, &error.quoted, &dir);
+	flow = tracker_flow_quoted(tracker, &at, &error.quoted, packet->carrier.segment, &dir);
 	if (!flow)
 		return;
 	flow->icmp_told = true;

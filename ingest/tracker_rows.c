@@ -237,6 +237,49 @@ static void set_nat(struct flow_row *row, const struct flow *flow)
 	}
 }
 
+/* The source's, as far as it was heard; of the destination's what differs. */
+static void set_carrier(struct flow_row *row, const struct flow *flow)
+{
+	unsigned dir = flow->heard & 1 ? 0 : 1;
+	const struct carrier *one = &flow->carrier[dir], *other = flow->heard == 3 ? &flow->carrier[1] : one;
+
+	if (!(one->tunnel | one->vlan | other->tunnel | other->vlan) && !one->mpls && !other->mpls)
+		return;
+	if (one->vlan || other->vlan != one->vlan)
+		ROW_SET(FLOW, row, vlan, one->vlan);
+	if (other->vlan != one->vlan)
+		ROW_SET(FLOW, row, rx_vlan, other->vlan);
+	if (one->inner_vlan)
+		ROW_SET(FLOW, row, inner_vlan, one->inner_vlan);
+	if (one->mpls)
+		ROW_SET(FLOW, row, mpls_label, one->mpls - 1);
+	/* A server behind a load balancer may answer without the tunnel it was asked through, or the other way about. */
+	if (!one->tunnel) {
+		one = other;
+		dir = 1;
+	}
+	if (!one->tunnel)
+		return;
+	if (!other->tunnel)
+		other = one;
+	ROW_SET(FLOW, row, tunnel, one->tunnel);
+	ROW_SET(FLOW, row, tunnel_src_ip, dir ? one->dst : one->src);
+	ROW_SET(FLOW, row, tunnel_dst_ip, dir ? one->src : one->dst);
+	if (one->has_id)
+		ROW_SET(FLOW, row, tunnel_id, one->id);
+	if (one->sport | one->dport) {
+		ROW_SET(FLOW, row, tunnel_src_port, dir ? one->dport : one->sport);
+		ROW_SET(FLOW, row, tunnel_dst_port, dir ? one->sport : one->dport);
+	}
+	if (one != other && (other->sport | other->dport) &&
+	    (other->sport != one->dport || other->dport != one->sport)) {
+		ROW_SET(FLOW, row, rx_tunnel_src_port, other->sport);
+		ROW_SET(FLOW, row, rx_tunnel_dst_port, other->dport);
+	}
+	if (one != other && other->has_id && other->id != one->id)
+		ROW_SET(FLOW, row, rx_tunnel_id, other->id);
+}
+
 /* Counters are of the report: what was written starts again at zero. */
 static void reported(struct flow *flow)
 {
@@ -279,8 +322,7 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 		l7 = flow->twin && flow->twin->stream ? stream_l7(flow->twin->stream) : flow->twin_l7;
 	if (l7 != L7_none)
 		ROW_SET(FLOW, &row, l7, l7);
-	if (flow->vlan)
-		ROW_SET(FLOW, &row, vlan, flow->vlan);
+	set_carrier(&row, flow);
 	if (flow->has_nat)
 		set_nat(&row, flow);
 	set_counts(&row, flow);

@@ -84,7 +84,7 @@ static const struct col *col_of_syms(const struct table *table, enum sym_table s
 bool name_flag(const struct table *table, struct view name, struct name_flag *ret_flag)
 {
 	/* `icmp` is both: every packet of it, not only the echoes that are calls. */
-	static const enum sym_table flag_syms[] = { SYMS_PROTO, SYMS_L7 };
+	static const enum sym_table flag_syms[] = { SYMS_PROTO, SYMS_L7, SYMS_TUNNEL };
 	uint32_t value;
 
 	for (size_t i = 0; i < sizeof(flag_syms) / sizeof(flag_syms[0]); i++) {
@@ -225,7 +225,7 @@ void name_nearest(const struct table *table, struct view name, bool flags, char 
 	for (size_t i = 0; flags && i < syms_count; i++) {
 		struct name_flag flag;
 
-		if ((syms[i].table == SYMS_L7 || syms[i].table == SYMS_PROTO) &&
+		if ((syms[i].table == SYMS_L7 || syms[i].table == SYMS_PROTO || syms[i].table == SYMS_TUNNEL) &&
 		    name_flag(table, view_str(syms[i].name), &flag))
 			nearest_offer(&nearest, view_str(syms[i].name));
 	}

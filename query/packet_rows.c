@@ -69,6 +69,17 @@ static void row_of(const struct packet_rec *rec, uint64_t source, struct packet_
 		ROW_SET(PACKET, row, tcp_ack, packet.ack);
 		ROW_SET(PACKET, row, tcp_window, packet.window);
 	}
+	if (packet.carrier.vlan)
+		ROW_SET(PACKET, row, vlan, packet.carrier.vlan);
+	if (packet.carrier.inner_vlan)
+		ROW_SET(PACKET, row, inner_vlan, packet.carrier.inner_vlan);
+	if (packet.carrier.tunnel) {
+		ROW_SET(PACKET, row, tunnel, packet.carrier.tunnel);
+		ROW_SET(PACKET, row, tunnel_src_ip, packet.carrier.src);
+		ROW_SET(PACKET, row, tunnel_dst_ip, packet.carrier.dst);
+		if (packet.carrier.has_id)
+			ROW_SET(PACKET, row, tunnel_id, packet.carrier.id);
+	}
 	if (status != DECODE_OK)
 		ROW_SET(PACKET, row, undecoded, view_str(decode_status_name(status)));
 }

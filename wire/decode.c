@@ -1,5 +1,7 @@
 /* The driver of the walk through a frame, and the tables that say what follows what. */
 #include "wire/decode.h"
+
+#include "schema/schema.h"
 #include "wire/decode_walk.h"
 
 /* Real stacks (QinQ, MPLS, GTP, IP, TCP) stay below a dozen. */
@@ -93,13 +95,60 @@ static void packet_end(struct packet *packet, const struct walk *walk)
 	packet->payload_len = walk->wire < UINT32_MAX ? (uint32_t)walk->wire : UINT32_MAX;
 }
 
-void walk_tunnel(struct walk *walk, struct packet *packet, walk_layer *inner)
+/* How a tunnel's own place in the network bears on what is in it. */
+enum scope {
+	SCOPE_CARRIER,	/* the addresses inside are of the network the tunnel was seen in */
+	SCOPE_ID,	/* its id names a network */
+	SCOPE_NONE,	/* neither: ids and carriers change while a flow goes on */
+};
+
+static enum scope scope_of(uint8_t kind)
+{
+	switch (kind) {
+	case TUNNEL_vxlan:
+	case TUNNEL_geneve:
+	case TUNNEL_gre:
+	case TUNNEL_l2tp:
+		return SCOPE_ID;
+	case TUNNEL_gtp:	/* a handover changes TEID and base station */
+	case TUNNEL_erspan:	/* where the mirror stands has nothing to do with what it shows */
+		return SCOPE_NONE;
+	default:
+		return SCOPE_CARRIER;
+	}
+}
+
+void walk_segment(struct packet *packet, uint64_t number)
+{
+	packet->carrier.segment = (packet->carrier.segment ^ number) * 0x9e3779b97f4a7c15u;
+}
+
+void walk_tunnel_id(struct packet *packet, uint8_t kind, uint32_t id)
+{
+	packet->carrier.tunnel = kind;
+	packet->carrier.id = id;
+	packet->carrier.has_id = true;
+	if (scope_of(kind) != SCOPE_ID)
+		return;
+	packet->carrier.segment = 0;
+	walk_segment(packet, (uint64_t)kind << 32 | id);
+}
+
+void walk_tunnel(struct walk *walk, struct packet *packet, uint8_t kind, walk_layer *inner)
 {
 	*walk->outer = *packet;
 	packet_end(walk->outer, walk);
 	/* of a carrier without ports this is the whole truth, should the inner packet be none */
 	walk->outer->status = packet->has_ports ? DECODE_OK : DECODE_l4_unknown;
 	walk->has_outer = true;
+	packet->carrier.tunnel = kind;
+	packet->carrier.has_id = false;
+	packet->carrier.src = packet->src;
+	packet->carrier.dst = packet->dst;
+	packet->carrier.sport = packet->sport;	/* 0 where it has none */
+	packet->carrier.dport = packet->dport;
+	if (scope_of(kind) == SCOPE_NONE)
+		packet->carrier.segment = 0;
 	packet->has_ports = packet->fragment = false;
 	packet->sport = packet->dport = 0;
 	walk->next = inner;
@@ -120,7 +169,7 @@ static bool tunnel_was_empty(enum decode_status status)
 	}
 }
 
-enum decode_status decode_frame(struct packet *packet)
+static enum decode_status walk_frame(struct packet *packet)
 {
 	struct packet outer;
 	struct walk walk = {
@@ -135,7 +184,7 @@ enum decode_status decode_frame(struct packet *packet)
 	packet->status = DECODE_link_unknown;
 	packet->ip_version = packet->proto = packet->ttl = 0;
 	packet->fragment = packet->in_fragments = packet->has_ports = packet->has_tcp = false;
-	packet->sport = packet->dport = packet->vlan = packet->ethertype = 0;
+	packet->sport = packet->dport = packet->ethertype = 0;
 	packet->ip_id = 0;
 	packet->l3_off = packet->l4_off = packet->outer_l3_off = 0;
 	packet->flags = 0;
@@ -153,4 +202,20 @@ enum decode_status decode_frame(struct packet *packet)
 	}
 	packet_end(packet, &walk);
 	return packet->status;
+}
+
+enum decode_status decode_frame(struct packet *packet)
+{
+	packet->carrier.segment = 0;
+	packet->carrier.mpls = 0;
+	packet->carrier.vlan = packet->carrier.inner_vlan = 0;
+	packet->carrier.tunnel = 0;
+	packet->carrier.has_id = false;
+	return walk_frame(packet);
+}
+
+enum decode_status decode_carried(struct packet *packet, const struct carrier *carrier)
+{
+	packet->carrier = *carrier;
+	return walk_frame(packet);
 }

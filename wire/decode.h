@@ -28,8 +28,26 @@ const char *decode_status_text(enum decode_status status);
 
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32, TCP_ECE = 64, TCP_CWR = 128 };
 
+/* What a packet travels in. Of nested tunnels it is the innermost one's. */
+struct carrier {
+	/*
+	 * Which network the addresses belong to: equal where equal addresses mean the same host, 0 = as captured.
+	 * Made of the VLAN ids and of the ids that stand for a network (VNI, GRE key); see wire/README.md.
+	 */
+	uint64_t segment;
+	struct ip src, dst;		/* of the tunnel's IP header; valid when tunnel is set */
+	uint16_t sport, dport;		/* of its UDP header; 0 = none. Valid when tunnel is set */
+	uint32_t id;			/* of the tunnel, when has_id: VNI, key, TEID, as schema/enums.def says */
+	uint32_t mpls;			/* outermost MPLS label + 1; 0 = none */
+	uint16_t vlan;			/* outermost VLAN id of the frame, 0 = none */
+	uint16_t inner_vlan;		/* innermost one where there are several, 0 = none */
+	uint8_t tunnel;			/* TUNNEL_..., 0 = none */
+	bool has_id;
+};
+
 /* Where the outermost fragment of a frame lies in its datagram. */
 struct packet_fragment {
+	struct carrier carrier;		/* of that datagram: tunnels around it, none that is in it */
 	uint32_t l3_off, data_off;	/* within frame: its IP header, and the bytes it carries */
 	uint32_t data_len;		/* those bytes, on the wire */
 	uint32_t id;
@@ -58,12 +76,12 @@ struct packet {
 	bool in_fragments;		/* any IP header on the way was a fragment's: frag is valid */
 	struct ip src, dst;
 	uint16_t sport, dport;		/* ICMP with an identifier: that in both; other ICMP: type << 8 | code in both */
-	uint16_t vlan;			/* outermost VLAN id, 0 = none */
 	uint16_t ethertype;		/* of the innermost link header */
 	uint32_t ip_id;
 	uint32_t l3_off, l4_off;	/* within frame, innermost headers; l4_off is 0 when there is none */
 	uint32_t outer_l3_off;		/* of the outermost IP header of a tunnel, 0 = no tunnel */
 	uint32_t header_bytes;		/* link + IP + transport headers: what each segment repeats */
+	struct carrier carrier;
 	struct view payload;		/* transport payload as far as it was captured; ICMP: the whole message */
 	uint32_t payload_len;		/* transport payload on the wire, by the IP length (skb length when that is 0) */
 
@@ -85,5 +103,7 @@ struct packet {
  * before a failure stays valid (addresses when only the transport header was cut).
  */
 enum decode_status decode_frame(struct packet *packet);
+/* The same for what was taken out of a carrier: a datagram put together from its fragments. */
+enum decode_status decode_carried(struct packet *packet, const struct carrier *carrier);
 
 #endif

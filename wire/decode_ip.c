@@ -1,4 +1,5 @@
 /* IPv4 (RFC 791), IPv6 (RFC 8200) and the transports on them. The hottest code of an import. */
+#include "schema/schema.h"
 #include "wire/decode.h"
 #include "wire/decode_walk.h"
 
@@ -55,6 +56,7 @@ static void in_fragments(const struct walk *walk, struct packet *packet, uint16_
 		return;
 	packet->in_fragments = true;
 	packet->frag = (struct packet_fragment){
+		.carrier = packet->carrier,
 		.l3_off = packet->l3_off, .data_off = (uint32_t)(walk->at - packet->frame.at),
 		.data_len = walk->wire < UINT32_MAX ? (uint32_t)walk->wire : UINT32_MAX,
 		.id = packet->ip_id, .off = off, .more = more, .version = packet->ip_version,
@@ -207,12 +209,12 @@ void walk_ip(struct walk *walk, struct packet *packet)
 
 static void walk_ipip(struct walk *walk, struct packet *packet)
 {
-	walk_tunnel(walk, packet, packet->proto == IP_IPV4 ? walk_ipv4 : walk_ipv6);
+	walk_tunnel(walk, packet, TUNNEL_ipip, packet->proto == IP_IPV4 ? walk_ipv4 : walk_ipv6);
 }
 
 static void walk_mpls_in_ip(struct walk *walk, struct packet *packet)
 {
-	walk_tunnel(walk, packet, walk_mpls);
+	walk_tunnel(walk, packet, TUNNEL_mpls, walk_mpls_carried);
 }
 
 /* Authentication header, RFC 4302: the rest is in the clear. */
@@ -341,6 +343,7 @@ void walk_tcp(struct walk *walk, struct packet *packet)
 void walk_udp(struct walk *walk, struct packet *packet)
 {
 	walk_layer *inner;
+	uint8_t kind;
 	size_t len;
 
 	take_ports(walk, packet);
@@ -355,9 +358,9 @@ void walk_udp(struct walk *walk, struct packet *packet)
 	if (len)
 		walk_limit(walk, len);
 	walk_skip(walk, 8);
-	inner = walk_udp_tunnel(walk, packet->sport, packet->dport);
+	inner = walk_udp_tunnel(walk, packet->sport, packet->dport, &kind);
 	if (inner)
-		walk_tunnel(walk, packet, inner);
+		walk_tunnel(walk, packet, kind, inner);
 	else
 		walk_stop(walk, packet, DECODE_OK);
 }

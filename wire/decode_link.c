@@ -30,22 +30,30 @@ void walk_ethernet(struct walk *walk, struct packet *packet)
 /* IEEE 802.1Q tag: the ethertype before it is gone, 2 bytes of priority and id, then the next one. */
 void walk_vlan(struct walk *walk, struct packet *packet)
 {
-	uint16_t type;
+	uint16_t type, id;
 
 	if (!walk_need_link(walk, packet, 4))
 		return;
-	if (packet->vlan == 0)
-		packet->vlan = walk_u16(walk->at) & 0xfff;
+	id = walk_u16(walk->at) & 0xfff;
+	if (id) {	/* 0: a priority, no VLAN */
+		if (packet->carrier.vlan)
+			packet->carrier.inner_vlan = id;
+		else
+			packet->carrier.vlan = id;
+		walk_segment(packet, id);
+	}
 	type = walk_u16(walk->at + 2);
 	walk_skip(walk, 4);
 	type_or_length(walk, packet, type);
 }
 
-/* IEEE 802.1ah: service tag, then the customer's whole frame. */
+/* IEEE 802.1ah: service tag, then the customer's whole frame. The tag before it is the backbone's own. */
 void walk_pbb(struct walk *walk, struct packet *packet)
 {
 	if (!walk_need_link(walk, packet, 4))
 		return;
+	packet->carrier.segment = 0;
+	walk_segment(packet, 1u << 24 | (walk_u32(walk->at) & 0xffffff));
 	walk_skip(walk, 4);
 	walk->next = walk_ethernet;
 }
@@ -101,6 +109,8 @@ void walk_mpls(struct walk *walk, struct packet *packet)
 	while (!bottom) {
 		if (!walk_need_link(walk, packet, 4))
 			return;
+		if (!packet->carrier.mpls)
+			packet->carrier.mpls = (walk_u32(walk->at) >> 12) + 1;
 		bottom = walk->at[2] & 1;
 		walk_skip(walk, 4);
 	}

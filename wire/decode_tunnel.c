@@ -3,6 +3,7 @@
  * packet inside. A tunnel on an UDP port is believed only when its header is sane:
  * the port may as well be some client's own.
  */
+#include "schema/schema.h"
 #include "wire/decode.h"
 #include "wire/decode_walk.h"
 
@@ -11,7 +12,7 @@ void walk_gre(struct walk *walk, struct packet *packet)
 {
 	const uint8_t *at = walk->at;
 	uint16_t flags, protocol;
-	size_t header = 4;
+	size_t header = 4, key;
 
 	if (walk_left(walk) < header) {
 		walk_stop(walk, packet, DECODE_l4_cut);
@@ -24,30 +25,45 @@ void walk_gre(struct walk *walk, struct packet *packet)
 		walk_stop(walk, packet, DECODE_l4_unknown);
 		return;
 	}
-	walk_tunnel(walk, packet, NULL);
-	header += (flags & 0x8000 ? 4u : 0) + (flags & 0x2000 ? 4u : 0) + (flags & 0x1000 ? 4u : 0) +
+	walk_tunnel(walk, packet, TUNNEL_gre, NULL);
+	key = header + (flags & 0x8000 ? 4u : 0);
+	header = key + (flags & 0x2000 ? 4u : 0) + (flags & 0x1000 ? 4u : 0) +
 		  ((flags & 7) == 1 && (flags & 0x80) ? 4u : 0);
 	if (!walk_need_link(walk, packet, header))
 		return;
 	walk_skip(walk, header);
+	if (flags & 0x2000)	/* in version 1 its upper half is the length of this packet */
+		walk_tunnel_id(packet, TUNNEL_gre, walk_u32(at + key) & ((flags & 7) == 1 ? 0xffff : UINT32_MAX));
 	/* without a sequence number ERSPAN is of type I: no header of its own */
-	if (protocol == 0x88be && !(flags & 0x1000))
+	if (protocol == 0x88be && !(flags & 0x1000)) {
+		packet->carrier.tunnel = TUNNEL_erspan;
+		packet->carrier.has_id = false;
+		packet->carrier.segment = 0;
 		walk->next = walk_ethernet;
-	else
+	} else {
 		walk_ethertype(walk, packet, protocol);
+	}
 }
 
 void walk_etherip(struct walk *walk, struct packet *packet)
 {
-	walk_tunnel(walk, packet, walk_ethernet);
+	walk_tunnel(walk, packet, TUNNEL_etherip, walk_ethernet);
 	if (walk_need_link(walk, packet, 2))
 		walk_skip(walk, 2);
+}
+
+/* Version 4 bits, VLAN 12, flags 6, session 10: the same in types II and III. */
+static void erspan_session(const struct walk *walk, struct packet *packet)
+{
+	walk_tunnel_id(packet, TUNNEL_erspan, walk_u16(walk->at + 2) & 0x3ff);
+	packet->carrier.segment = 0;
 }
 
 void walk_erspan2(struct walk *walk, struct packet *packet)
 {
 	if (!walk_need_link(walk, packet, 8))
 		return;
+	erspan_session(walk, packet);
 	walk_skip(walk, 8);
 	walk->next = walk_ethernet;
 }
@@ -62,6 +78,7 @@ void walk_erspan3(struct walk *walk, struct packet *packet)
 	header = walk->at[11] & 1 ? 20 : 12;
 	if (!walk_need_link(walk, packet, header))
 		return;
+	erspan_session(walk, packet);
 	walk_skip(walk, header);
 	walk->next = walk_ethernet;
 }
@@ -74,9 +91,14 @@ static bool is_vxlan(const struct walk *walk)
 	return walk_left(walk) >= 8 + 14 && (walk->at[0] & 0x7f) == 0x08 && walk->at[7] == 0;
 }
 
+static uint32_t u24(const uint8_t *at)
+{
+	return walk_u32(at) >> 8;
+}
+
 static void walk_vxlan(struct walk *walk, struct packet *packet)
 {
-	(void)packet;
+	walk_tunnel_id(packet, TUNNEL_vxlan, u24(walk->at + 4));
 	walk_skip(walk, 8);
 	walk->next = walk_ethernet;
 }
@@ -93,6 +115,7 @@ static void walk_vxlan_gpe(struct walk *walk, struct packet *packet)
 {
 	uint8_t protocol = walk->at[3];
 
+	walk_tunnel_id(packet, TUNNEL_vxlan, u24(walk->at + 4));
 	walk_skip(walk, 8);
 	switch (protocol) {
 	case 1:
@@ -114,6 +137,7 @@ static void walk_geneve(struct walk *walk, struct packet *packet)
 {
 	const uint8_t *at = walk->at;
 
+	walk_tunnel_id(packet, TUNNEL_geneve, u24(at + 4));
 	walk_skip(walk, 8u + (at[0] & 0x3f) * 4u);
 	walk_ethertype(walk, packet, walk_u16(at + 2));
 }
@@ -131,6 +155,7 @@ static void walk_gtpu(struct walk *walk, struct packet *packet)
 	walk_limit(walk, walk_u16(walk->at + 2) + 8u);
 	if (!walk_need_link(walk, packet, 8))
 		return;
+	walk_tunnel_id(packet, TUNNEL_gtp, walk_u32(walk->at + 4));
 	walk_skip(walk, 8);
 	walk->next = walk_ip;
 	if (!(flags & 7))
@@ -193,28 +218,37 @@ static void walk_l2tp(struct walk *walk, struct packet *packet)
 	}
 	if (!walk_need_link(walk, packet, header))
 		return;
+	walk_tunnel_id(packet, TUNNEL_l2tp, walk_u32(walk->at + (flags & 0x4000 ? 4 : 2)));
 	walk_skip(walk, header);
 	walk->next = walk_ppp;
 }
 
-static walk_layer *by_port(const struct walk *walk, uint16_t port)
+/* RFC 4023 in IP, RFC 7510 on UDP: the outermost label stands for the tunnel. */
+void walk_mpls_carried(struct walk *walk, struct packet *packet)
+{
+	if (walk_left(walk) >= 4)
+		walk_tunnel_id(packet, TUNNEL_mpls, walk_u32(walk->at) >> 12);
+	walk_mpls(walk, packet);
+}
+
+static walk_layer *by_port(const struct walk *walk, uint16_t port, uint8_t *ret_kind)
 {
 	switch (port) {
-	case 1701: return is_l2tp(walk) ? walk_l2tp : NULL;
-	case 2152: return is_gtpu(walk) ? walk_gtpu : NULL;
-	case 3544: return is_teredo(walk) ? walk_teredo : NULL;
+	case 1701: *ret_kind = TUNNEL_l2tp; return is_l2tp(walk) ? walk_l2tp : NULL;
+	case 2152: *ret_kind = TUNNEL_gtp; return is_gtpu(walk) ? walk_gtpu : NULL;
+	case 3544: *ret_kind = TUNNEL_teredo; return is_teredo(walk) ? walk_teredo : NULL;
 	case 4789:
-	case 8472: return is_vxlan(walk) ? walk_vxlan : NULL;	/* 8472: Linux before there was a number */
-	case 4790: return is_vxlan_gpe(walk) ? walk_vxlan_gpe : NULL;
-	case 6081: return is_geneve(walk) ? walk_geneve : NULL;
-	case 6635: return walk_left(walk) >= 4 ? walk_mpls : NULL;	/* RFC 7510 */
+	case 8472: *ret_kind = TUNNEL_vxlan; return is_vxlan(walk) ? walk_vxlan : NULL;	/* 8472: Linux, at first */
+	case 4790: *ret_kind = TUNNEL_vxlan; return is_vxlan_gpe(walk) ? walk_vxlan_gpe : NULL;
+	case 6081: *ret_kind = TUNNEL_geneve; return is_geneve(walk) ? walk_geneve : NULL;
+	case 6635: *ret_kind = TUNNEL_mpls; return walk_left(walk) >= 4 ? walk_mpls_carried : NULL;
 	default: return NULL;
 	}
 }
 
-walk_layer *walk_udp_tunnel(const struct walk *walk, uint16_t sport, uint16_t dport)
+walk_layer *walk_udp_tunnel(const struct walk *walk, uint16_t sport, uint16_t dport, uint8_t *ret_kind)
 {
-	walk_layer *layer = by_port(walk, dport);
+	walk_layer *layer = by_port(walk, dport, ret_kind);
 
-	return layer ? layer : by_port(walk, sport);
+	return layer ? layer : by_port(walk, sport, ret_kind);
 }

@@ -79,10 +79,16 @@ static inline bool walk_need_link(struct walk *walk, struct packet *packet, size
 /* Go on with what an ethertype (PPP protocol) names. */
 void walk_ethertype(struct walk *walk, struct packet *packet, uint16_t ethertype);
 void walk_ppp_protocol(struct walk *walk, struct packet *packet, uint16_t protocol);
-/* Keep the carrier before going into its tunnel. */
-void walk_tunnel(struct walk *walk, struct packet *packet, walk_layer *inner);
+/*
+ * Keep the carrier before going into its tunnel (TUNNEL_...); its layer tells the id when it has read it. An id that
+ * names a network takes the place of the carrier's own VLANs and ids in carrier.segment.
+ */
+void walk_tunnel(struct walk *walk, struct packet *packet, uint8_t kind, walk_layer *inner);
+void walk_tunnel_id(struct packet *packet, uint8_t kind, uint32_t id);
+/* A tag, or another number that says which network a frame belongs to; not 0. */
+void walk_segment(struct packet *packet, uint64_t number);
 /* The layer behind an UDP header by port and content, NULL when it is plain payload. */
-walk_layer *walk_udp_tunnel(const struct walk *walk, uint16_t sport, uint16_t dport);
+walk_layer *walk_udp_tunnel(const struct walk *walk, uint16_t sport, uint16_t dport, uint8_t *ret_kind);
 /* The layer of a link type, NULL when unknown. */
 walk_layer *walk_link(uint16_t link);
 
@@ -92,6 +98,6 @@ walk_layer walk_ethernet, walk_vlan, walk_mpls, walk_pppoe, walk_ppp, walk_cooke
 /* decode_ip.c */
 walk_layer walk_ip, walk_ipv4, walk_ipv6, walk_tcp, walk_udp, walk_udplite, walk_sctp, walk_icmp, walk_icmp6;
 /* decode_tunnel.c */
-walk_layer walk_gre, walk_etherip, walk_erspan2, walk_erspan3;
+walk_layer walk_gre, walk_etherip, walk_mpls_carried, walk_erspan2, walk_erspan3;
 
 #endif

@@ -17,9 +17,9 @@
 #define PROTO_IP_UDP		17
 
 struct key {
+	uint64_t segment;
 	struct ip src, dst;
 	uint32_t id;
-	uint16_t vlan;
 	uint8_t version, proto;		/* proto: IPv4 only */
 };
 
@@ -51,6 +51,7 @@ struct datagram {
 	struct piece *pieces, *pieces_last;	/* by from, disjoint */
 	struct note *notes, *notes_last;
 	uint8_t header[HEADER_MAX];
+	struct carrier carrier;
 	struct packet head;
 };
 
@@ -203,9 +204,7 @@ static const struct packet *rebuild(struct fragments *fragments, const struct da
 	whole->orig_len = d->header_bytes + wire;
 	whole->link = d->key.version == 4 ? LINK_IPV4 : LINK_IPV6;
 	whole->segments = 1;
-	(void)decode_frame(whole);
-	if (!whole->vlan)
-		whole->vlan = d->key.vlan;
+	(void)decode_carried(whole, &d->carrier);
 	return whole;
 }
 
@@ -304,7 +303,7 @@ static void key_of(const struct packet *packet, struct key *key)
 		memcpy(key->dst.b, ip + 24, 16);
 	}
 	key->id = packet->frag.id;
-	key->vlan = packet->vlan;
+	key->segment = packet->frag.carrier.segment;
 }
 
 static struct datagram *datagram_new(struct fragments *fragments, const struct key *key, uint32_t bucket,
@@ -436,6 +435,7 @@ static void take_header(struct datagram *d, const struct packet *packet)
 	d->header_bytes = (uint16_t)header;
 	d->next_off = frag->version == 6 ? (uint16_t)(frag->next_off - frag->l3_off) : 0;
 	d->proto = frag->proto;
+	d->carrier = frag->carrier;
 	d->has_header = true;
 }
 

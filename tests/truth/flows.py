@@ -21,6 +21,40 @@ ROWS = [("packets", 100), ("bytes", 100), ("captured bytes", 100), ("TCP convers
 SLACK_NS = 1000
 
 
+TUNNEL = tuple("tunnel." + name for name in ("src.ip", "src.port", "dst.ip", "dst.port"))
+
+
+def carrier(row, side):
+    """The packets of one side as part of the UDP conversation that carried them: (source, destination), or None."""
+    if side == "rx" and "rx_tunnel.src.port" in row:
+        ends = (row["tunnel.dst.ip"], row["rx_tunnel.src.port"]), (row["tunnel.src.ip"], row["rx_tunnel.dst.port"])
+    else:
+        ends = (row["tunnel.src.ip"], row["tunnel.src.port"]), (row["tunnel.dst.ip"], row["tunnel.dst.port"])
+        ends = ends if side == "tx" else ends[::-1]
+    return tuple((ip, str(port)) for ip, port in ends)
+
+
+def carriers(rows):
+    """Flows inside tunnels, told by their carriers: rows like those of UDP flows, added up by conversation."""
+    found = {}
+    for row in rows:
+        if row.get("tunnel") and all(name in row for name in TUNNEL):
+            for side in ("tx", "rx"):
+                if not row.get(side + "_packets"):
+                    continue
+                src, dst = carrier(row, side)
+                key = frozenset((src, dst))
+                whole = found.setdefault(key, {
+                    "id": "carrier %d" % len(found), "proto": "udp", "first_ns": row["first_ns"], "src.ip": src[0],
+                    "src.port": src[1], "dst.ip": dst[0], "dst.port": dst[1],
+                    "tx_packets": 0, "rx_packets": 0, "tx_bytes": 0, "rx_bytes": 0})
+                ours = "tx" if (whole["src.ip"], whole["src.port"]) == src else "rx"
+                for what in ("_packets", "_bytes"):
+                    whole[ours + what] += row[side + what]
+                whole["first_ns"] = min(whole["first_ns"], row["first_ns"])
+    return list(found.values())
+
+
 class Flow:
     """All reports of one flow: counters are deltas, the rest holds the latest."""
 
@@ -111,7 +145,7 @@ def compare(score, capture, answer, tape):
     score.check(capture, "packets", "file", len(tape.packets), number("packets"))
     score.check(capture, "bytes", "file", sum(row["len"] for row in tape.packets), number("bytes"))
     score.check(capture, "captured bytes", "file", sum(row["cap_len"] for row in tape.packets), number("captured"))
-    for stream, flow in pair(answer.streams, assemble(tape.flows)):
+    for stream, flow in pair(answer.streams, assemble(tape.flows + carriers(tape.flows))):
         item = (stream.proto if stream else flow.row["proto"]).upper() + " conversations"
         if not stream:
             score.surplus(capture, item, "%s %s" % flow.ends, "no stream of theirs")

@@ -1,4 +1,5 @@
 /* Frames byte by byte: each link layer once, and each field that can lie. */
+#include "schema/schema.h"
 #include "tests/check.h"
 #include "wire/decode.h"
 
@@ -142,7 +143,7 @@ TEST(decode, knows_link_layers)
 		check_flow(&packet, cases[i].bytes + 40);
 		CHECK_U64(packet.outer_l3_off, 0);
 	}
-	CHECK_U64(decode(LINK_ETHERNET, ETH "88a8 2007 8100 0008 0800" IP4_TCP TCP DATA).vlan, 7);
+	CHECK_U64(decode(LINK_ETHERNET, ETH "88a8 2007 8100 0008 0800" IP4_TCP TCP DATA).carrier.vlan, 7);
 }
 
 TEST(decode, gives_the_inner_flow_of_tunnels)
@@ -182,6 +183,119 @@ TEST(decode, gives_the_inner_flow_of_tunnels)
 	}
 }
 
+#define OUTER(total, proto) "4500 " total " 0001 0000 40 " proto " 0000 c0000201 c0000202 "
+
+TEST(decode, tells_the_carrier)
+{
+	static const struct {
+		const char *header;
+		uint8_t tunnel;
+		bool has_id;
+		uint32_t id;
+		uint16_t dport, vlan, inner_vlan;
+	} cases[] = {
+		{ "0800" OUTER("0040", "04"), TUNNEL_ipip, false, 0, 0, 0, 0 },
+		{ "0800" OUTER("0044", "2f") "0000 0800", TUNNEL_gre, false, 0, 0, 0, 0 },
+		{ "0800" OUTER("0060", "2f") "b000 6558 00000000 01020307 00000001" ETH "0800", TUNNEL_gre, true, 0x01020307, 0,
+		  0, 0 },
+		/* PPTP: the upper half of the key is a length, which changes with every packet */
+		{ "0800" OUTER("0056", "2f") "3001 880b 0030 0005 00000001 ff03 0021", TUNNEL_gre, true, 5, 0, 0, 0 },
+		{ "0800" OUTER("0066", "2f") "1000 88be 00000001 1064f8e100000000" ETH "0800", TUNNEL_erspan, true, 0xe1, 0, 0,
+		  0 },
+		{ "0800" OUTER("0052", "2f") "0000 88be" ETH "0800", TUNNEL_erspan, false, 0, 0, 0, 0 },
+		{ "8100 0064 0800" OUTER("0066", "11") "c000 12b5 0052 0000 08000000 00000700" ETH "8100 000a 0800", TUNNEL_vxlan,
+		  true, 7, 4789, 100, 10 },
+		{ "0800" OUTER("0066", "11") "c000 17c1 0052 0000 0100 6558 ffffff00 01020304" ETH "0800", TUNNEL_geneve, true,
+		  0xffffff, 6081, 0, 0 },
+		{ "0800" OUTER("0050", "11") "0868 0868 003c 0000 30ff 002c fffffffe", TUNNEL_gtp, true, 0xfffffffe, 2152, 0, 0 },
+		{ "0800" OUTER("0052", "11") "06a5 06a5 003e 0000 0002 00010009 ff03 0021", TUNNEL_l2tp, true, 0x10009, 1701, 0,
+		  0 },
+		{ "0800" OUTER("0044", "89") "0001013f", TUNNEL_mpls, true, 0x10, 0, 0, 0 },
+		{ "0800" OUTER("004c", "11") "c000 19eb 0038 0000 0001013f", TUNNEL_mpls, true, 0x10, 6635, 0, 0 },
+		{ "0800" OUTER("0060", "61") "3000" ETH "8100 0009 0800", TUNNEL_etherip, false, 0, 0, 9, 0 },
+		{ "88a8 2007 8100 0008 8100 0009 0800", 0, false, 0, 0, 7, 9 },
+		{ "8100 2000 0800", 0, false, 0, 0, 0, 0 },	/* a priority alone */
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char hex[512];
+		struct packet packet;
+
+		(void)snprintf(hex, sizeof(hex), "%s%s%s", ETH, cases[i].header, IP4_TCP TCP DATA);
+		packet = decode(LINK_ETHERNET, hex);
+		CHECK_EQ(packet.status, DECODE_OK, "case %u", i);
+		CHECK_EQ(packet.dport, 80, "case %u", i);
+		CHECK_EQ(packet.carrier.tunnel, cases[i].tunnel, "case %u", i);
+		CHECK_EQ(packet.carrier.has_id, cases[i].has_id, "case %u", i);
+		if (cases[i].has_id)
+			CHECK_EQ(packet.carrier.id, cases[i].id, "case %u", i);
+		CHECK_EQ(packet.carrier.vlan, cases[i].vlan, "case %u", i);
+		CHECK_EQ(packet.carrier.inner_vlan, cases[i].inner_vlan, "case %u", i);
+		if (cases[i].tunnel) {
+			char text[IP_TEXT_LEN];
+
+			ip_format(&packet.carrier.src, text);
+			CHECK_STR(text, "192.0.2.1");
+			ip_format(&packet.carrier.dst, text);
+			CHECK_STR(text, "192.0.2.2");
+			CHECK_EQ(packet.carrier.dport, cases[i].dport, "case %u", i);
+		}
+	}
+	CHECK_U64(decode(LINK_ETHERNET, ETH "8847 00001000 0000213f" IP4_TCP TCP DATA).carrier.mpls, 2);
+}
+
+static uint64_t segment_of(const char *header)
+{
+	char hex[512];
+
+	(void)snprintf(hex, sizeof(hex), "%s%s%s", ETH, header, IP4_TCP TCP DATA);
+	return decode(LINK_ETHERNET, hex).carrier.segment;
+}
+
+/* Which packets may be of one flow, and which may not. */
+TEST(decode, tells_networks_apart)
+{
+	static const struct {
+		const char *one, *other;
+		bool same;
+	} cases[] = {
+		{ "0800", "8100 2000 0800", true },
+		{ "0800", "8100 0007 0800", false },
+		{ "8100 0007 0800", "8100 6007 0800", true },
+		{ "8100 0007 0800", "8100 0008 0800", false },
+		{ "8100 0007 8100 0008 0800", "8100 0008 8100 0007 0800", false },
+		{ "8100 0007 8100 0008 0800", "8100 0007 0800", false },
+		/* VXLAN: the network by its id, whoever carries it; a tag inside divides it again */
+		{ "0800" OUTER("0062", "11") "c000 12b5 004e 0000 08000000 00000700" ETH "0800",
+		  "8100 0064 0800" OUTER("0062", "11") "c111 12b5 004e 0000 08000000 00000700" ETH "0800", true },
+		{ "0800" OUTER("0062", "11") "c000 12b5 004e 0000 08000000 00000700" ETH "0800",
+		  "0800" OUTER("0062", "11") "c000 12b5 004e 0000 08000000 00000800" ETH "0800", false },
+		{ "0800" OUTER("0066", "11") "c000 12b5 0052 0000 08000000 00000700" ETH "8100 000a 0800",
+		  "0800" OUTER("0062", "11") "c000 12b5 004e 0000 08000000 00000700" ETH "0800", false },
+		/* the same number in another kind of tunnel */
+		{ "0800" OUTER("0062", "11") "c000 12b5 004e 0000 08000000 00000700" ETH "0800",
+		  "0800" OUTER("0062", "11") "c000 17c1 004e 0000 0000 6558 00000700" ETH "0800", false },
+		/* a key; none: the network the tunnel is in */
+		{ "0800" OUTER("0048", "2f") "2000 0800 00000001", "0800" OUTER("0048", "2f") "2000 0800 00000002", false },
+		{ "0800" OUTER("0044", "2f") "0000 0800", "0800", true },
+		{ "8100 0007 0800" OUTER("0040", "04"), "8100 0007 0800", true },
+		/* a handover: another base station, another TEID, another VLAN */
+		{ "8100 0007 0800" OUTER("0050", "11") "0868 0868 003c 0000 30ff 002c 00000001",
+		  "8100 0008 0800" OUTER("0050", "11") "0868 0868 003c 0000 30ff 002c 00000002", true },
+		/* two mirror sessions */
+		{ "8100 0007 0800" OUTER("0066", "2f") "1000 88be 00000001 1064f8e100000000" ETH "0800",
+		  "0800" OUTER("0066", "2f") "1000 88be 00000001 1064f8e200000000" ETH "0800", true },
+		/* labels change with the path */
+		{ "8847 00001000 0000213f", "8847 0000313f", true },
+		/* backbone tag, then the service */
+		{ "88a8 0007 88e7 00000001 " ETH "0800", "88a8 0008 88e7 00000001 " ETH "0800", true },
+		{ "88e7 00000001 " ETH "0800", "88e7 00000002 " ETH "0800", false },
+	};
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		CHECK_EQ(segment_of(cases[i].one) == segment_of(cases[i].other), cases[i].same, "case %u", i);
+}
+
 TEST(decode, keeps_the_carrier_of_an_empty_tunnel)
 {
 	/* VXLAN with ARP inside, and a client that just happens to own port 4789 */
@@ -206,6 +320,8 @@ TEST(decode, keeps_the_carrier_of_an_empty_tunnel)
 		CHECK_U64(packet.dport, 4789);
 		CHECK_U64(packet.payload_len, 34);
 		CHECK_U64(packet.header_bytes, 14 + 28);
+		CHECK_U64(packet.carrier.tunnel, 0);
+		CHECK_U64(packet.carrier.segment, 0);
 		ip_format(&packet.src, text);
 		CHECK_STR(text, "192.0.2.1");
 	}
