@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 .SECONDARY:
 .DEFAULT_GOAL := all
 .PHONY: all help clean install test check check-unit check-asan check-tsan check-lint check-layers \
-	check-headers check-banned check-format check-truth check-torture check-mangle fuzz-smoke fuzz-run bench bench-peers docs \
+	check-headers check-banned check-format check-truth check-torture check-mangle fuzz-smoke fuzz-run bench bench-peers bench-flat docs \
 	run need-libs FORCE
 FORCE:
 
@@ -223,6 +223,10 @@ bench: all $(B)/bench_dissect
 bench-peers: all $(B)/bench_gen
 	$(Q)deploy/deps.sh bench
 	$(Q)TAPEDECK=$(CURDIR)/build/tapedeck GEN=$(CURDIR)/$(B)/bench_gen tests/bench/peers/run.sh
+# Ten GB of store: the better part of an hour. SIZES="100 1000" makes it shorter.
+bench-flat: all
+	$(Q)deploy/deps.sh bench
+	$(Q)TAPEDECK=$(CURDIR)/build/tapedeck CAPTURE='$(CAPTURE)' tests/bench/flat.sh
 $(B)/bench_gen: $(B)/tests/bench/peers/gen.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
@@ -253,7 +257,8 @@ help:
 	'make check-truth   against independent tools   make check-torture  failing memory and disk' \
 	'make check-mangle  captures with packets lost, swapped, doubled, cut (MANGLE_SECONDS=120)' \
 	'make fuzz-smoke    every fuzz target, FUZZ_SECONDS=60 in all' \
-	'make bench         the benchmarks (CAPTURE=file.pcap); bench-peers: questions against other stores (SCALE=0.1)' \
+	'make bench         the benchmarks (CAPTURE=file.pcap); bench-peers: questions against other stores (SCALE=0.1);' \
+	'                   bench-flat: cost at 0.1, 1 and 10 GB of store (SIZES)' \
 	'make docs          write docs/ from the tables' \
 	'make install       DESTDIR= prefix=/usr/local' \
 	'make clean         MODE=release|asan|tsan|fuzz  V=1  WERROR=1'

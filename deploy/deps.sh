@@ -8,7 +8,7 @@ set -eu
 build=(
 	gcc make pkg-config libc6-dev clang llvm bpftool libbpf-dev libelf-dev
 	liblmdb-dev libzstd-dev liblz4-dev libxxhash-dev libroaring-dev
-	libevent-dev libssl-dev libnghttp2-dev libjansson-dev libpcre2-dev
+	libevent-dev libnghttp2-dev libjansson-dev libpcre2-dev
 	libpcap-dev libcap-dev libbrotli-dev zlib1g-dev libcurl4-openssl-dev nettle-dev
 )
 run=("${build[@]}" curl libcap2-bin iproute2)
@@ -22,7 +22,7 @@ test=(
 	slapd ldap-utils snmpd snmp freeradius freeradius-utils iputils-ping
 	postgresql-15 mariadb-server-core mariadb-client libdbd-mysql-perl memcached python3-pymemcache unbound dnsperf caddy
 )
-bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time bc wireshark-common)
+bench=("${test[@]}" clickhouse-server clickhouse-client tcptrace wrk redis-tools zstd time bc wireshark-common gnuplot-nox)
 
 set_name=${1:-build}
 case $set_name in
