@@ -154,6 +154,7 @@ static void status_text(struct import *import)
 	json_ku64(&json, "pid", (uint64_t)getpid());
 	json_kcstr(&json, "file", base_name(import->path));
 	json_ku64(&json, "now_ns", clock_now_ns());
+	tracker_status(import->tracker, &json);
 	json_key(&json, "counters");
 	json_object(&json);
 	for (int i = 0; i < COUNTER_COUNT; i++)

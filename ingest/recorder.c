@@ -124,6 +124,7 @@ static void status_text(struct recorder *recorder)
 	json_kstr(&json, "node", enrich_node(recorder->enrich));
 	json_ku64(&json, "started_ns", recorder->started_ns);
 	json_ku64(&json, "now_ns", clock_now_ns());
+	tracker_status(recorder->tracker, &json);
 	json_key(&json, "counters");
 	json_object(&json);
 	for (int i = 0; i < COUNTER_COUNT; i++)

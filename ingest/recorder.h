@@ -14,7 +14,7 @@ struct recorder_opts {
 	const char *data_dir;
 	const char *node;		/* name of this machine; NULL = the host name */
 	struct live_opts live;
-	struct tracker_opts tracker;	/* flows_max, the timeouts and stream_bytes_max; the rest is ours to set */
+	struct tracker_opts tracker;	/* flows_max, the timeouts, stream_bytes_max, protocols; the rest is ours to set */
 	int zstd_level;			/* of sealed partitions; 0 = the store's default */
 	int group_gid;			/* the group that may read the store; -1: as it is */
 	uint64_t drain_ns;		/* how often the rings are drained while there is traffic; 0 = 4 ms */

@@ -19,7 +19,7 @@ static uint64_t or_default(uint64_t value, uint64_t fallback)
 int tracker_new(const struct tracker_opts *opts, struct tracker **ret_tracker, struct err *err)
 {
 	struct tracker *tracker = mem_zalloc(sizeof(*tracker));
-	struct call_pool_opts call_opts = { 0 };
+	struct call_pool_opts call_opts = { .protocols = opts->protocols };
 	struct stream_pool_opts stream_opts = { .bytes_max = opts->stream_bytes_max,
 						.dissect_off = opts->dissect_off };
 	size_t buckets = 4096;
@@ -772,6 +772,16 @@ void tracker_lost(struct tracker *tracker, uint64_t time_ns, uint64_t frames, ui
 	batch_gap(tracker->batch, &gap);
 }
 
+void tracker_status(const struct tracker *tracker, struct json *json)
+{
+	struct wr text;
+
+	wr_init(&text, 0);
+	protocols_text(&tracker->opts.protocols, &text);
+	json_kstr(json, "protocols", wr_view(&text));
+	wr_release(&text);
+}
+
 void tracker_gauges(struct tracker *tracker)
 {
 	struct counters *counters = tracker->counters;
@@ -788,6 +798,7 @@ void tracker_gauges(struct tracker *tracker)
 	counter_set(counters, COUNTER_stream_conflicts_total, stats.conflicts);
 	counter_set(counters, COUNTER_stream_budget_hits_total, stats.budget_hits);
 	counter_set(counters, COUNTER_stream_held_bytes, stats.held_bytes);
+	counter_set(counters, COUNTER_streams_off_total, stats.switched_off);
 	counter_set(counters, COUNTER_fragments_total, pieces.pieces);
 	counter_set(counters, COUNTER_fragments_whole_total, pieces.whole);
 	counter_set(counters, COUNTER_fragments_timeouts_total, pieces.timeouts);

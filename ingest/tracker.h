@@ -6,11 +6,13 @@
 #ifndef INGEST_TRACKER_H
 #define INGEST_TRACKER_H
 
+#include "base/json.h"
 #include "ingest/batch.h"
 #include "ingest/owners.h"
 #include "ingest/source.h"
 #include "schema/counters.h"
 #include "wire/decode.h"
+#include "wire/protocols.h"
 
 struct tracker;
 
@@ -33,6 +35,7 @@ struct tracker_opts {
 	size_t rollup_edges_max;	/* see rollup.h */
 	size_t stream_bytes_max;	/* see wire/stream.h */
 	bool dissect_off;		/* no calls: benches */
+	struct protocols protocols;	/* whose calls are read; zeroed: all */
 	struct counters *counters;	/* required */
 	struct enrich *enrich;		/* NULL: no processes are known (files) */
 	struct owners *owners;		/* with enrich */
@@ -60,6 +63,8 @@ void tracker_event(struct tracker *tracker, uint8_t kind, uint64_t time_ns, cons
 uint64_t tracker_clock(const struct tracker *tracker);	/* time of the newest frame or tick; 0 before */
 /* Frames not decoded to the transport header, by reason. */
 const uint64_t *tracker_undecoded(const struct tracker *tracker);	/* DECODE_STATUS_COUNT of them */
+/* Member "protocols" of the status: whose calls are read. */
+void tracker_status(const struct tracker *tracker, struct json *json);
 /* Set the gauges (open flows and calls, held bytes) and the totals of the streams. */
 void tracker_gauges(struct tracker *tracker);
 

@@ -81,7 +81,7 @@ int tool_import(struct tool *tool, const char *const *paths, size_t count)
 	struct import_totals totals = { 0 };
 	struct import_opts opts = {
 		.paths = paths, .paths_count = count, .data_dir = tool->set.data,
-		.zstd_level = (int)tool->set.zstd_level, .tracker = tool_tracker_opts(tool),
+		.zstd_level = (int)tool->set.zstd_level,
 		.group_gid = tool_store_group(tool),
 		.progress = on_progress, .warning = on_warning, .arg = &show,
 	};
@@ -92,6 +92,9 @@ int tool_import(struct tool *tool, const char *const *paths, size_t count)
 	show.bar = strcmp(when, "auto") == 0 && isatty(STDERR_FILENO);
 	if (!show.bar && !show.plain && !show.json && strcmp(when, "auto") != 0 && strcmp(when, "none") != 0)
 		return tool_usage(tool, "--progress %s: auto, plain, json or none", when);
+	rc = tool_tracker_opts(tool, &opts.tracker);
+	if (rc)
+		return rc;
 	log_set_level(LOG_WARN);
 	tool_catch_signals();
 	rc = import_run(&opts, &totals, &tool->err);

@@ -31,7 +31,7 @@ int tool_store_group(const struct tool *tool)
 	return user ? (int)user->pw_gid : -1;
 }
 
-struct tracker_opts tool_tracker_opts(const struct tool *tool)
+int tool_tracker_opts(struct tool *tool, struct tracker_opts *ret_opts)
 {
 	const struct settings *set = &tool->set;
 	struct tracker_opts opts = { .flows_max = set->flows_max, .active_ns = set->active_timeout,
@@ -42,7 +42,12 @@ struct tracker_opts tool_tracker_opts(const struct tool *tool)
 		opts.tcp_idle_ns = set->idle_timeout;
 	if (set->given[PARAM_ID_udp_timeout])
 		opts.udp_idle_ns = set->udp_timeout;
-	return opts;
+	if (protocols_parse(view_str(set->protocols), &opts.protocols, &tool->err) < 0) {
+		(void)err_prefix(&tool->err, "--protocols (%s)", set->from_where[PARAM_ID_protocols]);
+		return tool_fail(tool);
+	}
+	*ret_opts = opts;
+	return EXIT_DONE;
 }
 
 static int parse_excluded(struct tool *tool, struct recording *recording, struct live_opts *live)
@@ -85,7 +90,6 @@ int cmd_record(struct tool *tool)
 		.data_dir = tool->set.data,
 		.node = *tool->set.node ? tool->set.node : NULL,
 		.live = { .snaplen = (uint32_t)tool->set.snaplen, .ring_bytes = tool->set.ring_bytes },
-		.tracker = tool_tracker_opts(tool),
 		.zstd_level = (int)tool->set.zstd_level,
 		.group_gid = tool_store_group(tool),
 		.ready = on_ready,
@@ -100,6 +104,9 @@ int cmd_record(struct tool *tool)
 		return tool_usage(tool, "--snaplen %llu: 64 to 65536 bytes", (unsigned long long)tool->set.snaplen);
 	if (tool->set.zstd_level > 22)
 		return tool_usage(tool, "--zstd-level %llu: 1 to 22", (unsigned long long)tool->set.zstd_level);
+	rc = tool_tracker_opts(tool, &opts.tracker);
+	if (rc)
+		return rc;
 	opts.tracker.early_ns = tool->set.first_report;
 	opts.live.second = strcmp(tool->set.second_view, "full") == 0 ? RING_SECOND_FULL :
 			   strcmp(tool->set.second_view, "count") == 0 ? RING_SECOND_COUNT : RING_SECOND_HEADERS;

@@ -49,9 +49,9 @@ const char *tool_bytes(uint64_t bytes, char text[32]);
 
 /* cmd_import.c: import with progress and totals on stderr; an exit code. */
 int tool_import(struct tool *tool, const char *const *paths, size_t count);
-/* cmd_record.c: the group that serve will run as (-1: none, we are not root), and the limits of the flow table. */
+/* cmd_record.c: the group that serve will run as (-1: none, we are not root), and what the flow table is to do; EXIT_DONE or EXIT_USAGE. */
 int tool_store_group(const struct tool *tool);
-struct tracker_opts tool_tracker_opts(const struct tool *tool);
+int tool_tracker_opts(struct tool *tool, struct tracker_opts *ret_opts);
 /* cmd_serve.c */
 struct serve_opts;
 struct serve_opts tool_serve_opts(const struct tool *tool);

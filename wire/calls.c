@@ -33,6 +33,7 @@ struct call_pool {
 	size_t calls_max;
 	size_t open;
 	uint64_t refused;
+	struct protocols protocols;
 	struct slab *slabs;
 	struct slot *free;
 	struct block_pool *blocks;
@@ -46,6 +47,8 @@ struct call_pool *call_pool_new(const struct call_pool_opts *opts)
 	if (!pool)
 		return NULL;
 	pool->calls_max = opts && opts->calls_max ? opts->calls_max : CALLS_MAX_DEFAULT;
+	if (opts)
+		pool->protocols = opts->protocols;
 	pool->blocks = block_pool_new(opts && opts->text_bytes_max ? opts->text_bytes_max :
 				      TEXT_BYTES_DEFAULT);
 	if (!pool->blocks) {
@@ -73,6 +76,11 @@ void call_pool_free(struct call_pool *pool)
 uint64_t call_pool_refused(const struct call_pool *pool)
 {
 	return pool->refused;
+}
+
+bool call_wanted(const struct call_sink *sink, uint8_t l7)
+{
+	return protocols_has(&sink->pool->protocols, l7);
 }
 
 size_t call_pool_open(const struct call_pool *pool)

@@ -6,12 +6,14 @@
 #define WIRE_CALLS_H
 
 #include "wire/proto.h"
+#include "wire/protocols.h"
 
 struct call_pool;
 
 struct call_pool_opts {
 	size_t calls_max;	/* open calls at a time; 0 = 65,536 */
 	size_t text_bytes_max;	/* texts of all open calls; 0 = 64 MiB */
+	struct protocols protocols;	/* which are dissected; zeroed: all */
 };
 struct call_pool *call_pool_new(const struct call_pool_opts *opts);	/* NULL: out of memory */
 void call_pool_free(struct call_pool *pool);

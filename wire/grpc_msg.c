@@ -298,6 +298,11 @@ bool grpc_set_trailers(struct call_sink *sink, struct call *call, struct view tr
 	return status.len > 0;
 }
 
+enum grpc_kind grpc_wanted(const struct call_sink *sink, enum grpc_kind kind)
+{
+	return kind != GRPC_NO && call_wanted(sink, kind == GRPC_H2 ? L7_grpc : L7_grpc_web) ? kind : GRPC_NO;
+}
+
 void grpc_set_request(struct call *call, enum grpc_kind kind)
 {
 	struct call_row *row = &call->row;

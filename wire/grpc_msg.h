@@ -15,6 +15,8 @@ enum grpc_kind { GRPC_NO, GRPC_H2, GRPC_WEB, GRPC_WEB_TEXT };
 
 /* By content-type. */
 enum grpc_kind grpc_kind(struct view content_type);
+/* GRPC_NO where calls of that kind are switched off. */
+enum grpc_kind grpc_wanted(const struct call_sink *sink, enum grpc_kind kind);
 
 /* Where a body is in its messages; zeroed at its start. */
 struct grpc_walk {

@@ -23,7 +23,7 @@ void h2_body_begin(struct h2_feed *f, struct call *call, unsigned side, const st
 	}
 	h2_body_end(call, H2_REQ, CALL_END_closed, f->sink);	/* what was asked decides what the answer is read for */
 	head.status = block->status;
-	stream->watch[H2_RSP] = (uint8_t)http_watch_response(call, &head);
+	stream->watch[H2_RSP] = (uint8_t)http_watch_response(f->sink, call, &head);
 	if (stream->watch[H2_RSP] != WATCH_EVENTS)
 		return;
 	stream->events = call_memory(f->sink, call, sizeof(*stream->events));

@@ -157,7 +157,7 @@ static void read_pseudo(struct call_sink *sink, struct h2_block *block, const st
 
 static void set_type(struct call_sink *sink, struct h2_block *block, struct view type)
 {
-	block->kind = (uint8_t)grpc_kind(type);
+	block->kind = (uint8_t)grpc_wanted(sink, grpc_kind(type));
 	if (!block->kind)
 		block->content_type = call_text(sink, block->call, type, TYPE_MAX);
 }

@@ -34,7 +34,7 @@ static void set_operation(struct call_sink *sink, struct call *call, const struc
 
 enum http_watch http_watch_request(struct call_sink *sink, struct call *call, const struct http_head *head)
 {
-	enum grpc_kind rpc = grpc_kind(head->content_type);
+	enum grpc_kind rpc = grpc_wanted(sink, grpc_kind(head->content_type));
 	struct graphql_op op;
 
 	if (!call || head->content_encoding.len)
@@ -43,6 +43,8 @@ enum http_watch http_watch_request(struct call_sink *sink, struct call *call, co
 		grpc_set_request(call, rpc);
 		return WATCH_NONE;
 	}
+	if (!call_wanted(sink, L7_graphql))
+		return WATCH_NONE;
 	if (view_is(head->method, "POST"))
 		return contains(head->content_type, "json") ? WATCH_OPERATION : WATCH_NONE;
 	if (view_is(head->method, "GET")) {
@@ -56,10 +58,10 @@ enum http_watch http_watch_request(struct call_sink *sink, struct call *call, co
 	return WATCH_NONE;
 }
 
-enum http_watch http_watch_response(struct call *call, const struct http_head *head)
+enum http_watch http_watch_response(struct call_sink *sink, struct call *call, const struct http_head *head)
 {
 	static const struct view events = VIEW_LIT("text/event-stream");
-	enum grpc_kind rpc = grpc_kind(head->content_type);
+	enum grpc_kind rpc = grpc_wanted(sink, grpc_kind(head->content_type));
 
 	if (!call)
 		return WATCH_NONE;
@@ -69,7 +71,8 @@ enum http_watch http_watch_response(struct call *call, const struct http_head *h
 		return WATCH_RPC;
 	if (head->content_encoding.len)
 		return WATCH_NONE;
-	if (contains(view_sub(head->content_type, 0, events.len), (const char *)events.at) && head->status == 200) {
+	if (contains(view_sub(head->content_type, 0, events.len), (const char *)events.at) && head->status == 200 &&
+	    call_wanted(sink, L7_sse)) {
 		if (call->row.l7 != L7_graphql)
 			call->row.l7 = L7_sse;
 		return WATCH_EVENTS;

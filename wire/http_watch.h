@@ -16,7 +16,7 @@ enum http_watch { WATCH_NONE, WATCH_OPERATION, WATCH_ERRORS, WATCH_EVENTS, WATCH
 
 /* By what the head says. May make the call a GraphQL call (an operation in the URL), an RPC, or one of server-sent events. */
 enum http_watch http_watch_request(struct call_sink *sink, struct call *call, const struct http_head *head);
-enum http_watch http_watch_response(struct call *call, const struct http_head *head);
+enum http_watch http_watch_response(struct call_sink *sink, struct call *call, const struct http_head *head);
 
 /* More of a body that begins with bytes is worth waiting for, up to WATCH_PEEK_BYTES. */
 bool http_watch_wants(enum http_watch watch, struct view bytes);

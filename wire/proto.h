@@ -69,6 +69,8 @@ struct call {
 
 struct call_sink;		/* one per flow; wire/calls.h */
 
+/* False: calls of this protocol are switched off. For what one protocol reads out of another's calls; streams ask by themselves. */
+bool call_wanted(const struct call_sink *sink, uint8_t l7);
 /* NULL when the budget of open calls is used up: the dissector goes on without (counted). */
 struct call *call_open(struct call_sink *sink, uint16_t l7);
 /* Count a call that is left out because one before it was refused and the order would be lost. */

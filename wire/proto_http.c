@@ -292,7 +292,7 @@ static void begin_response(struct feed *f, const struct http_head *head, uint64_
 	f->dir->call = pair(f, &tag);
 	f->dir->is_request = false;
 	f->dir->body_bytes = 0;
-	f->dir->watch = (uint8_t)http_watch_response(f->dir->call, head);
+	f->dir->watch = (uint8_t)http_watch_response(f->sink, f->dir->call, head);
 	if (f->dir->call) {
 		call_response_begin(f->dir->call, f->chunk, off);
 		set_response(f->sink, f->dir->call, head);

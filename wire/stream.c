@@ -124,6 +124,16 @@ static bool conn_open(struct stream *stream, const struct proto_ops *ops)
 	return true;
 }
 
+/* Nobody dissects it: the flow stays as it is. True: so it is. */
+static bool switched_off(struct stream *stream, const struct proto_ops *ops)
+{
+	if (!ops || call_wanted(stream->sink, ops->id))
+		return false;
+	stream->pool->stats.switched_off++;
+	go_dead(stream);
+	return true;
+}
+
 /* Ask every candidate for the best one. *ret_more: with more bytes there may be a better one. */
 static const struct proto_ops *guess(struct stream *stream, unsigned d, struct view bytes, bool *ret_more)
 {
@@ -301,6 +311,8 @@ static void guess_stream(struct stream *stream, unsigned d, size_t fresh, uint64
 		if (more && fresh < GUESS_BYTES_MAX && !end)
 			return;
 	}
+	if (switched_off(stream, ops))
+		return;
 	if (ops) {
 		if (conn_open(stream, ops))
 			feed_both(stream, time_ns);
@@ -389,6 +401,8 @@ static void hand_over(struct stream *stream, unsigned d, uint8_t l7, struct view
 		hold_consume(stream, dir, dir->hold->len - bytes.len, off);
 	else if (bytes.len)
 		kept = hold_put(stream, dir, off, bytes, time_ns);
+	if (switched_off(stream, next))
+		return;
 	if (!kept || ++stream->switches > SWITCHES_MAX || (next && !conn_open(stream, next))) {
 		go_dead(stream);
 		return;
@@ -683,6 +697,8 @@ static void datagram(struct stream *stream, unsigned d, const struct packet *pac
 			bool more;
 			const struct proto_ops *ops = guess(stream, d, chunk.bytes, &more);
 
+			if (switched_off(stream, ops))
+				return;
 			if (!ops || !conn_open(stream, ops)) {
 				if (dir->guesses && !--dir->guesses)
 					go_dead(stream);

@@ -28,6 +28,7 @@ struct stream_stats {
 	uint64_t conflicts;		/* overlapping copies that differ */
 	uint64_t budget_hits;		/* holes given up because a budget was full */
 	uint64_t wrong_guesses;
+	uint64_t switched_off;		/* flows whose protocol is known and not dissected (call_pool_opts.protocols) */
 	size_t held_bytes;
 };
 void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_stats);

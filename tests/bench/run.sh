@@ -3,6 +3,7 @@
 #
 # Tapedeck against its peers on the same file in the same run: medians of interleaved runs, ratios, never a verdict.
 #   import   against `tcptrace -n -l -r` and `tshark -T fields` with HTTP fields     packets/s
+#   protocols  import with all dissectors against HTTP and DNS alone                 packets/s
 #   size     of the whole store against `zstd -3` of the capture                     bytes
 #   export   of one flow against `tcpdump -r` with its 5-tuple                        s
 #   record   nginx RPS under wrk with nothing, with tcpdump -w, with tapedeck record  RPS, drops, CPU
@@ -19,14 +20,14 @@ say() { printf '%s\n' "$*"; }
 has() { case $skip in *" $1 "*) return 1 ;; esac; }
 median() { sort -g | awk '{ v[NR] = $1 } END { print NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { if (b > 0) printf "%.2f", a / b; else printf "-" }'; }
-# timed NAME COMMAND...: wall seconds appended to $work/NAME.s
+# timed NAME COMMAND...: wall seconds appended to $work/NAME.s, those of the CPU to $work/NAME.cpu
 timed() {
-	local name=$1 t0 t1
+	local name=$1 TIMEFORMAT='%R %U %S'
 	shift
-	t0=$(date +%s%N)
-	"$@" >"$work/$name.out" 2>"$work/$name.err" || { say "$name failed:"; tail -3 "$work/$name.err"; return 1; }
-	t1=$(date +%s%N)
-	awk -v n=$((t1 - t0)) 'BEGIN { printf "%.4f\n", n / 1e9 }' >>"$work/$name.s"
+	{ time "$@" >"$work/$name.out" 2>"$work/$name.err"; } 2>"$work/time" ||
+		{ say "$name failed:"; tail -3 "$work/$name.err"; return 1; }
+	awk '{ print $1 }' "$work/time" >>"$work/$name.s"
+	awk '{ print $2 + $3 }' "$work/time" >>"$work/$name.cpu"
 }
 
 if [ -z "$capture" ]; then
@@ -61,6 +62,21 @@ if has tshark; then
 	[ -s "$work/tshark.s" ] && theirs=$(median <"$work/tshark.s") &&
 		say "tshark -T fields                 $theirs s   $(pps "$theirs") packets/s   ratio $(ratio "$theirs" "$ours")"
 fi
+
+say
+say "== all dissectors against HTTP and DNS alone (import, median of $rounds, interleaved; goal 0.80)"
+for i in $(seq "$rounds"); do
+	for list in http,dns all; do
+		rm -rf "$work/tape"
+		timed "$list" "$tapedeck" import "$capture" --data "$work/tape" --protocols "$list"
+	done
+done
+for list in http,dns all; do
+	say "$(printf '%-32s' "--protocols $list") $(median <"$work/$list.s") s   $(pps "$(median <"$work/$list.s")") packets/s   \
+$(median <"$work/$list.cpu") CPU s   $(sed -n 's/.* \([0-9]* calls\).*/\1/p' "$work/$list.err")"
+done
+say "ratio of the packet rates $(ratio "$(median <"$work/http,dns.s")" "$(median <"$work/all.s")"), by CPU time \
+$(ratio "$(median <"$work/http,dns.cpu")" "$(median <"$work/all.cpu")")"
 
 say
 say "== dissection alone"

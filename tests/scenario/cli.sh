@@ -45,6 +45,15 @@ for n in range(250):
 PY
 wants 0 "" import capture.pcap --data tape --progress none
 
+# ---- protocols that are off: their flows and bytes stay ----
+wants 0 "" import capture.pcap --data nodns --progress none --protocols -dns
+wants 0 "protocols                          -dns" stats --data nodns
+wants 0 "streams_off_total" stats --data nodns
+wants 3 "" query calls --fail-empty --data nodns
+wants 0 "" export --data nodns --format pcap --output nodns.pcap
+wants 0 "" export --data tape --format pcap --output all.pcap
+cmp -s all.pcap nodns.pcap || fail "--protocols -dns loses bytes"
+
 # ---- mistakes ----
 wants 2 "no command" nosuch
 wants 2 "which table" query
@@ -57,6 +66,10 @@ wants 2 "not a number" query calls --limit abc
 wants 2 "1 or more" query calls --limit 0 --data tape
 wants 2 "--from" query calls --from yesterdayish --data tape
 wants 2 "ends before it begins" query calls --from now --to -5m --data tape
+wants 2 "did you mean ftp, http, ntp?" import capture.pcap --data off --protocols htp
+wants 2 "there are all, none, amqp" import capture.pcap --data off --protocols nosuch
+wants 2 "a name is missing" import capture.pcap --data off --protocols dns,
+wants 2 "grpc is read out of http2" record --data off --protocols grpc
 wants 2 "a unit is missing" top calls --step 5 --data tape
 wants 2 "cursor" query calls --cursor zzz --data tape
 wants 2 "none of table" query calls -o xml --data tape
