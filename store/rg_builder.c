@@ -1,6 +1,7 @@
 #include "store/rg_builder.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -275,5 +276,53 @@ int rg_builder_add(struct rg_builder *builder, const void *row_struct)
 		}
 	}
 	builder->rows++;
+	return 0;
+}
+
+/* ---- keys ---- */
+
+static int cmp_texts(const void *a, const void *b, void *arg)
+{
+	const struct rg_texts *texts = arg;
+	const struct rg_text *x = &texts->entries[*(const uint32_t *)a], *y = &texts->entries[*(const uint32_t *)b];
+
+	return view_cmp(view_make(texts->bytes.at + x->at, x->len), view_make(texts->bytes.at + y->at, y->len));
+}
+
+/* Of each string its place in byte order, from 1. */
+static int ranks_make(const struct rg_texts *texts, uint32_t **ret_ranks)
+{
+	uint32_t *order = mem_array(texts->count + 1, sizeof(*order)), *ranks = mem_array(texts->count + 1, sizeof(*ranks));
+
+	if (!order || !ranks) {
+		mem_free(order);
+		mem_free(ranks);
+		return E_NO_MEMORY;
+	}
+	for (uint32_t i = 0; i < texts->count; i++)
+		order[i] = i;
+	if (texts->count)
+		qsort_r(order, texts->count, sizeof(*order), cmp_texts, (void *)texts);
+	for (uint32_t i = 0; i < texts->count; i++)
+		ranks[order[i]] = i + 1;
+	mem_free(order);
+	*ret_ranks = ranks;
+	return 0;
+}
+
+int rg_builder_keys(const struct rg_builder *builder, const struct col *col, uint64_t *ret_keys)
+{
+	const struct rg_column *column = &builder->columns[col->ordinal];
+	uint32_t *ranks = NULL;
+
+	if (column->is_bytes && ranks_make(&column->texts, &ranks) < 0)
+		return E_NO_MEMORY;
+	for (uint32_t row = 0; row < builder->rows; row++) {
+		if (!row_has(builder->present[row].word, col->ordinal))
+			ret_keys[row] = 0;
+		else
+			ret_keys[row] = column->is_bytes ? ranks[column->codes[row]] : column->ints[row];
+	}
+	mem_free(ranks);
 	return 0;
 }

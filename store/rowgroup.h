@@ -36,6 +36,11 @@ size_t rg_builder_bytes(const struct rg_builder *builder);	/* memory in use, abo
 int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_codec codec, int level,
 		     struct wr *out, struct err *err);
 void rg_builder_reset(struct rg_builder *builder);
+/*
+ * What to sort rows by: one key a row (rg_builder_rows of them) that is in the order of the column's values,
+ * numbers or strings; 0 where it is null. E_NO_MEMORY.
+ */
+int rg_builder_keys(const struct rg_builder *builder, const struct col *col, uint64_t *ret_keys);
 
 /* ---- reading ---- */
 

@@ -9,7 +9,7 @@
  *
  * A question to rollups wants one tier: each has row groups of its own.
  *
- * An import has no hot groups to slice: its rows are sorted in runs as they come.
+ * An import has no hot groups to slice: its rows go into row groups as they come, each sorted by itself.
  */
 #include <stdlib.h>
 
@@ -21,7 +21,7 @@
 
 #define SLICE_ROWS (1u << 17)
 #define SLICE_ROWS_MAX (1u << 19)
-#define RUN_BYTES_MAX (64u << 20)	/* of copied rows */
+#define RUN_KEEP_BYTES (2u << 20)	/* what takes less stays when memory is asked for: more may come to it */
 #define MINUTES 60u	/* of a partition */
 
 struct sort_cols {
@@ -33,7 +33,10 @@ struct sort_row {
 	uint64_t lead;		/* tier, minute */
 	uint64_t mid;		/* rank of the destination workload, port, rank of the source workload */
 	uint64_t start_ns;
-	const void *row;
+	union {
+		const void *row;
+		uint32_t place;	/* in its builder */
+	};
 };
 
 /* Distinct strings of a slice and their ranks in byte order; 0 is for null. */
@@ -224,7 +227,7 @@ static struct sort_cols sort_cols(const struct table *table)
 /* ------------------------------------------------------------------ writing */
 
 /* The builder's rows become the next row group. */
-static int write_group(struct rows_seal *rs, struct rg_builder *builder, struct err *err)
+static int write_group(struct rows_seal *rs, struct rg_builder *builder, const uint32_t *order, struct err *err)
 {
 	struct part_table *table = &rs->seal->entry.tables[rs->table->id];
 	struct part_key key = part_key_rg(rs->table->id, table->groups);
@@ -235,7 +238,7 @@ static int write_group(struct rows_seal *rs, struct rg_builder *builder, struct 
 		return 0;
 	wr_reset(&rs->blob);
 	wr_reset(&rs->zone);
-	rc = rg_builder_write(builder, NULL, RG_CODEC_ZSTD, rs->seal->opts->zstd_level, &rs->blob, err);
+	rc = rg_builder_write(builder, order, RG_CODEC_ZSTD, rs->seal->opts->zstd_level, &rs->blob, err);
 	if (rc == 0 && rs->blob.bad)
 		rc = err_set(err, E_NO_MEMORY, "out of memory");
 	/* Read back what was written before the source is given up; the index sees what readers will see. */
@@ -268,15 +271,14 @@ static int write_groups(struct rows_seal *rs, struct err *err)
 
 	for (int t = 0; t < ROLLUP_TIERS_COUNT && rc == 0; t++)
 		if (rs->builders[t])
-			rc = write_group(rs, rs->builders[t], err);
+			rc = write_group(rs, rs->builders[t], NULL, err);
 	return rc;
 }
 
 /* Where a row goes; NULL: memory is out. */
-static struct rg_builder *builder_of(struct rows_seal *rs, const struct sort_row *row)
+static struct rg_builder *builder_of(struct rows_seal *rs, uint64_t tier)
 {
 	static const uint32_t tiers[ROLLUP_TIERS_COUNT] = ROLLUP_TIERS;
-	uint64_t tier = row->lead >> 32;
 	int t = 0;
 
 	while (t + 1 < ROLLUP_TIERS_COUNT && tier > tiers[t])
@@ -294,11 +296,11 @@ static int flush_slice(struct rows_seal *rs, struct err *err)
 	if (rs->rows_count)
 		qsort(rs->rows, rs->rows_count, sizeof(*rs->rows), cmp_rows);
 	for (size_t i = 0; i < rs->rows_count && rc == 0; i++) {
-		struct rg_builder *builder = builder_of(rs, &rs->rows[i]);
+		struct rg_builder *builder = builder_of(rs, rs->rows[i].lead >> 32);
 
 		rc = builder ? rg_builder_add(builder, rs->rows[i].row) : E_NO_MEMORY;
 		if (rc == E_LIMIT) {
-			rc = write_group(rs, builder, err);
+			rc = write_group(rs, builder, NULL, err);
 			if (rc == 0)
 				rc = rg_builder_add(builder, rs->rows[i].row);
 		}
@@ -471,8 +473,8 @@ int seal_rows(struct seal *seal, enum table_id table, struct err *err)
 
 struct seal_run {
 	struct rows_seal rs;
-	const struct col **texts;	/* columns whose bytes lie outside of the row */
-	size_t texts_count;
+	uint64_t *keys;		/* of rows: one of the columns they are sorted by */
+	uint32_t *order;
 };
 
 int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_run, struct err *err)
@@ -483,96 +485,138 @@ int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_r
 	if (!run)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	rc = rows_seal_init(&run->rs, seal, table, err);
-	run->rs.how = KV_PUT_NEW;	/* tables take turns */
-	run->texts = mem_array(run->rs.table->cols_count, sizeof(*run->texts));
-	if (rc == 0 && !run->texts)
-		rc = err_set(err, E_NO_MEMORY, "out of memory");
 	if (rc < 0) {
 		seal_run_free(run);
 		return rc;
 	}
-	for (size_t i = 0; i < run->rs.table->cols_count; i++) {
-		const struct col *col = &run->rs.table->cols[i];
-
-		if (types[col->type].phys == PHYS_BYTES && col->type != TYPE_IP)
-			run->texts[run->texts_count++] = col;
-	}
+	run->rs.how = KV_PUT_NEW;	/* tables take turns */
 	*ret_run = run;
 	return 0;
+}
+
+static void run_scratch_free(struct seal_run *run)
+{
+	mem_free(run->keys);
+	mem_free(run->order);
+	mem_free(run->rs.rows);
+	run->keys = NULL;
+	run->order = NULL;
+	run->rs.rows = NULL;
+	run->rs.rows_cap = 0;
 }
 
 void seal_run_free(struct seal_run *run)
 {
 	if (!run)
 		return;
+	run_scratch_free(run);
 	rows_seal_release(&run->rs);
-	mem_free(run->texts);
 	mem_free(run);
 }
 
-/* The row with its texts; NULL when memory is out. */
-static void *copy_row(struct seal_run *run, const void *row)
+static int run_scratch_make(struct seal_run *run)
 {
-	uint8_t *copy = arena_alloc(&run->rs.arena, run->rs.table->row_bytes);
+	struct rows_seal *rs = &run->rs;
 
-	if (!copy)
-		return NULL;
-	memcpy(copy, row, run->rs.table->row_bytes);
-	for (size_t i = 0; i < run->texts_count; i++) {
-		const struct col *col = run->texts[i];
-		struct view text;
+	if (run->order)
+		return 0;
+	run->keys = mem_array(RG_ROWS_MAX, sizeof(*run->keys));
+	run->order = mem_array(RG_ROWS_MAX, sizeof(*run->order));
+	rs->rows = mem_array(RG_ROWS_MAX, sizeof(*rs->rows));
+	rs->rows_cap = RG_ROWS_MAX;
+	if (run->keys && run->order && rs->rows)
+		return 0;
+	run_scratch_free(run);
+	return E_NO_MEMORY;
+}
 
-		if (col->presence != PRESENCE_REQ && !row_has(row, col->ordinal))
-			continue;
-		memcpy(&text, copy + col->offset, sizeof(text));
-		if (!text.len)
-			continue;
-		text = arena_copy(&run->rs.arena, text);
-		if (!text.at)
-			return NULL;
-		memcpy(copy + col->offset, &text, sizeof(text));
-	}
-	return copy;
+/* Add a column to what rows are compared by. */
+static int key_add(struct seal_run *run, const struct rg_builder *builder, const struct col *col, unsigned shift,
+		   uint64_t mask)
+{
+	struct rows_seal *rs = &run->rs;
+
+	if (!col)
+		return 0;
+	if (rg_builder_keys(builder, col, run->keys) < 0)
+		return E_NO_MEMORY;
+	for (size_t i = 0; i < rg_builder_rows(builder); i++)
+		rs->rows[i].mid |= (run->keys[i] & mask) << shift;
+	return 0;
+}
+
+/* Sort the rows of one builder and write them. */
+static int run_write(struct seal_run *run, struct rg_builder *builder, struct err *err)
+{
+	const uint64_t low = (1ull << RANK_BITS) - 1;
+	struct rows_seal *rs = &run->rs;
+	size_t count = rg_builder_rows(builder);
+
+	if (!count)
+		return 0;
+	if (run_scratch_make(run) < 0 || rg_builder_keys(builder, rs->sort.start, run->keys) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		rs->rows[i] = (struct sort_row){ .lead = rs->sort.dst_workload ? run->keys[i] / NS_PER_MIN : 0,
+						 .start_ns = run->keys[i], .place = (uint32_t)i };
+	if (key_add(run, builder, rs->sort.dst_workload, RANK_BITS + 16, low) < 0 ||
+	    key_add(run, builder, rs->sort.dst_port, RANK_BITS, 0xffff) < 0 ||
+	    key_add(run, builder, rs->sort.src_workload, 0, low) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	qsort(rs->rows, count, sizeof(*rs->rows), cmp_rows);
+	for (size_t i = 0; i < count; i++)
+		run->order[i] = rs->rows[i].place;
+	return write_group(rs, builder, run->order, err);
 }
 
 int seal_run_add(struct seal_run *run, const void *row, struct err *err)
 {
 	struct rows_seal *rs = &run->rs;
-	void *copy;
+	struct rg_builder *builder = builder_of(rs, int_of(rs->sort.tier, row));
+	int rc = builder ? rg_builder_add(builder, row) : E_NO_MEMORY;
 
-	if (rs->rows_count >= RG_ROWS_MAX || rs->arena.used_bytes >= RUN_BYTES_MAX) {
-		int rc = flush_slice(rs, err);
-
+	if (rc == E_LIMIT) {
+		rc = run_write(run, builder, err);
 		if (rc < 0)
 			return rc;
+		rc = rg_builder_add(builder, row);
 	}
-	copy = copy_row(run, row);
-	if (!copy || mem_grow((void **)&rs->rows, &rs->rows_cap, rs->rows_count, sizeof(*rs->rows)) < 0 ||
-	    sort_row_make(&rs->sort, &rs->ranks, copy, &rs->rows[rs->rows_count]) < 0)
-		return err_set(err, E_NO_MEMORY, "out of memory");
-	rs->rows_count++;
-	return 0;
+	return rc < 0 ? err_set(err, rc, "%s: row not added: %s", rs->table->name, err_text(rc)) : 0;
 }
 
 size_t seal_run_bytes(const struct seal_run *run)
 {
-	return run->rs.arena.used_bytes;
+	size_t bytes = 0;
+
+	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++)
+		bytes += run->rs.builders[t] ? rg_builder_bytes(run->rs.builders[t]) : 0;
+	return bytes;
+}
+
+static int run_write_all(struct seal_run *run, size_t keep_bytes, struct err *err)
+{
+	struct rows_seal *rs = &run->rs;
+	int rc = 0;
+
+	for (int t = 0; t < ROLLUP_TIERS_COUNT && rc == 0; t++) {
+		if (!rs->builders[t] || rg_builder_bytes(rs->builders[t]) < keep_bytes)
+			continue;
+		rc = run_write(run, rs->builders[t], err);
+		rg_builder_free(rs->builders[t]);
+		rs->builders[t] = NULL;
+	}
+	run_scratch_free(run);
+	return rc;
 }
 
 int seal_run_flush(struct seal_run *run, struct err *err)
 {
-	int rc = flush_slice(&run->rs, err);
-
-	arena_release(&run->rs.arena);
-	arena_init(&run->rs.arena, 0);
-	return rc;
+	return run_write_all(run, RUN_KEEP_BYTES, err);
 }
 
 int seal_run_end(struct seal_run *run, struct err *err)
 {
-	int rc = flush_slice(&run->rs, err);
+	int rc = run_write_all(run, 0, err);
 
-	if (rc == 0)
-		rc = write_groups(&run->rs, err);
 	return rc == 0 ? index_write(run->rs.index, &run->rs.seal->batch, err) : rc;
 }
