@@ -232,6 +232,20 @@ static bool names_side(const struct aggregate *agg)
 	       filter_uses(agg->plan.filters[0], &table->cols[FLOW_vantage]);
 }
 
+static void wanted_mark(struct aggregate *agg)
+{
+	const struct agg_spec *spec = &agg->spec;
+	uint64_t *wanted = agg->plan.wanted;
+
+	for (size_t i = 0; i < spec->bys_count; i++)
+		row_mark(wanted, spec->bys[i]->ordinal);
+	for (size_t i = 0; i < spec->aggs_count; i++)
+		if (spec->aggs[i].col)
+			row_mark(wanted, spec->aggs[i].col->ordinal);
+	if (agg->what->step_ns)
+		row_mark(wanted, (size_t)spec->table->start_ord);
+}
+
 static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t *ret_tier,
 			   struct err *err)
 {
@@ -246,6 +260,7 @@ static int aggregate_begin(struct aggregate *agg, struct arena *arena, uint32_t 
 		rc = tier_choose(&agg->plan, agg->what->step_ns, arena, ret_tier, err);
 	if (rc < 0)
 		return rc;
+	wanted_mark(agg);
 	tally_init(&agg->all, &agg->plan, &agg->spec, agg->what->step_ns);
 	agg->workers = scan_workers(&agg->plan);
 	if (agg->workers < 2)

@@ -9,7 +9,9 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 	columns->rows = rg->zone.rows;
 	columns->bytes_read = 0;
 	columns->bytes_stored = 0;
+	columns->wanted = NULL;
 	memset(columns->loaded, 0, sizeof(columns->loaded));
+	memset(columns->matched, 0, sizeof(columns->matched));
 }
 
 static uint64_t stored_bytes(const struct rg *rg, const struct col *col)
@@ -34,7 +36,7 @@ int columns_ints(struct columns *columns, const struct col *col, struct rg_ints 
 		if (rc < 0)
 			return rc;
 		row_mark(columns->loaded, col->ordinal);
-		if (col->index != INDEX_DERIVED) {
+		if (col->index != INDEX_DERIVED && !row_has(columns->matched, col->ordinal)) {
 			columns->bytes_read +=
 				(uint64_t)columns->rows * types[col->type].row_bytes;
 			columns->bytes_stored += stored_bytes(columns->rg, col);
@@ -42,6 +44,14 @@ int columns_ints(struct columns *columns, const struct col *col, struct rg_ints 
 	}
 	*ret_ints = columns->cols[col->ordinal].ints;
 	return 0;
+}
+
+static void texts_count(struct columns *columns, const struct col *col, const struct rg_bytes *bytes)
+{
+	columns->bytes_stored += stored_bytes(columns->rg, col);
+	columns->bytes_read += bytes->codes ? (uint64_t)columns->rows * sizeof(uint32_t) : 0;
+	for (uint32_t i = 0; i < bytes->dict_count; i++)
+		columns->bytes_read += bytes->dict[i].len;
 }
 
 int columns_bytes(struct columns *columns, const struct col *col, struct rg_bytes *ret_bytes,
@@ -54,12 +64,49 @@ int columns_bytes(struct columns *columns, const struct col *col, struct rg_byte
 		if (rc < 0)
 			return rc;
 		row_mark(columns->loaded, col->ordinal);
-		columns->bytes_stored += stored_bytes(columns->rg, col);
-		columns->bytes_read +=
-			bytes->codes ? (uint64_t)columns->rows * sizeof(uint32_t) : 0;
-		for (uint32_t i = 0; i < bytes->dict_count; i++)
-			columns->bytes_read += bytes->dict[i].len;
+		if (!row_has(columns->matched, col->ordinal))
+			texts_count(columns, col, bytes);
 	}
 	*ret_bytes = columns->cols[col->ordinal].bytes;
 	return 0;
+}
+
+/* ---- tested as they are stored ---- */
+
+static bool match_pays(const struct columns *columns, const struct col *col)
+{
+	return col->index != INDEX_DERIVED && !row_has(columns->loaded, col->ordinal) &&
+	       !row_has(columns->matched, col->ordinal) &&
+	       !(columns->wanted && row_has(columns->wanted, col->ordinal));
+}
+
+/* The budget counts them as if they had been decoded, but for the texts of dictionaries; once, if they are later. */
+static int match_count(struct columns *columns, const struct col *col, size_t row_bytes, int rc)
+{
+	if (rc == 1) {
+		row_mark(columns->matched, col->ordinal);
+		columns->bytes_read += (uint64_t)columns->rows * row_bytes;
+		columns->bytes_stored += stored_bytes(columns->rg, col);
+	}
+	return rc;
+}
+
+int columns_match_ints(struct columns *columns, const struct col *col,
+		       const struct chunk_span *spans, size_t count, uint64_t *bits,
+		       struct err *err)
+{
+	if (!match_pays(columns, col))
+		return 0;
+	return match_count(columns, col, types[col->type].row_bytes,
+			   rg_match_ints(columns->rg, col, spans, count, columns->arena, bits, err));
+}
+
+int columns_match_bytes(struct columns *columns, const struct col *col,
+			int (*fits)(const void *arg, struct view text, struct err *err),
+			const void *arg, uint64_t *bits, struct err *err)
+{
+	if (!match_pays(columns, col))
+		return 0;
+	return match_count(columns, col, sizeof(uint32_t),
+			   rg_match_bytes(columns->rg, col, fits, arg, columns->arena, bits, err));
 }

@@ -1,12 +1,13 @@
 /*
  * The columns of one row group, decoded when first asked for and then shared
- * by filter and operator. Memory from an arena that the caller resets between
+ * by filter and operator. What only one condition asks for is tested as it is stored. Memory from an arena that the caller resets between
  * row groups. One thread.
  */
 #ifndef QUERY_COLUMNS_H
 #define QUERY_COLUMNS_H
 
 #include "base/arena.h"
+#include "store/chunk_match.h"
 #include "store/rowgroup.h"
 
 #define COLUMNS_MAX (64 * SCHEMA_HAS_WORDS)
@@ -17,7 +18,9 @@ struct columns {
 	uint32_t rows;
 	uint64_t bytes_read;		/* decoded so far */
 	uint64_t bytes_stored;		/* what that was in the file, without bitmaps of nulls */
+	const uint64_t *wanted;		/* SCHEMA_HAS_WORDS: columns that will be decoded whatever matches; NULL: unknown */
 	uint64_t loaded[SCHEMA_HAS_WORDS];
+	uint64_t matched[SCHEMA_HAS_WORDS];	/* tested once: who is asked again is decoded */
 	union {
 		struct rg_ints ints;
 		struct rg_bytes bytes;
@@ -29,6 +32,16 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 /* Borrowed until the arena is reset. E_CORRUPT, E_NO_MEMORY. */
 int columns_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints, struct err *err);
 int columns_bytes(struct columns *columns, const struct col *col, struct rg_bytes *ret_bytes, struct err *err);
+
+/*
+ * Rows whose value passes, a bit each, without decoding the column: see rg_match_ints. 0: decode it, because it is stored
+ * otherwise, or it will be needed again.
+ */
+int columns_match_ints(struct columns *columns, const struct col *col, const struct chunk_span *spans, size_t count,
+		       uint64_t *bits, struct err *err);
+int columns_match_bytes(struct columns *columns, const struct col *col,
+			int (*fits)(const void *arg, struct view text, struct err *err), const void *arg, uint64_t *bits,
+			struct err *err);
 
 static inline size_t columns_words(const struct columns *columns)
 {

@@ -1,7 +1,7 @@
 /*
- * Evaluation. A leaf works on one column at a time: numbers by comparing the
- * decoded vector with spans, texts by asking each entry of the dictionary once
- * and then looking at the codes. AND narrows the rows of interest, so that the
+ * Evaluation. A leaf works on one column at a time: numbers by comparing with
+ * spans, texts by asking each entry of the dictionary once and then looking at the
+ * codes; a column that nobody else asks for as it is stored, else decoded. AND narrows the rows of interest, so that the
  * dear conditions, which come last, are not even decoded when nothing is left.
  */
 #include "query/filter_node.h"
@@ -25,7 +25,7 @@ static void start_range(const struct filter_node *node, const struct col *start,
 		for (size_t i = 0; i < node->kids_count; i++)
 			start_range(node->kids[i], start, from, to);
 	} else if (node->kind == FILTER_INTS && node->cols_count == 1 && node->cols[0] == start) {
-		const struct filter_span *spans = node->spans;
+		const struct chunk_span *spans = node->spans;
 		uint64_t last;
 
 		if (node->spans_count == 0) { /* nothing can be so */
@@ -165,6 +165,12 @@ static int bytes_fit(const struct filter_node *node, struct view value, struct e
 					: filter_text_fits(node, value, err);
 }
 
+/* bytes_fit as rg_match_bytes asks it. */
+static int text_fits(const void *arg, struct view text, struct err *err)
+{
+	return bytes_fit(arg, text, err);
+}
+
 /* ---- vectors ---- */
 
 static bool any_bit(const uint64_t *bits, size_t words)
@@ -195,12 +201,31 @@ static uint64_t span_word(const uint64_t *values, unsigned count, uint64_t from,
 	return word;
 }
 
+/* What passes of a column, as it is stored, to the hits. 1; 0: it has to be decoded. */
+static int stored_or(const struct filter_node *node, const struct col *col, struct columns *columns,
+		     const uint64_t *want, uint64_t *hits, struct err *err)
+{
+	uint64_t *bits = bits_new(columns, err);
+	int rc = !bits ? E_NO_MEMORY
+		 : node->kind == FILTER_INTS
+			 ? columns_match_ints(columns, col, node->spans, node->spans_count, bits, err)
+			 : columns_match_bytes(columns, col, text_fits, node, bits, err);
+
+	for (size_t w = 0; rc == 1 && w < columns_words(columns); w++)
+		hits[w] |= bits[w] & want[w];
+	return rc;
+}
+
 static int ints_or(const struct filter_node *node, const struct col *col, struct columns *columns,
 		   const uint64_t *want, uint64_t *hits, struct err *err)
 {
 	struct rg_ints ints;
-	int rc = columns_ints(columns, col, &ints, err);
+	int rc = stored_or(node, col, columns, want, hits, err);
 
+	if (rc == 0)
+		rc = columns_ints(columns, col, &ints, err);
+	else if (rc == 1)
+		return 0;
 	if (rc < 0)
 		return rc;
 	for (uint32_t row = 0, w = 0; row < columns->rows; row += 64, w++) {
@@ -269,8 +294,12 @@ static int bytes_or(const struct filter_node *node, const struct col *col, struc
 {
 	struct rg_bytes bytes;
 	uint8_t *fits;
-	int rc = columns_bytes(columns, col, &bytes, err);
+	int rc = stored_or(node, col, columns, want, hits, err);
 
+	if (rc == 1)
+		return 0;
+	if (rc == 0)
+		rc = columns_bytes(columns, col, &bytes, err);
 	if (rc < 0)
 		return rc;
 	if (!bytes.codes)

@@ -24,7 +24,7 @@ static int leaf_new(struct parser *parser, enum filter_kind kind, const struct n
 /* ---- spans ---- */
 
 /* *ret_some false: no value compares so. */
-static struct filter_span span_of(enum filter_op op, struct literal literal, bool *ret_some)
+static struct chunk_span span_of(enum filter_op op, struct literal literal, bool *ret_some)
 {
 	uint64_t v = literal.value;
 	bool in_between = literal.fraction;
@@ -33,19 +33,19 @@ static struct filter_span span_of(enum filter_op op, struct literal literal, boo
 	switch (op) {
 	case OP_LT:
 		*ret_some = v > 0 || in_between;
-		return (struct filter_span){ 0, in_between ? v : v - 1 };
-	case OP_LE: return (struct filter_span){ 0, v };
-	case OP_GT: *ret_some = v < UINT64_MAX; return (struct filter_span){ v + 1, UINT64_MAX };
+		return (struct chunk_span){ 0, in_between ? v : v - 1 };
+	case OP_LE: return (struct chunk_span){ 0, v };
+	case OP_GT: *ret_some = v < UINT64_MAX; return (struct chunk_span){ v + 1, UINT64_MAX };
 	case OP_GE:
 		*ret_some = !in_between || v < UINT64_MAX;
-		return (struct filter_span){ in_between ? v + 1 : v, UINT64_MAX };
-	default: *ret_some = !in_between; return (struct filter_span){ v, v };
+		return (struct chunk_span){ in_between ? v + 1 : v, UINT64_MAX };
+	default: *ret_some = !in_between; return (struct chunk_span){ v, v };
 	}
 }
 
 static int span_cmp(const void *a, const void *b)
 {
-	const struct filter_span *x = a, *y = b;
+	const struct chunk_span *x = a, *y = b;
 
 	return (x->from > y->from) - (x->from < y->from);
 }
@@ -72,7 +72,7 @@ static void node_tidy(struct filter_node *node)
 	if (node->spans_count > 1)
 		qsort(node->spans, node->spans_count, sizeof(*node->spans), span_cmp);
 	for (size_t i = 0; i < node->spans_count; i++) {
-		struct filter_span span = node->spans[i];
+		struct chunk_span span = node->spans[i];
 
 		if (n && (node->spans[n - 1].to == UINT64_MAX ||
 			  span.from <= node->spans[n - 1].to + 1)) {
@@ -126,7 +126,7 @@ static int add_int(struct parser *parser, struct filter_node *node, enum filter_
 		   const struct token *token)
 {
 	ptrdiff_t dots = op == OP_EQ || op == OP_IN ? view_find(token->text, VIEW_LIT("..")) : -1;
-	struct filter_span span;
+	struct chunk_span span;
 	struct literal a, b;
 	bool some = true;
 	int rc;
@@ -143,7 +143,7 @@ static int add_int(struct parser *parser, struct filter_node *node, enum filter_
 		if (a.value > b.value)
 			return filter_fail(parser->err, token->at, E_RANGE,
 					   "the range ends before it begins");
-		span = (struct filter_span){ a.fraction ? a.value + 1 : a.value, b.value };
+		span = (struct chunk_span){ a.fraction ? a.value + 1 : a.value, b.value };
 		some = span.from <= span.to;
 	} else {
 		rc = filter_literal_int(token, token->text, node->cols[0], bare, parser->now_ns, &a,
@@ -267,7 +267,7 @@ static int names_that_fit(struct parser *parser, const struct filter_node *text,
 			return rc;
 		if (rc)
 			node->spans[node->spans_count++] =
-				(struct filter_span){ syms[i].number, syms[i].number };
+				(struct chunk_span){ syms[i].number, syms[i].number };
 	}
 	node_tidy(node);
 	return 0;
@@ -471,7 +471,7 @@ static int parse_condition(struct parser *parser, const struct field *field,
 		negate = parser->now->negated;
 	} else if (parser->now->kind != TOKEN_WORD || !word_op(parser->now->text, &op)) {
 		if (field->cols.count == 1 && field->cols.cols[0]->type == TYPE_BOOL) {
-			static const struct filter_span yes = { 1, UINT64_MAX };
+			static const struct chunk_span yes = { 1, UINT64_MAX };
 
 			rc = leaf_new(parser, FILTER_INTS, &field->cols, ret_node);
 			if (rc == 0)
@@ -631,7 +631,7 @@ int filter_word(struct parser *parser, struct filter_node **ret_node)
 				rc = leaf_room(parser, *ret_node, 1);
 			if (rc == 0)
 				(*ret_node)->spans[(*ret_node)->spans_count++] =
-					(struct filter_span){ flag.value, flag.value };
+					(struct chunk_span){ flag.value, flag.value };
 			return rc;
 		}
 	}

@@ -11,6 +11,7 @@
 #include "query/filter.h"
 #include "query/names.h"
 #include "query/regex.h"
+#include "store/chunk_match.h"
 
 enum filter_kind {
 	FILTER_ALL,		/* true; NOT of it is false */
@@ -24,10 +25,6 @@ enum filter_kind {
 
 enum filter_op { OP_EQ, OP_NE, OP_LT, OP_LE, OP_GT, OP_GE, OP_CONTAINS, OP_STARTS, OP_ENDS, OP_MATCHES, OP_IN };
 
-struct filter_span {	/* closed */
-	uint64_t from, to;
-};
-
 struct filter_ip_span {	/* closed */
 	struct ip from, to;
 };
@@ -40,7 +37,7 @@ struct filter_node {
 	size_t kids_count;
 	const struct col *cols[NAME_SIDES_MAX];
 	size_t cols_count;
-	struct filter_span *spans;	/* ascending, disjoint */
+	struct chunk_span *spans;	/* ascending, disjoint */
 	size_t spans_count;
 	struct filter_ip_span *ip_spans;
 	size_t ip_spans_count;

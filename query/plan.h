@@ -30,6 +30,7 @@ struct plan {
 	struct query_stats *stats;
 	struct plan_spent *spent;		/* of all workers; NULL: the stats tell */
 	struct arena scratch;			/* reset with every row group */
+	uint64_t wanted[SCHEMA_HAS_WORDS];	/* columns that the operator decodes of every row group with a match */
 };
 
 /* Compiles opts->filter. E_RANGE when the range ends before it begins. Release in any case. */

@@ -305,6 +305,7 @@ int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *e
 		return rc;
 	arena_reset(&scan->plan->scratch);
 	columns_init(&scan->columns, &scan->rg, &scan->plan->scratch);
+	scan->columns.wanted = scan->plan->wanted;
 	return 0;
 }
 

@@ -727,3 +727,9 @@ int chunk_ints_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *
 	assert(count >= 1 && count <= CHUNK_VALUES_MAX);
 	return ints_read(rd, count, 1, arena, values, err);
 }
+
+int chunk_nested_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err)
+{
+	assert(count >= 1 && count <= CHUNK_VALUES_MAX);
+	return ints_read(rd, count, DEPTH_MAX, arena, values, err);
+}

@@ -49,6 +49,9 @@ int chunk_ints_write(const uint64_t *values, size_t count, struct chunk_scratch 
 /* Exactly count values into values; temporary memory from arena. E_CORRUPT with numbers, E_NO_MEMORY. */
 int chunk_ints_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err);
 
+/* The same of a stream that lies inside another one: const, raw, for or delta. */
+int chunk_nested_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err);
+
 /*
  * Strings: value i is dict[codes[i]]. sorted: put the dictionary in byte order,
  * which packs better and costs a sort. Returns the encoding, or E_NO_MEMORY.

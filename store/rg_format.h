@@ -59,6 +59,21 @@ static inline struct rg_shift rg_shift_of(const struct col *col)
 	return (struct rg_shift){ 0, 0 };
 }
 
+/* The chunk of a column as it was before it was packed; valid: rows with a value, NULL = all. */
+struct rg_chunk {
+	const uint64_t *valid;
+	uint32_t count;		/* values */
+	uint64_t value;		/* RG_CHUNK_VALUE */
+	struct view plain;	/* RG_CHUNK_PLAIN; begins with its encoding */
+};
+enum { RG_CHUNK_NONE, RG_CHUNK_VALUE, RG_CHUNK_PLAIN, RG_CHUNK_OTHERS };
+/*
+ * RG_CHUNK_NONE: the group has no such column, all rows are null. RG_CHUNK_VALUE: one number in all rows that have one.
+ * RG_CHUNK_OTHERS: numbers that other columns foretell, nothing was loaded. E_CORRUPT, E_NO_MEMORY.
+ */
+int rg_chunk_open(const struct rg *rg, const struct col *col, struct arena *arena, struct rg_chunk *ret_chunk,
+		  struct err *err);
+
 static inline void rg_entry_put(uint8_t at[RG_ENTRY_BYTES], const struct rg_entry *entry)
 {
 	memcpy(at, &entry->col_id, 2);

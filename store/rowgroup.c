@@ -574,6 +574,48 @@ no_memory:
 	return err_set(err, E_NO_MEMORY, WHAT ": column %s: no memory for %u rows", col->key, rows);
 }
 
+/* ---- chunks, for who asks them as they are ---- */
+
+int rg_chunk_open(const struct rg *rg, const struct col *col, struct arena *arena, struct rg_chunk *ret_chunk,
+		  struct err *err)
+{
+	bool is_int = types[col->type].phys == PHYS_INT;
+	size_t plain_max = RG_CHUNK_BYTES_MAX;
+	struct rg_chunk chunk = { 0 };
+	struct rg_entry entry;
+	int rc;
+
+	if (!entry_find(rg, col, &entry))
+		return RG_CHUNK_NONE;
+	if (entry.enc == CHUNK_REF || entry.enc == CHUNK_PREDICT)
+		return RG_CHUNK_OTHERS;
+	rc = entry_valid(rg, col, &entry, arena, &chunk.valid, err);
+	chunk.count = entry.count;
+	chunk.value = entry.checksum;
+	if (is_int)
+		plain_max = (size_t)entry.count * 10 + 4096;
+	if (rc == 0 && is_int && entry.stored_len == 0) {
+		if (entry.enc != CHUNK_CONST || entry.plain_len != 0)
+			rc = err_set(err, E_CORRUPT, "no chunk, but encoding %s of %u bytes", chunk_enc_name(entry.enc),
+				     entry.plain_len);
+		else
+			rc = RG_CHUNK_VALUE;
+	} else if (rc == 0) {
+		rc = chunk_load(rg, &entry, plain_max, arena, &chunk.plain, err);
+		if (rc == 0 && (chunk.plain.len < 1 || chunk.plain.at[0] != entry.enc))
+			rc = err_set(err, E_CORRUPT, "encoding %s, directory says %s",
+				     chunk.plain.len ? chunk_enc_name(chunk.plain.at[0]) : "none",
+				     chunk_enc_name(entry.enc));
+		rc = rc < 0 ? rc : RG_CHUNK_PLAIN;
+	}
+	if (rc < 0) {
+		(void)err_prefix(err, WHAT ": column %s", col->key);
+		return rc;
+	}
+	*ret_chunk = chunk;
+	return rc;
+}
+
 /* ---- whole rows ---- */
 
 #define TILE 64		/* rows filled together: they stay in the nearest cache, and share a word of valid */

@@ -87,6 +87,17 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 		 struct rg_ints *ret_ints, struct err *err);
 int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *arena,
 		  struct rg_bytes *ret_bytes, struct err *err);
+/*
+ * Which rows have a value that passes, without decoding the column: numbers in one of the spans (ascending,
+ * disjoint), strings that fits() says 1 of; it is asked once an entry of the dictionary. bits has a bit a row.
+ * 1; 0: not as it is stored here, read it instead; E_CORRUPT, E_NO_MEMORY, what fits() returns below 0. Memory as above.
+ */
+struct chunk_span;
+int rg_match_ints(const struct rg *rg, const struct col *col, const struct chunk_span *spans, size_t spans_count,
+		  struct arena *arena, uint64_t *bits, struct err *err);
+int rg_match_bytes(const struct rg *rg, const struct col *col,
+		   int (*fits)(const void *arg, struct view text, struct err *err), const void *arg, struct arena *arena,
+		   uint64_t *bits, struct err *err);
 /* Whole rows [from, from + count) as row structs (see schema.h): for sealing and small tables. */
 int rg_read_rows(const struct rg *rg, struct arena *arena, void **ret_rows, struct err *err);
 /* i-th directory entry; 1, 0 past the end. */
