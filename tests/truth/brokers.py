@@ -95,8 +95,24 @@ def amqp_got(call):
     return out + (response(answer=call["status_text"]) if answered(call) and "status_text" in call else [])
 
 
+# ---- NATS: theirs has no dissector; operations counted over the followed streams ----
+
+def nats_names(call):
+    """The lines of a call: its own, and what answers it."""
+    method, out = call.get("method"), []
+    if asked(call):
+        out.append("?" if method == "UNKNOWN" else method)
+    if answered(call):
+        if method == "PING":
+            out.append("PONG")
+        elif call.get("status_text") in ("+OK", "-ERR"):
+            out.append(call["status_text"])
+    return out
+
+
 ENTRIES = [
     Protocol("kafka", ("kafka",), kafka_expect, kafka_got),
     Protocol("mqtt", ("mqtt",), mqtt_expect, mqtt_got),
     Protocol("amqp", ("amqp",), amqp_expect, amqp_got),
+    Protocol("nats", ("nats",), None, nats_names, tally="lines"),
 ]

@@ -1,5 +1,5 @@
 """Messages of the truth against halves of calls of the tape."""
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 SLACK_NS = 1000
 NEAR_NS = 10**9         # a message is the same one only within this of theirs
@@ -113,7 +113,26 @@ def compare_pair(score, capture, protocol, want, got):
     score.check(capture, protocol.name + " times", which, got.time, want.time)
 
 
+def compare_tally(score, capture, answer, tape, protocol):
+    """Only how many there are of each name is known."""
+    item = "%s %s" % (protocol.name, protocol.tally)
+    if protocol.expect:
+        wants = Counter(name for line in answer.lines if line.kind in protocol.truth for name in protocol.expect(line))
+    else:
+        wants = {name: count for (kind, name), count in answer.tallies.items() if kind in protocol.truth}
+    gots = Counter(name for call in tape.calls if call["l7"] in protocol.l7 for name in protocol.got(call))
+    for name in sorted(set(wants) | set(gots)):
+        for i in range(max(wants.get(name, 0), gots[name])):
+            if i >= wants.get(name, 0):
+                score.surplus(capture, item, name, "one more than counted")
+            else:
+                score.check(capture, item, name, name if i < gots[name] else "nothing", name)
+    return bool(wants)
+
+
 def compare(score, capture, answer, tape, protocol):
+    if protocol.tally:
+        return compare_tally(score, capture, answer, tape, protocol)
     groups, until = gather(answer, tape, protocol)
     for (side, _, way), (wants, gots) in groups.items():
         item = "%s %ss" % (protocol.name, side)

@@ -35,13 +35,15 @@ def latency(call):
 
 
 class Protocol:
-    """partial: sides the truth does not list whole, where we may have more. again(line, seen): a repeated message."""
+    """partial: sides the truth does not list whole, where we may have more. again(line, seen): a repeated message.
+    tally: what is counted, by a name, where there is nothing else to pair; expect(line) and got(call) give names
+    then, without expect() the truth counts itself."""
 
     def __init__(self, name, truth, expect, got, l7=None, main=("method", "target"), addressed=True, partial=(),
-                 again=None):
+                 again=None, tally=""):
         self.name, self.truth, self.expect, self.got = name, truth, expect, got
         self.l7, self.main, self.addressed = l7 or (name,), main, addressed
-        self.partial, self.again = partial, again
+        self.partial, self.again, self.tally = partial, again, tally
 
 
 def plain(call):

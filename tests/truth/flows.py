@@ -4,7 +4,7 @@ from collections import defaultdict
 # item, name of the event in the truth, column after tx_ / rx_, goal in percent
 EVENTS = (
     ("retransmissions", "retx", "retransmits", 95),
-    ("fast retransmissions", "fast", "fast_retransmits", 95),
+    ("fast retransmissions", "fast", "ack_retransmits", 95),
     ("spurious retransmissions", "spur", "spurious_retransmits", 95),
     ("out of order", "ooo", "out_of_order", 95),
     ("duplicate ACKs", "dupack", "dup_acks", 95),

@@ -100,7 +100,8 @@ class Report:
                 note += "; %d more lines the truth only counts" % self.unlisted[name]
             for suffix, goal, extra in (("requests", FOUND_GOAL, EXTRA_GOAL), ("responses", FOUND_GOAL, EXTRA_GOAL),
                                         ("fields", FIELDS_GOAL, None), ("latency", FIELDS_GOAL, None),
-                                        ("times", None, None)):
+                                        ("times", None, None), ("lines", FOUND_GOAL, EXTRA_GOAL),
+                                        ("messages", FOUND_GOAL, EXTRA_GOAL)):
                 row = self.line("%s %s" % (name, suffix), goal, extra)
                 if row:
                     self.print_line(row, note)

@@ -186,6 +186,9 @@ ENTRIES = [
     Protocol("http", ("http",), http_expect, http_got, l7=("http", "graphql", "grpc_web", "sse")),
     Protocol("http2", ("http2",), http2_expect, http_got),
     Protocol("grpc", ("http2",), grpc_expect, grpc_got),
+    # rows: messages of the response; those of the request are not a column
+    Protocol("grpc response", ("grpc",), lambda line: ["message"] if line.where.endswith("<") else [],
+             lambda call: ["message"] * call.get("rows", 0), l7=("grpc", "grpc_web"), tally="messages"),
     Protocol("websocket", ("websocket",), websocket_expect, websocket_got, again=websocket_again),
     Protocol("dns", ("dns", "mdns", "llmnr"), dns_expect, dns_got, again=dns_again),
     Protocol("tls", ("tls",), tls_expect, tls_got, main=("target", "cipher")),
