@@ -17,7 +17,7 @@
 #define COPY_BYTES (1u << 20)
 #define SALVAGE_HOT_MAX 4
 
-static const char *const sealed_files[] = { KV_DATA_FILE, PART_SEG_FILE, PART_MANIFEST_FILE };
+static const char *const sealed_files[] = { KV_SEALED_FILE, KV_DATA_FILE, PART_SEG_FILE, PART_MANIFEST_FILE };
 #define SEALED_FILES (sizeof(sealed_files) / sizeof(sealed_files[0]))
 
 /* -------------------------------------------------------------------- files */
@@ -424,7 +424,7 @@ struct shadow {
 	bool hot;
 };
 
-/* A partition whose MANIFEST is damaged says the same in data.mdb, all but the sizes of its files. */
+/* A partition whose MANIFEST is damaged says the same in its data file, all but the sizes of its files. */
 static int manifest_again(const char *path, const char *to, struct err *err)
 {
 	struct kv_opts opts = { .mode = KV_SEALED, .dbs = part_dbs, .group_gid = -1 };
@@ -433,7 +433,7 @@ static int manifest_again(const char *path, const char *to, struct err *err)
 	struct part_entry entry;
 	struct kv_txn *txn = NULL;
 	struct kv *kv = NULL;
-	int rc = files_path(data, err, path, KV_DATA_FILE, NULL);
+	int rc = files_path(data, err, path, kv_sealed_file(path), NULL);
 
 	if (rc == 0)
 		rc = files_path(seg, err, path, PART_SEG_FILE, NULL);
@@ -455,7 +455,7 @@ static int manifest_again(const char *path, const char *to, struct err *err)
 	entry.data_bytes = opts.map_bytes;
 	entry.packet_bytes = 0;
 	entry.has_packets = files_size(seg, &entry.packet_bytes, err) == 1;
-	rc = manifest_hash(path, KV_DATA_FILE, &hashes.data, err);
+	rc = manifest_hash(path, kv_sealed_file(path), &hashes.data, err);
 	if (rc == 0 && entry.has_packets)
 		rc = manifest_hash(path, PART_SEG_FILE, &hashes.packets, err);
 	if (rc == 0)	/* the link leads to the damaged one */

@@ -19,13 +19,20 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static _Atomic uint64_t pages;
 
+static bool ends_with(const char *line, size_t len, const char *name)
+{
+	size_t name_len = strlen(name);
+
+	return len > name_len && line[len - name_len - 1] == '/' && memcmp(line + len - name_len, name, name_len) == 0;
+}
+
 static bool ends_with_data_file(const char *line, size_t len)
 {
-	static const char deleted[] = " (deleted)", name[] = "/" KV_DATA_FILE;
+	static const char deleted[] = " (deleted)";
 
 	if (len > sizeof(deleted) - 1 && memcmp(line + len - (sizeof(deleted) - 1), deleted, sizeof(deleted) - 1) == 0)
 		len -= sizeof(deleted) - 1;
-	return len >= sizeof(name) - 1 && memcmp(line + len - (sizeof(name) - 1), name, sizeof(name) - 1) == 0;
+	return ends_with(line, len, KV_DATA_FILE) || ends_with(line, len, KV_SEALED_FILE);
 }
 
 static uintptr_t hex(const char **at)

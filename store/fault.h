@@ -3,7 +3,7 @@
  * sector would take the whole of serve with it. Here the page reads as zeros instead, which no checksum and no tree
  * confirms, so that what lies in it is told as damaged and the rest answers.
  *
- * Only pages of mapped LMDB data files; any other SIGBUS ends the process as before.
+ * Only pages of mapped data files, LMDB's and sealed ones; any other SIGBUS ends the process as before.
  */
 #ifndef STORE_FAULT_H
 #define STORE_FAULT_H

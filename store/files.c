@@ -226,6 +226,14 @@ void files_unmap(struct view bytes)
 		(void)munmap((void *)bytes.at, bytes.len);
 }
 
+void files_want(struct view bytes)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)bytes.at & ~(page - 1);
+
+	if (bytes.len > page)	/* a single page comes as soon by itself */
+		(void)madvise((void *)from, (uintptr_t)bytes.at + bytes.len - from, MADV_WILLNEED);
+}
+
 static int remove_tree(const char *path, int depth, struct err *err)
 {
 	char below[STORE_PATH_MAX];

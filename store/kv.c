@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "store/fault.h"
 #include "store/kv_verify.h"
+#include "store/seg.h"
 
 #define KV_PATH_MAX 1024
 #define KV_READERS_MAX 512
@@ -24,7 +25,9 @@
 #define KV_LOCK_PERMS 0660	/* and takes a reader's slot, which is a write to lock.mdb */
 
 struct kv {
-	MDB_env *env;
+	MDB_env *env;		/* NULL: one of these */
+	struct seg *seg;
+	struct seg_build *build;
 	MDB_dbi dbi[KV_DBS_MAX];
 	unsigned dbs;
 	dev_t dev;		/* of data.mdb: what makes it the same environment */
@@ -47,6 +50,7 @@ struct kv_txn {
 struct kv_cursor {
 	struct kv_txn *txn;
 	MDB_cursor *cursor;
+	struct seg_place place;	/* in a sealed file */
 };
 
 /*
@@ -233,12 +237,49 @@ static void kv_free(struct kv *kv)
 		return;
 	if (kv->env)
 		mdb_env_close(kv->env);
+	seg_close(kv->seg);
+	seg_build_free(kv->build);
 	mem_free(kv);
 }
 
-static int kv_open_new(const char *dir, const struct kv_opts *opts, bool exists, struct stat *st,
+static int kv_open_seg(struct kv *kv, const char *path, const struct kv_opts *opts, struct err *err)
+{
+	int rc;
+
+	while (opts->dbs[kv->dbs])
+		kv->dbs++;
+	assert(kv->dbs <= KV_DBS_MAX);
+	kv->read_only = true;
+	if (opts->mode == KV_SEALED)
+		return seg_open(path, opts->map_bytes, &kv->seg, err);
+	rc = seg_build_new(path, kv->dbs, opts->own_sums, &kv->build, err);
+	if (rc == 0 && opts->group_gid >= 0 && chown(path, (uid_t)-1, (gid_t)opts->group_gid) < 0)
+		rc = err_errno(err, errno, "%s: give to group %d", path, opts->group_gid);
+	if (rc == 0 && chmod(path, KV_DATA_PERMS) < 0)
+		rc = err_errno(err, errno, "%s: chmod", path);
+	return rc;
+}
+
+static int kv_open_env(struct kv *kv, const struct kv_opts *opts, bool exists, struct stat *st, struct err *err)
+{
+	int rc = exists ? kv_check_file(kv, opts, st, err) : 0;
+
+	if (rc == 0)
+		rc = kv_env_open(kv, opts, err);
+	if (rc == 0 && exists)
+		rc = kv_check_tree(kv, err);
+	if (rc < 0)
+		return rc;
+	if (opts->mode == KV_WRITE || opts->mode == KV_BUILD)
+		rc = kv_give(kv, opts->group_gid, err);
+	return rc == 0 ? kv_open_dbs(kv, opts->dbs, err) : rc;
+}
+
+/* path: of its file. */
+static int kv_open_new(const char *dir, const char *path, const struct kv_opts *opts, bool exists, struct stat *st,
 		       struct kv **ret_kv, struct err *err)
 {
+	bool seg = strcmp(path + strlen(dir) + 1, KV_SEALED_FILE) == 0;
 	size_t len = strlen(dir);
 	struct kv *kv;
 	int rc;
@@ -251,28 +292,12 @@ static int kv_open_new(const char *dir, const struct kv_opts *opts, bool exists,
 	memcpy(kv->dir, dir, len + 1);
 	kv->mode = opts->mode;
 	kv->pid = getpid();
-	rc = exists ? kv_check_file(kv, opts, st, err) : 0;
-	if (rc == 0)
-		rc = kv_env_open(kv, opts, err);
-	if (rc == 0 && exists)
-		rc = kv_check_tree(kv, err);
+	rc = seg ? kv_open_seg(kv, path, opts, err) : kv_open_env(kv, opts, exists, st, err);
 	if (rc < 0)
 		goto out;
-	if (opts->mode == KV_WRITE || opts->mode == KV_BUILD)
-		rc = kv_give(kv, opts->group_gid, err);
-	if (rc < 0)
+	if (!exists && stat(path, st) < 0) {
+		rc = err_errno(err, errno, "%s", path);
 		goto out;
-	rc = kv_open_dbs(kv, opts->dbs, err);
-	if (rc < 0)
-		goto out;
-	if (!exists) {
-		char path[KV_PATH_MAX];
-
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_DATA_FILE);
-		if (stat(path, st) < 0) {
-			rc = err_errno(err, errno, "%s", path);
-			goto out;
-		}
 	}
 	kv->dev = st->st_dev;
 	kv->ino = st->st_ino;
@@ -283,9 +308,27 @@ out:
 	return rc;
 }
 
+const char *kv_sealed_file(const char *dir)
+{
+	char path[KV_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_DATA_FILE);
+	return access(path, F_OK) == 0 ? KV_DATA_FILE : KV_SEALED_FILE;
+}
+
+void kv_announce(const char *dir)
+{
+	char path[KV_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_SEALED_FILE);
+	seg_announce(path);
+}
+
 int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, struct err *err)
 {
-	bool create = opts->mode == KV_WRITE || opts->mode == KV_BUILD;
+	bool create = opts->mode == KV_WRITE || opts->mode == KV_BUILD || opts->mode == KV_SEAL;
+	const char *file = opts->mode == KV_SEAL ? KV_SEALED_FILE : opts->mode == KV_SEALED ? kv_sealed_file(dir)
+											    : KV_DATA_FILE;
 	char path[KV_PATH_MAX];
 	struct stat st;
 	struct kv *kv;
@@ -293,7 +336,7 @@ int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, str
 	int rc = 0;
 
 	fault_install();
-	(void)snprintf(path, sizeof(path), "%s/%s", dir, KV_DATA_FILE);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, file);
 	(void)pthread_mutex_lock(&kv_mutex);
 	exists = stat(path, &st) == 0;
 	if (!exists && (errno != ENOENT || !create)) {
@@ -312,7 +355,7 @@ int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, str
 		 */
 		if (!exists)
 			(void)pthread_mutex_unlock(&kv_mutex);
-		rc = kv_open_new(dir, opts, exists, &st, &kv, err);
+		rc = kv_open_new(dir, path, opts, exists, &st, &kv, err);
 		if (!exists)
 			(void)pthread_mutex_lock(&kv_mutex);
 		if (rc < 0)
@@ -351,9 +394,28 @@ size_t kv_used_bytes(struct kv *kv)
 	MDB_envinfo info;
 	MDB_stat stat;
 
+	if (!kv->env)
+		return kv->build ? seg_build_bytes(kv->build) : seg_bytes(kv->seg);
 	(void)mdb_env_info(kv->env, &info);
 	(void)mdb_env_stat(kv->env, &stat);
 	return (info.me_last_pgno + 1) * stat.ms_psize;
+}
+
+int kv_seal(struct kv *kv, struct err *err)
+{
+	assert(kv->build);
+	return seg_build_end(kv->build, err);
+}
+
+int kv_verify(struct kv *kv, struct err *err)
+{
+	struct err why = { 0 };
+	int rc;
+
+	if (!kv->seg)
+		return kv_check_tree(kv, err);
+	rc = seg_verify(kv->seg, &why);
+	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
 }
 
 void kv_reap_readers(struct kv *kv)
@@ -422,6 +484,10 @@ int kv_txn_begin(struct kv *kv, bool write, struct kv_txn **ret_txn, struct err 
 	txn->kv = kv;
 	txn->write = write;
 	kv_txn_in(kv);
+	if (kv->seg) {
+		*ret_txn = txn;
+		return 0;
+	}
 	rc = mdb_txn_begin(kv->env, NULL, write ? 0 : MDB_RDONLY, &txn->txn);
 	if (rc == MDB_MAP_RESIZED) {	/* another process made it larger */
 		int failed;
@@ -480,6 +546,8 @@ int kv_txn_renew(struct kv_txn *txn, struct err *err)
 	int rc;
 
 	assert(!txn->write);
+	if (txn->kv->seg)
+		return 0;
 	mdb_txn_reset(txn->txn);
 	rc = mdb_txn_renew(txn->txn);
 	return rc ? kv_fail(err, txn->kv, rc, "renew") : 0;
@@ -493,6 +561,8 @@ int kv_get(struct kv_txn *txn, unsigned db, struct view key, struct view *ret_va
 	int rc;
 
 	assert(db < txn->kv->dbs && key.len && key.len <= KV_KEY_MAX);
+	if (txn->kv->seg)
+		return seg_get(txn->kv->seg, db, key, ret_value, err);
 	rc = mdb_get(txn->txn, txn->kv->dbi[db], &k, &v);
 	if (rc == MDB_NOTFOUND)
 		return 0;
@@ -530,6 +600,8 @@ int kv_batch_put(struct kv_batch *batch, unsigned db, enum kv_put how, struct vi
 {
 	int rc = 0;
 
+	if (batch->kv->build)
+		return seg_build_put(batch->kv->build, db, how == KV_PUT_APPEND, key, value, err);
 	if (batch->bytes + value.len > KV_TXN_BYTES_MAX)
 		rc = kv_batch_commit(batch, err);
 	if (rc == 0 && !batch->txn)
@@ -564,6 +636,11 @@ int kv_cursor_open(struct kv_txn *txn, unsigned db, struct kv_cursor **ret_curso
 	if (!cursor)
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", txn->kv->dir);
 	cursor->txn = txn;
+	cursor->place.db = db;
+	if (txn->kv->seg) {
+		*ret_cursor = cursor;
+		return 0;
+	}
 	rc = mdb_cursor_open(txn->txn, txn->kv->dbi[db], &cursor->cursor);
 	if (rc) {
 		mem_free(cursor);
@@ -577,7 +654,8 @@ void kv_cursor_close(struct kv_cursor *cursor)
 {
 	if (!cursor)
 		return;
-	mdb_cursor_close(cursor->cursor);
+	if (cursor->cursor)
+		mdb_cursor_close(cursor->cursor);
 	mem_free(cursor);
 }
 
@@ -600,11 +678,15 @@ int kv_cursor_seek(struct kv_cursor *cursor, struct view key, struct view *ret_k
 		   struct err *err)
 {
 	assert(key.len && key.len <= KV_KEY_MAX);
+	if (cursor->txn->kv->seg)
+		return seg_seek(cursor->txn->kv->seg, &cursor->place, key, ret_key, ret_value, err);
 	return kv_cursor_op(cursor, MDB_SET_RANGE, key, ret_key, ret_value, err);
 }
 
 int kv_cursor_next(struct kv_cursor *cursor, struct view *ret_key, struct view *ret_value, struct err *err)
 {
+	if (cursor->txn->kv->seg)
+		return seg_next(cursor->txn->kv->seg, &cursor->place, ret_key, ret_value, err);
 	return kv_cursor_op(cursor, MDB_NEXT, view_make(NULL, 0), ret_key, ret_value, err);
 }
 
@@ -612,7 +694,11 @@ int kv_cursor_below(struct kv_cursor *cursor, struct view key, struct view *ret_
 		    struct err *err)
 {
 	struct view at_key, at_value;
-	int rc = kv_cursor_seek(cursor, key, &at_key, &at_value, err);
+	int rc;
+
+	if (cursor->txn->kv->seg)
+		return seg_below(cursor->txn->kv->seg, &cursor->place, key, ret_key, ret_value, err);
+	rc = kv_cursor_seek(cursor, key, &at_key, &at_value, err);
 
 	if (rc < 0)
 		return rc;

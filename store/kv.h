@@ -1,5 +1,6 @@
 /*
- * The one door to LMDB: environments with a fixed list of named databases.
+ * The one door to LMDB: environments with a fixed list of named databases. A sealed
+ * partition, which is written once, is a file of our own (store/seg.h) behind the same door.
  *
  * Rules kept here, with the reasons in store/README.md: no WRITEMAP, no NOSYNC,
  * no DUPSORT, no nested transactions; an environment is opened once a process
@@ -18,6 +19,7 @@
 #define KV_TXN_BYTES_MAX (48u << 20)	/* dirty pages of a write transaction live in memory */
 #define KV_DBS_MAX 12
 #define KV_DATA_FILE "data.mdb"
+#define KV_SEALED_FILE "data.seg"
 
 struct kv;			/* an environment: any thread */
 struct kv_txn;			/* one thread at a time; a writing one stays in its thread */
@@ -27,14 +29,16 @@ enum kv_mode {
 	KV_READ,		/* must exist. Reads a live environment of this or another process */
 	KV_WRITE,		/* made when missing */
 	KV_BUILD,		/* new, in a private directory: no lock file */
-	KV_SEALED,		/* never written again: read-only, no lock file, works on read-only media */
+	KV_SEAL,		/* new sealed file: only kv_batch_put, kv_batch_commit and at last kv_seal */
+	KV_SEALED,		/* never written again: read-only, works on read-only media. Older stores: LMDB, no lock file */
 };
 
 struct kv_opts {
 	enum kv_mode mode;
 	const char *const *dbs;	/* NULL-terminated names; a database is called by its index */
 	size_t map_bytes;	/* WRITE, BUILD: the most it can hold. SEALED: its file's size, E_CORRUPT if it is not */
-	int group_gid;		/* WRITE: group of the files; -1 leaves it */
+	int group_gid;		/* WRITE, SEAL: group of the files; -1 leaves it */
+	uint32_t own_sums;	/* SEAL: a bit a database whose values have checksums of their own */
 };
 
 /*
@@ -46,12 +50,20 @@ int kv_open(const char *dir, const struct kv_opts *opts, struct kv **ret_kv, str
 void kv_close(struct kv *kv);	/* takes NULL; no transaction may be open */
 /* Bytes of the file that are in use. */
 size_t kv_used_bytes(struct kv *kv);
+/* Write what KV_SEAL still has in memory; nothing may follow but kv_close. Not synced. */
+int kv_seal(struct kv *kv, struct err *err);
+/* The data file that a sealed partition's directory has: KV_SEALED_FILE, or KV_DATA_FILE of an older store. */
+const char *kv_sealed_file(const char *dir);
+/* dir will be opened with KV_SEALED soon: begin to read what that will want. */
+void kv_announce(const char *dir);
+/* Check all that has checksums here: blocks and values of a sealed file, the tree of an LMDB one. */
+int kv_verify(struct kv *kv, struct err *err);
 /* Double the map after E_LIMIT. E_BUSY while this process has a transaction open. */
 int kv_grow(struct kv *kv, struct err *err);
 /* Free the slots of readers that died without closing. */
 void kv_reap_readers(struct kv *kv);
 
-/* A reading transaction is a snapshot; a writing one waits for other writers, also of other processes. */
+/* A reading transaction is a snapshot (of a sealed file: the file); a writing one waits for other writers, also of other processes. */
 int kv_txn_begin(struct kv *kv, bool write, struct kv_txn **ret_txn, struct err *err);
 /* Frees txn in any case. E_NO_SPACE, E_LIMIT (map full), E_IO: then nothing happened. */
 int kv_txn_commit(struct kv_txn *txn, struct err *err);

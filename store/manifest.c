@@ -47,7 +47,7 @@ int manifest_write(const char *dir, const struct part_entry *entry, const struct
 			  table->start_max, table->end_max);
 	}
 	wr_printf(&wr, "packet-plain-bytes %" PRIu64 "\n", entry->packet_plain_bytes);
-	wr_printf(&wr, "file " KV_DATA_FILE " %" PRIu64 " %016" PRIx64 "\n", entry->data_bytes, hashes->data);
+	wr_printf(&wr, "file %s %" PRIu64 " %016" PRIx64 "\n", kv_sealed_file(dir), entry->data_bytes, hashes->data);
 	if (entry->packet_bytes)
 		wr_printf(&wr, "file " PART_SEG_FILE " %" PRIu64 " %016" PRIx64 "\n", entry->packet_bytes,
 			  hashes->packets);
@@ -84,7 +84,7 @@ static int read_line(const char *line, struct part_entry *entry, struct manifest
 		return 1;
 	}
 	if (sscanf(line, "file %31s %" SCNu64 " %" SCNx64, name, &bytes, &hash) == 3) {
-		if (strcmp(name, KV_DATA_FILE) == 0) {
+		if (strcmp(name, KV_SEALED_FILE) == 0 || strcmp(name, KV_DATA_FILE) == 0) {
 			entry->data_bytes = bytes;
 			hashes->data = hash;
 		} else if (strcmp(name, PART_SEG_FILE) == 0) {

@@ -13,6 +13,7 @@
 
 #define STORE_IDLE_PARTS_MAX 256	/* opened partitions that no view uses */
 #define VIEW_TRIES_MAX 10
+#define ANNOUNCE_PARTS 32u	/* to either side */
 
 /*
  * Partitions without a catalog: somebody has copied them here. A writer takes them in by what they say of
@@ -190,6 +191,26 @@ static void view_part_release(struct store_view *view, struct view_part *vp)
 	vp->part = NULL;
 }
 
+/*
+ * A scan will touch the neighbours next, from either side: their ends are read from the disk while this one is looked
+ * at. Once a partition: what is open already, or was announced before, is left alone.
+ */
+static void announce(struct store_view *view, size_t part)
+{
+	size_t from = part > ANNOUNCE_PARTS ? part - ANNOUNCE_PARTS : 0;
+
+	for (size_t i = from; i < view->count && i <= part + ANNOUNCE_PARTS; i++) {
+		struct view_part *vp = &view->parts[i];
+		char path[STORE_PATH_MAX];
+
+		if (vp->announced || vp->part || vp->entry.state != PART_SEALED)
+			continue;
+		vp->announced = true;
+		if (files_path(path, NULL, view->store->dir, vp->info.path, NULL) == 0)
+			kv_announce(path);
+	}
+}
+
 static int view_part_open(struct store_view *view, struct view_part *vp, struct err *err)
 {
 	bool was_pinned = vp->info.pinned;
@@ -219,6 +240,8 @@ int view_part_touch(struct store_view *view, size_t part, struct view_part **ret
 	assert(part < view->count);
 	vp = &view->parts[part];
 	if (!vp->txn) {
+		if (vp->entry.state == PART_SEALED && !vp->announced)
+			announce(view, part);
 		rc = view_part_open(view, vp, &why);
 		if (rc == E_NOT_FOUND)
 			return err_set(err, E_EXPIRED, "%s: retention has dropped it", vp->info.path);

@@ -25,6 +25,7 @@ struct view_part {
 	struct store_part_info info;
 	struct part *part;		/* NULL until it is touched (sealed) */
 	struct kv_txn *txn;
+	bool announced;			/* the kernel was asked to read what opening wants */
 };
 
 struct store_view {

@@ -35,7 +35,7 @@ static int exists(const struct recover *r, const char *sub, const char *name, st
 	int rc = files_path(below, err, r->writer->dir, sub, name);
 
 	if (rc == 0)
-		rc = files_path(path, err, below, KV_DATA_FILE, NULL);
+		rc = files_path(path, err, below, kv_sealed_file(below), NULL);
 	return rc < 0 ? rc : files_size(path, &bytes, err);
 }
 

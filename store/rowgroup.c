@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "store/chunk.h"
+#include "store/files.h"
 #include "store/rg_format.h"
 #include "store/rg_predict.h"
 
@@ -100,6 +101,7 @@ static int chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t 
 		return err_set(err, E_CORRUPT, "chunk [%u, +%u) outside [%zu, %zu)", entry->offset,
 			       entry->stored_len, from, rg->blob.len);
 	stored = view_sub(rg->blob, entry->offset, entry->stored_len);
+	files_want(stored);
 	found = codec_checksum(stored);
 	if (found != entry->checksum)
 		return err_set(err, E_CORRUPT, "checksum %016llx of %u bytes instead of %016llx",

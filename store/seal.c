@@ -24,8 +24,8 @@ static int fill(struct seal *seal, struct err *err)
 
 int seal_begin(struct seal *seal, struct err *err)
 {
-	struct kv_opts opts = { .mode = KV_BUILD, .dbs = part_dbs, .map_bytes = PART_MAP_BYTES,
-				.group_gid = seal->opts->group_gid };
+	struct kv_opts opts = { .mode = KV_SEAL, .dbs = part_dbs, .group_gid = seal->opts->group_gid,
+				.own_sums = 1u << PART_RG | 1u << PART_FLT };
 	int rc = files_remove_tree(seal->path, err);
 
 	seal->entry.state = PART_SEALED;
@@ -51,7 +51,7 @@ static int put_entry(struct seal *seal, struct err *err)
 	rc = wr.bad ? err_set(err, E_NO_MEMORY, "out of memory")
 		    : kv_batch_put(&seal->batch, PART_META, KV_PUT, VIEW_LIT("entry"), wr_view(&wr), err);
 	wr_release(&wr);
-	return rc == 0 ? kv_batch_commit(&seal->batch, err) : rc;
+	return rc == 0 ? kv_seal(seal->batch.kv, err) : rc;
 }
 
 int seal_end(struct seal *seal, struct err *err)
@@ -62,13 +62,13 @@ int seal_end(struct seal *seal, struct err *err)
 
 	close_batch(seal);
 	if (rc == 0)
-		rc = files_path(path, err, seal->path, KV_DATA_FILE, NULL);
+		rc = files_path(path, err, seal->path, KV_SEALED_FILE, NULL);
 	if (rc == 0)
 		rc = files_sync(path, err);
 	if (rc == 0)
 		rc = files_size(path, &seal->entry.data_bytes, err) < 0 ? E_IO : 0;
 	if (rc == 0)
-		rc = manifest_hash(seal->path, KV_DATA_FILE, &hashes.data, err);
+		rc = manifest_hash(seal->path, KV_SEALED_FILE, &hashes.data, err);
 	if (rc == 0 && seal->entry.packet_bytes)
 		rc = manifest_hash(seal->path, PART_SEG_FILE, &hashes.packets, err);
 	if (rc == 0)

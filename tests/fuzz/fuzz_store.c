@@ -1,6 +1,6 @@
 /*
  * Any bytes as what the store keeps about its partitions: entries, zones, block
- * and flow tables, a MANIFEST, the pages of an LMDB file. The first byte chooses.
+ * and flow tables, a MANIFEST, a sealed file, the pages of an LMDB file. The first byte chooses.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -11,6 +11,8 @@
 #include "store/manifest.h"
 #include "store/packet_table.h"
 #include "store/part.h"
+#include "store/seg.h"
+#include "store/seg_format.h"
 
 static void entry(struct view bytes)
 {
@@ -70,6 +72,45 @@ static void manifest(struct view bytes)
 	mem_free(text);
 }
 
+/* A sealed file with right checksums around what was made up: the first byte of it says which part that is. */
+static void sealed(struct view bytes)
+{
+	struct view made = view_sub(bytes, 1, bytes.len), at, value;
+	struct seg_place place = { 0 };
+	struct seg *seg = NULL;
+	size_t offset, start;
+	struct wr wr;
+
+	wr_init(&wr, 0);
+	(void)envelope_end(&wr, envelope_begin(&wr, SEG_MAGIC, SEG_VERSION, 0, 0), SEG_HEAD_BYTES, NULL);
+	offset = wr.len;
+	if (bytes.at[0] & 1)
+		wr_bytes(&wr, made);
+	start = envelope_begin(&wr, SEG_FOOTER_MAGIC, SEG_VERSION, 0, 0);
+	if (bytes.at[0] & 1) {		/* a block */
+		wr_bytes(&wr, VIEW_LIT("\1\0\1\1\3key"));
+		wr_varint(&wr, offset);
+		wr_varint(&wr, made.len);
+		wr_u64le(&wr, codec_checksum(made));
+	} else {			/* the footer */
+		wr_bytes(&wr, made);
+	}
+	(void)envelope_end(&wr, start, wr.len - start, NULL);
+	wr_u64le(&wr, start);
+	wr_u64le(&wr, codec_checksum(view_make(wr.at + wr.len - 8, 8)));
+	if (seg_open_bytes(wr_view(&wr), &seg, NULL) == 0) {
+		while (seg_next(seg, &place, &at, &value, NULL) > 0)
+			;
+		(void)seg_seek(seg, &place, VIEW_LIT("key1"), &at, &value, NULL);
+		(void)seg_below(seg, &place, VIEW_LIT("key1"), &at, &value, NULL);
+		(void)seg_verify(seg, NULL);
+		seg_close(seg);
+	}
+	wr_release(&wr);
+	if (seg_open_bytes(bytes, &seg, NULL) == 0)
+		seg_close(seg);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -77,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 2)
 		return 0;
-	switch (data[0] % 5) {
+	switch (data[0] % 6) {
 	case 0:
 		entry(bytes);
 		break;
@@ -89,6 +130,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		break;
 	case 3:
 		manifest(bytes);
+		break;
+	case 4:
+		sealed(bytes);
 		break;
 	default:
 		(void)kv_verify_bytes(bytes, data[0] & 0x80 ? 3 : UINT64_MAX, NULL);

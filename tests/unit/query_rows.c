@@ -337,7 +337,7 @@ static unsigned damage(const char *dir, size_t behind_magic)
 	char command[600], path[512];
 	FILE *list;
 
-	(void)snprintf(command, sizeof(command), "ls -d %s/parts/*/data.mdb", dir);
+	(void)snprintf(command, sizeof(command), "ls -d %s/parts/*/data.seg", dir);
 	list = popen(command, "re");
 	CHECK(list && fgets(path, sizeof(path), list));
 	path[strcspn(path, "\n")] = '\0';

@@ -155,7 +155,7 @@ TEST(store_copy, salvage_of_a_sound_store_is_all_of_it)
 /* Whatever is flipped: what was lost is said, what is saved is right, and the saved store is sound. */
 TEST(store_copy, salvage_of_a_damaged_store, .timeout = 100)
 {
-	static const char *const files[] = { "parts/2026-09-12T08.0/data.mdb", "parts/2026-09-12T09.0/packets.seg",
+	static const char *const files[] = { "parts/2026-09-12T08.0/data.seg", "parts/2026-09-12T09.0/packets.seg",
 					     "parts/2026-09-12T10.0/MANIFEST", "catalog/data.mdb" };
 	char dir[STORE_PATH_MAX], saved[STORE_PATH_MAX], path[STORE_PATH_MAX];
 	uint64_t random = 11;

@@ -295,7 +295,7 @@ static void flip(const char *dir, const char *file, double where)
 
 TEST(store_check, finds_a_flipped_bit_anywhere)
 {
-	static const char *const files[] = { "data.mdb", "packets.seg", "MANIFEST" };
+	static const char *const files[] = { "data.seg", "packets.seg", "MANIFEST" };
 	const char *dir = make_store();
 	struct store_check_totals totals = { 0 };
 	struct err err = { 0 };
@@ -331,7 +331,7 @@ TEST(store_check, finds_files_that_are_gone_or_strange)
 	CHECK(rename(away, path) == 0);
 	CHECK(truncate(path, 10) == 0);
 	CHECK_RC(store_check(dir, kit_print_finding, NULL, NULL, &err), 1);
-	(void)snprintf(path, sizeof(path), "%s/parts/2026-09-12T09.0/data.mdb", dir);
+	(void)snprintf(path, sizeof(path), "%s/parts/2026-09-12T09.0/data.seg", dir);
 	CHECK(truncate(path, 8192) == 0);
 	CHECK_RC(store_check(dir, kit_print_finding, NULL, NULL, &err), 2);
 	(void)snprintf(path, sizeof(path), "%s/parts/2026-09-12T23.5", dir);

@@ -1,0 +1,21 @@
+/* What writer and reader of a sealed file agree on. FORMAT.md, "Sealed file". */
+#ifndef STORE_SEG_FORMAT_H
+#define STORE_SEG_FORMAT_H
+
+#include "store/envelope.h"
+
+#define SEG_MAGIC ENVELOPE_MAGIC('T', 'D', 'S', 'F')
+#define SEG_FOOTER_MAGIC ENVELOPE_MAGIC('T', 'D', 'S', 'X')
+#define SEG_PACKED_MAGIC ENVELOPE_MAGIC('T', 'D', 'S', 'P')
+#define SEG_VERSION 1
+#define SEG_HEAD_BYTES ENVELOPE_BYTES
+#define SEG_TRAILER_BYTES 16u
+#define SEG_KEY_MAX 511u
+#define SEG_BLOCK_BYTES 8192u	/* more only where one entry is larger */
+#define SEG_BLOCK_BYTES_MAX (64u << 10)
+#define SEG_FOOTER_BYTES_MAX (1u << 30)
+#define SEG_PACK_BYTES_MAX (64u << 10)	/* plain; held in memory while open */
+
+enum { SEG_DB_OWN_SUMS = 1 };
+
+#endif
