@@ -207,13 +207,13 @@ TEST(store_damage, pages_the_disk_does_not_give_are_told)
 	uint64_t before;
 	char path[700];
 
-	kit_write_flows(writer, 0, 3000, KIT_START, 2 * NS_PER_SEC);
+	kit_write_flows(writer, 0, 30000, KIT_START, NS_PER_SEC / 5);	/* too many to be packed into memory */
 	CHECK_OK(store_writer_close(writer, true, &err), err);
 	store = kit_store(dir);
 	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
 	CHECK_U64(store_view_parts(view), 2);
 	CHECK_OK(store_rg_zone(view, 0, TABLE_FLOWS, 0, &zone, &err), err);	/* opens it */
-	(void)snprintf(path, sizeof(path), "%s/%s/data.mdb", dir, store_view_part(view, 0)->path);
+	(void)snprintf(path, sizeof(path), "%s/%s/data.seg", dir, store_view_part(view, 0)->path);
 	CHECK_RC(truncate(path, 4096), 0);
 	before = fault_pages();
 	arena_init(&arena, 0);
