@@ -6,18 +6,12 @@
  * client first answers it with encrypted records. A handshake of which bytes are
  * missing is given up.
  */
-#include "wire/dissect.h"
-#include "wire/tls_msg.h"
+#include "wire/tls_call.h"
 #include "wire/tls_show.h"
 
-#include <stdio.h>
-
 #define HELLO_BYTES_MAX	((size_t)16 << 10)	/* of a longer one only the beginning is read */
-#define NAME_MAX_BYTES	256
-#define ALPN_MAX	32
 #define ENCRYPTED_RECORDS_MAX 64	/* and no sign of the other side: it was not captured */
 #define SSLV2_SERVER_HELLO 4
-#define ALERT_INTERNAL_ERROR 80
 
 /* One direction's place in its records. */
 struct tls_dir {
@@ -36,12 +30,9 @@ struct tls_conn {
 	struct call *call;
 	bool roles, done;
 	uint8_t client;
-	bool chosen;		/* a ServerHello was seen */
-	bool retry, resumed, early, sslv2;
+	bool early, sslv2;
 	bool server_done;	/* ServerHelloDone: a full handshake */
-	uint8_t alpn_len;
-	uint16_t version, suite, group;
-	char alpn[ALPN_MAX];
+	struct tls_agreed agreed;
 };
 
 struct feed {
@@ -72,17 +63,6 @@ static bool from_client(const struct feed *f)
 
 /* ---- the call ---- */
 
-static void set_version(struct call_sink *sink, struct call *call, uint16_t version, bool offered)
-{
-	const char *name = tls_version_name(version);
-	char number[16];
-
-	(void)snprintf(number, sizeof(number), "0x%04x", version);
-	CALL_TEXT(sink, call, method, view_str(name ? name : number), sizeof(number));
-	if (offered)
-		CALL_TEXT(sink, call, version, view_str(name ? name : number), sizeof(number));
-}
-
 static void end(struct feed *f, uint8_t reason)
 {
 	struct tls_conn *conn = f->conn;
@@ -100,36 +80,12 @@ static void end(struct feed *f, uint8_t reason)
 	call_end(f->sink, call, reason);
 }
 
-static void set_answers(struct feed *f)
-{
-	const struct tls_conn *conn = f->conn;
-	const char *suite = tls_suite_name(conn->suite), *group = tls_group_name(conn->group), *weak;
-	char text[256], number[24];
-	int len;
-
-	if (!suite) {
-		(void)snprintf(number, sizeof(number), "suite 0x%04x", conn->suite);
-		suite = number;
-	}
-	len = snprintf(text, sizeof(text), "%s%s%s%s%.*s%s%s", suite, conn->group ? ", " : "",
-		       !conn->group ? "" : group ? group : "unknown group", conn->alpn_len ? ", " : "", conn->alpn_len, conn->alpn,
-		       conn->resumed ? ", resumed" : "", conn->retry ? ", retried" : "");
-	if (len > 0)
-		CALL_TEXT(f->sink, conn->call, answers, view_make(text, (size_t)len < sizeof(text) ? (size_t)len : sizeof(text) - 1),
-			  sizeof(text));
-	if (conn->version <= TLS_1_1)
-		call_error(f->sink, conn->call, "%s is obsolete", tls_version_name(conn->version));
-	weak = tls_suite_weakness(conn->suite);
-	if (weak)
-		call_error(f->sink, conn->call, "weak cipher suite: %s", weak);
-}
-
 /* behind: bytes that still belong to the handshake. */
 static enum step complete(struct feed *f, size_t behind)
 {
 	call_sink_tls_done(f->sink, f->chunk, f->conn->client, from_client(f) && ahead(f).len > behind);
 	if (f->conn->call) {
-		set_answers(f);
+		tls_call_answers(f->sink, f->conn->call, &f->conn->agreed);
 		ROW_SET(CALL, &f->conn->call->row, status_class, CLASS_ok);
 	}
 	end(f, CALL_END_complete);
@@ -183,40 +139,24 @@ static enum step take_client_hello(struct feed *f, const struct tls_hello *hello
 		conn->early = false;
 		return STEP_ON;
 	}
-	if (conn->chosen || open_call(f) != STEP_ON)
+	if (conn->agreed.chosen || open_call(f) != STEP_ON)
 		return STEP_DONE;
 	call_request_begin(conn->call, f->chunk, f->dir->off);
 	call_request_end(conn->call, f->chunk, end_off);
 	conn->early = hello->early_data;
-	set_version(f->sink, conn->call, hello->version, true);
-	CALL_TEXT(f->sink, conn->call, target, hello->sni, NAME_MAX_BYTES);
-	CALL_TEXT(f->sink, conn->call, target_template, hello->sni, NAME_MAX_BYTES);
-	CALL_TEXT(f->sink, conn->call, host, hello->sni, NAME_MAX_BYTES);
+	tls_call_offer(f->sink, conn->call, hello);
 	return STEP_ON;
 }
 
 static enum step take_server_hello(struct feed *f, const struct tls_hello *hello)
 {
 	struct tls_conn *conn = f->conn;
-	struct view list = hello->alpn, name;
 
 	if (!conn->call && open_call(f) != STEP_ON)
 		return STEP_DONE;
 	if (!conn->call->has_rsp)
 		call_response_begin(conn->call, f->chunk, f->dir->off);
-	conn->version = hello->version;
-	conn->suite = hello->suite;
-	if (hello->group)
-		conn->group = hello->group;
-	conn->retry |= hello->retry;
-	conn->chosen = true;
-	conn->resumed = hello->psk && hello->version >= TLS_1_3;
-	if (tls_text_next(&list, &name)) {
-		name = view_sub(name, 0, ALPN_MAX);
-		memcpy(conn->alpn, name.len ? name.at : (const uint8_t *)"", name.len);
-		conn->alpn_len = (uint8_t)name.len;
-	}
-	set_version(f->sink, conn->call, hello->version, false);
+	tls_call_choose(f->sink, conn->call, hello, &conn->agreed);
 	return STEP_ON;
 }
 
@@ -284,41 +224,21 @@ static enum step refused(struct feed *f, uint64_t end_off)
 
 	if (!call)
 		return STEP_DONE;
-	/* what the server does not like is the client's doing, and the other way round */
-	ROW_SET(CALL, &call->row, status_class, from_client(f) || (ROW_HAS(CALL, &call->row, status) &&
-		call->row.status == ALERT_INTERNAL_ERROR) ? CLASS_server_error : CLASS_client_error);
+	tls_call_refused(call, from_client(f));
 	if (from_client(f))
 		request_grow(f, end_off);
 	else
 		response_grow(f, end_off);
-	if (f->conn->chosen)
-		set_answers(f);
+	if (f->conn->agreed.chosen)
+		tls_call_answers(f->sink, f->conn->call, &f->conn->agreed);
 	end(f, call->has_rsp ? CALL_END_complete : CALL_END_unanswered);
 	return STEP_DONE;
-}
-
-static enum step take_alert(struct feed *f, uint8_t level, uint8_t alert)
-{
-	struct call *call = f->conn->call;
-	const char *name = tls_alert_name(alert), *who = from_client(f) ? "client" : "server";
-	char number[16];
-
-	if (!name) {
-		(void)snprintf(number, sizeof(number), "alert %u", alert);
-		name = number;
-	}
-	call_error(f->sink, call, "%s %s of the %s", level == 1 ? "warning" : "alert", name, who);
-	if (!call || (level == 1 && alert != 0))
-		return STEP_ON;
-	ROW_SET(CALL, &call->row, status, alert);
-	CALL_TEXT(f->sink, call, status_text, view_str(name), 64);
-	return refused(f, here(f) + 2);
 }
 
 /* A handshake record of this direction is in clear. */
 static bool in_clear(const struct feed *f)
 {
-	return !f->dir->ciphered || f->conn->version >= TLS_1_3 || !f->conn->chosen;
+	return !f->dir->ciphered || f->conn->agreed.version >= TLS_1_3 || !f->conn->agreed.chosen;
 }
 
 static enum step begin_message(struct feed *f, size_t head, size_t left)
@@ -343,7 +263,7 @@ static enum step begin_message(struct feed *f, size_t head, size_t left)
 		rc = tls_gather(bytes, left, message, TLS_MESSAGE_HEAD_BYTES + want);
 		if (rc)
 			return rc < 0 ? STEP_BAD : STEP_WAIT;
-		if (!tls_hello(view_make(message + TLS_MESSAGE_HEAD_BYTES, want), client, &hello))
+		if (!tls_hello(view_make(message + TLS_MESSAGE_HEAD_BYTES, want), client, &hello) || hello.dtls)
 			return STEP_BAD;
 		if (!conn->roles)
 			conn->client = (uint8_t)(client ? f->d : !f->d);
@@ -375,7 +295,7 @@ static enum step end_record(struct feed *f)
 	if (from_client(f)) {
 		if (dir->type != TLS_APPLICATION_DATA && !dir->finished)
 			request_grow(f, here(f));
-		if (conn->call && conn->call->has_req && !conn->call->has_rsp && !conn->chosen && dir->type == TLS_HANDSHAKE &&
+		if (conn->call && conn->call->has_req && !conn->call->has_rsp && !conn->agreed.chosen && dir->type == TLS_HANDSHAKE &&
 		    !dir->ciphered && !dir->message_left)
 			call_request_end(conn->call, f->chunk, here(f));	/* the hello */
 	} else {
@@ -388,15 +308,15 @@ static enum step end_record(struct feed *f)
 	}
 	if (dir->type == TLS_CHANGE_CIPHER_SPEC) {
 		dir->ciphered = true;
-		if (!from_client(f) && conn->version < TLS_1_3 && !conn->server_done)
-			conn->resumed = true;
+		if (!from_client(f) && conn->agreed.version < TLS_1_3 && !conn->server_done)
+			conn->agreed.resumed = true;
 	}
 	if (dir->type == TLS_APPLICATION_DATA) {
 		dir->encrypted++;
-		if (!from_client(f) && conn->version < TLS_1_3)
+		if (!from_client(f) && conn->agreed.version < TLS_1_3)
 			return complete(f, 0);
 		if (dir->encrypted == ENCRYPTED_RECORDS_MAX) {
-			if (conn->chosen)
+			if (conn->agreed.chosen)
 				return complete(f, 0);
 			end(f, CALL_END_unanswered);
 			return STEP_DONE;
@@ -445,8 +365,9 @@ static enum step step_record(struct feed *f)
 			return STEP_WAIT;
 		dir->type = record.type;
 		f->pos += TLS_RECORD_HEAD_BYTES;
-		if (take_alert(f, bytes.at[TLS_RECORD_HEAD_BYTES], bytes.at[TLS_RECORD_HEAD_BYTES + 1]) != STEP_ON)
-			return STEP_DONE;
+		if (tls_call_alert(f->sink, conn->call, bytes.at[TLS_RECORD_HEAD_BYTES], bytes.at[TLS_RECORD_HEAD_BYTES + 1],
+				   from_client(f)))
+			return refused(f, here(f) + 2);
 		f->pos += 2;
 		return end_record(f);
 	} else if (record.type == TLS_ALERT) {
@@ -454,7 +375,7 @@ static enum step step_record(struct feed *f)
 			return STEP_WAIT;
 		call_error(f->sink, conn->call, "encrypted alert of the %s", from_client(f) ? "client" : "server");
 		return refused(f, here(f) + TLS_RECORD_HEAD_BYTES + record.len);
-	} else if (record.type == TLS_APPLICATION_DATA && from_client(f) && conn->chosen && conn->version >= TLS_1_3 &&
+	} else if (record.type == TLS_APPLICATION_DATA && from_client(f) && conn->agreed.chosen && conn->agreed.version >= TLS_1_3 &&
 		   conn->dir[!f->d].encrypted) {
 		return answer_13(f, record.len);
 	}
@@ -519,7 +440,7 @@ static int64_t tls_feed(void *at, unsigned d, const struct chunk *chunk, struct 
 	while (how == STEP_ON && !conn->done)
 		how = step(&f);
 	if (how == STEP_BAD) {
-		if (!conn->call && !conn->chosen)
+		if (!conn->call && !conn->agreed.chosen)
 			return E_FORMAT;
 		call_error(sink, conn->call, "what the %s sent is no TLS record", from_client(&f) ? "client" : "server");
 		end(&f, CALL_END_closed);
@@ -542,8 +463,8 @@ static int tls_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call
 	if (!conn->roles)
 		return E_FORMAT;
 	call_missing(conn->call, len);
-	if (conn->call && conn->chosen)
-		set_answers(&f);
+	if (conn->call && conn->agreed.chosen)
+		tls_call_answers(sink, conn->call, &conn->agreed);
 	end(&f, CALL_END_gap);
 	return 0;
 }
@@ -551,10 +472,9 @@ static int tls_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call
 static void tls_close(void *at, uint8_t reason, struct call_sink *sink)
 {
 	struct tls_conn *conn = at;
-	struct feed f = { .conn = conn, .sink = sink };
 
-	if (conn->call && conn->chosen)
-		set_answers(&f);
+	if (conn->call && conn->agreed.chosen)
+		tls_call_answers(sink, conn->call, &conn->agreed);
 	call_end_open(sink, conn->call, reason);
 	conn->call = NULL;
 }

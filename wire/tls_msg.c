@@ -116,7 +116,8 @@ static void read_versions(struct tls_hello *hello, struct rd *rd)
 	while (rd_left(&list) >= 2) {
 		uint16_t version = rd_u16be(&list);
 
-		if (!tls_is_grease(version) && version > hello->version && version < 0x0400)
+		if (!tls_is_grease(version) && version >> 8 == hello->legacy >> 8 &&
+		    tls_generation(version) > tls_generation(hello->version))
 			hello->version = version;
 	}
 	if (!hello->version)
@@ -185,6 +186,9 @@ bool tls_hello(struct view body, bool client, struct tls_hello *ret_hello)
 	ret_hello->legacy = ret_hello->version = rd_u16be(&rd);
 	random = rd_bytes(&rd, sizeof(retry));
 	ret_hello->session = rd_bytes(&rd, rd_u8(&rd));
+	ret_hello->dtls = ret_hello->legacy >> 8 == 0xfe || ret_hello->legacy == DTLS_OLD;
+	if (client && ret_hello->dtls)
+		ret_hello->cookie = rd_bytes(&rd, rd_u8(&rd));
 	if (client) {
 		ret_hello->suites = rd_bytes(&rd, rd_u16be(&rd));
 		(void)rd_bytes(&rd, rd_u8(&rd));
@@ -192,7 +196,7 @@ bool tls_hello(struct view body, bool client, struct tls_hello *ret_hello)
 		ret_hello->suite = rd_u16be(&rd);
 		(void)rd_u8(&rd);
 	}
-	if (rd.bad || ret_hello->legacy >> 8 != 3 || ret_hello->session.len > 32)
+	if (rd.bad || (ret_hello->legacy >> 8 != 3 && !ret_hello->dtls) || ret_hello->session.len > 32)
 		return false;
 	ret_hello->retry = !client && memcmp(random.at, retry, sizeof(retry)) == 0;
 	if (rd_left(&rd) < 2)
@@ -284,11 +288,27 @@ const char *tls_suite_name(uint16_t suite)
 const char *tls_version_name(uint16_t version)
 {
 	static const struct name names[] = {
-		{ TLS_SSL2, "SSL 2.0" }, { TLS_SSL3, "SSL 3.0" }, { TLS_1_0, "TLS 1.0" }, { TLS_1_1, "TLS 1.1" },
-		{ TLS_1_2, "TLS 1.2" }, { TLS_1_3, "TLS 1.3" },
+		{ TLS_SSL2, "SSL 2.0" }, { DTLS_OLD, "DTLS 0.9" }, { TLS_SSL3, "SSL 3.0" }, { TLS_1_0, "TLS 1.0" }, { TLS_1_1, "TLS 1.1" },
+		{ TLS_1_2, "TLS 1.2" }, { TLS_1_3, "TLS 1.3" }, { DTLS_1_3, "DTLS 1.3" }, { DTLS_1_2, "DTLS 1.2" },
+		{ DTLS_1_0, "DTLS 1.0" },
 	};
 
 	return version >> 8 == 0x7f ? "TLS 1.3 draft" : FIND(names, version);
+}
+
+uint16_t tls_generation(uint16_t version)
+{
+	switch (version) {
+	case DTLS_OLD:
+	case DTLS_1_0:
+		return TLS_1_1;
+	case DTLS_1_2:
+		return TLS_1_2;
+	case DTLS_1_3:
+		return TLS_1_3;
+	default:
+		return version;
+	}
 }
 
 const char *tls_group_name(uint16_t group)

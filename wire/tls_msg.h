@@ -1,5 +1,5 @@
 /*
- * TLS hellos (RFC 8446, 5246 and before; SSL 2.0's CLIENT-HELLO), the names of
+ * TLS and DTLS hellos (RFC 8446, 5246, 9147, 6347 and before; SSL 2.0's CLIENT-HELLO), the names of
  * their numbers, and fingerprints of them. Pure; every length is a claim and is checked.
  */
 #ifndef WIRE_TLS_MSG_H
@@ -15,8 +15,9 @@
 #define TLS_JA4_LEN		36	/* t13d1516h2_8daaf6152771_e5627efa2ab1 */
 
 enum { TLS_SSL2 = 0x0002, TLS_SSL3 = 0x0300, TLS_1_0 = 0x0301, TLS_1_1 = 0x0302, TLS_1_2 = 0x0303, TLS_1_3 = 0x0304 };
+enum { DTLS_OLD = 0x0100, DTLS_1_0 = 0xfeff, DTLS_1_2 = 0xfefd, DTLS_1_3 = 0xfefc };	/* OLD: before RFC 4347 */
 enum { TLS_CHANGE_CIPHER_SPEC = 20, TLS_ALERT = 21, TLS_HANDSHAKE = 22, TLS_APPLICATION_DATA = 23 };
-enum { TLS_CLIENT_HELLO = 1, TLS_SERVER_HELLO = 2, TLS_CERTIFICATE = 11, TLS_SERVER_HELLO_DONE = 14 };
+enum { TLS_CLIENT_HELLO = 1, TLS_SERVER_HELLO = 2, TLS_HELLO_VERIFY = 3, TLS_CERTIFICATE = 11, TLS_SERVER_HELLO_DONE = 14 };
 enum {
 	TLS_EXT_SERVER_NAME = 0, TLS_EXT_GROUPS = 10, TLS_EXT_POINT_FORMATS = 11, TLS_EXT_SIGNATURES = 13, TLS_EXT_ALPN = 16,
 	TLS_EXT_PRE_SHARED_KEY = 41, TLS_EXT_EARLY_DATA = 42, TLS_EXT_VERSIONS = 43, TLS_EXT_KEY_SHARE = 51, TLS_EXT_ECH = 0xfe0d,
@@ -38,6 +39,7 @@ int tls_gather(struct view bytes, size_t left, uint8_t *ret_bytes, size_t want);
 
 struct tls_hello {
 	bool client, sslv2;
+	bool dtls;
 	bool retry;		/* a server's: HelloRetryRequest */
 	bool early_data, psk, ech;
 	uint16_t legacy;	/* the version field */
@@ -45,6 +47,7 @@ struct tls_hello {
 	uint16_t suite;		/* the chosen one */
 	uint16_t group;		/* of the server's key share; 0: none */
 	struct view session;
+	struct view cookie;	/* DTLS: what the server wants to have back */
 	struct view suites;	/* two bytes each, SSL 2.0 three */
 	struct view exts;	/* type and data of each */
 	struct view sni;	/* the host name */
@@ -67,6 +70,8 @@ bool tls_is_grease(uint16_t number);
 
 /* Names; NULL when unknown. */
 const char *tls_version_name(uint16_t version);
+/* The TLS that a version of DTLS is made of; others as they are. */
+uint16_t tls_generation(uint16_t version);
 const char *tls_suite_name(uint16_t suite);	/* "TLS_..." */
 const char *tls_group_name(uint16_t group);
 const char *tls_alert_name(uint8_t alert);

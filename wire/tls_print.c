@@ -108,6 +108,8 @@ static const char *ja4_version(uint16_t version)
 
 	if (version == TLS_SSL2)
 		return "s2";
+	if (version >> 8 == 0xfe)
+		return version == DTLS_1_0 ? "d1" : version == DTLS_1_2 ? "d2" : version == DTLS_1_3 ? "d3" : "00";
 	return version >= TLS_SSL3 && version <= TLS_1_3 ? names[version - TLS_SSL3] : "00";
 }
 
@@ -174,7 +176,7 @@ bool tls_ja4(const struct tls_hello *hello, char ret_ja4[TLS_JA4_LEN + 1])
 		return false;
 	short_digest(&txt, exts_hex);
 	ja4_alpn(hello, alpn);
-	(void)snprintf(ret_ja4, TLS_JA4_LEN + 1, "t%s%c%02u%02u%s_%s_%s", ja4_version(hello->version), sni ? 'd' : 'i',
+	(void)snprintf(ret_ja4, TLS_JA4_LEN + 1, "%c%s%c%02u%02u%s_%s_%s", hello->dtls ? 'd' : 't', ja4_version(hello->version), sni ? 'd' : 'i',
 		       (unsigned)(suites < 99 ? suites : 99), (unsigned)(all_exts < 99 ? all_exts : 99), alpn, suites_hex,
 		       exts_hex);
 	return true;
