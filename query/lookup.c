@@ -340,7 +340,9 @@ static int call_walk_init(struct call_walk *walk, const struct call_row *call, s
 			  struct arena *arena)
 {
 	bool tcp = !ROW_HAS(CALL, call, proto) || call->proto == PROTO_tcp;
-	uint64_t req_last = ROW_HAS(CALL, call, req_last_ns) ? call->req_last_ns : call->start_ns;
+	const struct proto_ops *ops = proto_by_id(call->l7);
+	uint64_t req_last = ops && ops->request_outlasts ? call->end_ns :
+			    ROW_HAS(CALL, call, req_last_ns) ? call->req_last_ns : call->start_ns;
 	uint64_t rsp_first = ROW_HAS(CALL, call, rsp_first_ns) ? call->rsp_first_ns : call->end_ns;
 	int rc;
 

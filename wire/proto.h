@@ -127,6 +127,8 @@ struct proto_ops {
 	size_t conn_size;
 	/* bytes a direction may hold back while its feed() waits for more; beyond it the stream is a gap. 0 = 64 KiB */
 	size_t hold_bytes;
+	/* datagrams of the request may come while it is answered: they are those from start_ns on, req_bytes of them */
+	bool request_outlasts;
 	/* Pure. bytes: the first of one direction, or one datagram. */
 	enum guess (*guess)(struct view bytes, const struct guess_hint *hint);
 	/*

@@ -474,6 +474,7 @@ const struct proto_ops proto_quic = {
 	.name = "quic",
 	.title = "QUIC",
 	.conn_size = sizeof(struct quic_conn),
+	.request_outlasts = true,
 	.guess = quic_guess,
 	.feed = quic_feed,
 	.gap = quic_gap,

@@ -107,6 +107,8 @@ static void show_hello(struct json *json, const struct tls_hello *hello, bool qu
 		str_number(json, tls_group_name(hello->group), hello->group);
 	}
 	json_ku64(json, "session_id_bytes", hello->session.len);
+	if (hello->cookie.len)
+		json_ku64(json, "cookie_bytes", hello->cookie.len);
 	if (hello->psk)
 		json_kbool(json, "pre_shared_key", true);
 	if (hello->early_data)
@@ -148,7 +150,8 @@ static void show_certificates(struct json *json, struct view body)
 static const char *message_name(uint8_t type)
 {
 	static const char *const names[] = {
-		[0] = "hello_request", [1] = "client_hello", [2] = "server_hello", [4] = "new_session_ticket",
+		[0] = "hello_request", [1] = "client_hello", [2] = "server_hello",
+		[3] = "hello_verify_request", [4] = "new_session_ticket",
 		[5] = "end_of_early_data", [8] = "encrypted_extensions", [11] = "certificate", [12] = "server_key_exchange",
 		[13] = "certificate_request", [14] = "server_hello_done", [15] = "certificate_verify",
 		[16] = "client_key_exchange", [20] = "finished", [21] = "certificate_url", [22] = "certificate_status",
@@ -156,6 +159,37 @@ static const char *message_name(uint8_t type)
 	};
 
 	return type < sizeof(names) / sizeof(names[0]) ? names[type] : NULL;
+}
+
+static void show_verify_request(struct json *json, struct view body)
+{
+	struct rd rd = rd_make(body);
+
+	(void)rd_u16be(&rd);
+	json_ku64(json, "cookie_bytes", rd_u8(&rd));
+}
+
+static void show_message(struct json *json, uint8_t type, struct view body, size_t len, bool quic)
+{
+	struct tls_hello hello;
+
+	json_object(json);
+	json_key(json, "message");
+	str_number(json, message_name(type), type);
+	json_ku64(json, "bytes", len);
+	if ((type == TLS_CLIENT_HELLO || type == TLS_SERVER_HELLO) && tls_hello(body, type == TLS_CLIENT_HELLO, &hello))
+		show_hello(json, &hello, quic);
+	else if (type == TLS_CERTIFICATE)
+		show_certificates(json, body);
+	else if (type == TLS_HELLO_VERIFY)
+		show_verify_request(json, body);
+	json_object_end(json);
+}
+
+void tls_show_message(struct json *json, uint8_t type, struct view body, bool whole)
+{
+	/* with holes in it, a list of certificates is not to be trusted */
+	show_message(json, type, whole ? body : view_sub(body, 0, 0), body.len, false);
 }
 
 /* Messages one behind the other. False: the last one is cut short. */
@@ -166,19 +200,10 @@ static bool show_messages(struct json *json, struct view bytes, bool quic)
 		uint8_t type = rd_u8(&rd);
 		uint32_t len = rd_u24be(&rd);
 		struct view body = view_sub(rd_rest(&rd), 0, len);
-		struct tls_hello hello;
 
 		if (rd.bad)
 			return false;
-		json_object(json);
-		json_key(json, "message");
-		str_number(json, message_name(type), type);
-		json_ku64(json, "bytes", len);
-		if ((type == TLS_CLIENT_HELLO || type == TLS_SERVER_HELLO) && tls_hello(body, type == TLS_CLIENT_HELLO, &hello))
-			show_hello(json, &hello, quic);
-		else if (type == TLS_CERTIFICATE)
-			show_certificates(json, body);
-		json_object_end(json);
+		show_message(json, type, body, len, quic);
 		if (body.len < len)
 			return false;
 		bytes = view_sub(rd_rest(&rd), len, bytes.len);
@@ -220,7 +245,7 @@ static bool is_hello(struct view body)
 	return body.len > 4 && (body.at[0] == TLS_CLIENT_HELLO || body.at[0] == TLS_SERVER_HELLO) && !body.at[1];
 }
 
-static void show_record(struct json *json, const struct tls_record *record, struct view body)
+void tls_show_record(struct json *json, const struct tls_record *record, struct view body)
 {
 	const char *what = record->type == TLS_CHANGE_CIPHER_SPEC ? "change_cipher_spec" : record->type == TLS_ALERT ? "alert" :
 			   record->type == TLS_HANDSHAKE ? "encrypted handshake" : "encrypted";
@@ -257,7 +282,7 @@ static void show_side(struct json *json, struct view bytes, struct wr *flat)
 		}
 		whole &= show_messages(json, wr_view(flat), false);
 		wr_reset(flat);
-		show_record(json, &record, body);
+		tls_show_record(json, &record, body);
 		ciphered |= record.type == TLS_CHANGE_CIPHER_SPEC;
 	}
 	whole &= show_messages(json, wr_view(flat), false) && !bytes.len;

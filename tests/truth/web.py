@@ -99,6 +99,20 @@ def quic_expect(line):
     return []
 
 
+def dtls_again(line, seen):
+    """The client's hello once more, with the cookie it was asked for: the same call."""
+    f = line.fields
+    if f.get("hs") != "1" or "nciphers" not in f:
+        return False
+    before, seen[line.where] = line.where in seen, True
+    return before
+
+
+def dtls_expect(line):
+    """Of a hello in pieces only the line of its last piece tells what is in it."""
+    return [] if line.fields.get("hs") == "1" and "nciphers" not in line.fields else quic_expect(line)
+
+
 def tls_got(call):
     out = []
     if asked(call):
@@ -192,6 +206,7 @@ ENTRIES = [
     Protocol("websocket", ("websocket",), websocket_expect, websocket_got, again=websocket_again),
     Protocol("dns", ("dns", "mdns", "llmnr"), dns_expect, dns_got, again=dns_again),
     Protocol("tls", ("tls",), tls_expect, tls_got, main=("target", "cipher")),
+    Protocol("dtls", ("dtls",), dtls_expect, tls_got, main=("target", "cipher"), again=dtls_again),
     Protocol("quic", ("tls",), lambda line: quic_expect(line) if line.where.startswith("udp") else [], tls_got),
     Protocol("ssh", ("ssh",), ssh_expect, ssh_got, main=()),
 ]

@@ -389,7 +389,7 @@ TEST(mangle, invents_no_call, .timeout = 1800)
 		"http/pipelined-requests.pcap", "http/http_chunk.pcap", "http/get-gzip.pcap", "dns/dns-tcp-multi.pcap",
 		"dns/rrsig.pcap", "redis/redis-debug.pcap", "postgresql/pgsql.pcap", "mysql/mysql.pcap", "mongodb/mongo.pcap",
 		"memcache/memcached-userdata.pcap", "kafka/mixed-with-unsupported.pcap", "mqtt/mqtt_synthetic.pcap",
-		"amqp/amqp-error.pcap", "ldap/ldap_invalid_credentials.pcap", "smtp/smtp-pipelining.pcap", "tls/hrr.pcap",
+		"amqp/amqp-error.pcap", "ldap/ldap_invalid_credentials.pcap", "smtp/smtp-pipelining.pcap", "tls/hrr.pcap", "tls/dtls1_2.pcap",
 		"websocket/basic_websockets.pcap", "cassandra/cassandra.pcap", "other/mssql_tds.pcap", "ssh/single-conn.pcap",
 		"http2/http2-continuation.pcap", "grpc/grpc.pcap", "nats/nats.pcap", "other/sip.pcap", "other/ftp-ipv4.pcap",
 	};
