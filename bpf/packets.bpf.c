@@ -15,12 +15,17 @@ char LICENSE[] SEC("license") = "GPL";
 #define HEADS_BYTES (HEAD_BYTES + MORE_BYTES)
 #define HEADERS_GUESS 128	/* bytes of a packet whose headers are not looked through */
 
+#define NEAR_RECORD_MAX 8192	/* a few super-packets would fill a near ring */
 #define WHOLE_FIRST 8		/* packets of a socket and direction that no level below RING_LEVEL_COUNT cuts */
 #define DNS_PORT 53
 
 struct take {
 	struct ring_packet head;
 	struct ring_more more;
+};
+
+struct rings {
+	void *near, *far;
 };
 
 struct headers {
@@ -32,12 +37,17 @@ struct headers {
  * A ring record has a size known when the program is loaded: the smallest class
  * that fits is used. The first holds a bare ACK, the second one over IPv6, another a full Ethernet packet.
  */
-static __always_inline int put(struct __sk_buff *skb, void *ring, const struct take *take, const __u64 size)
+static __always_inline int put(struct __sk_buff *skb, const struct rings *rings, const struct take *take,
+			       const __u64 size)
 {
-	struct ring_packet *out = bpf_ringbuf_reserve(ring, size, 0);
+	struct ring_packet *out = NULL;
 	__u32 cap = take->head.cap;
 	void *at;
 
+	if (size <= NEAR_RECORD_MAX && rings->near)
+		out = bpf_ringbuf_reserve(rings->near, size, 0);
+	if (!out)
+		out = bpf_ringbuf_reserve(rings->far, size, 0);
 	if (!out)
 		return RING_COUNT_RING_FULL;
 	*out = take->head;
@@ -60,13 +70,18 @@ refused:
 }
 
 /* The counter of the loss, or -1. */
-static __noinline int put_sized(struct __sk_buff *skb, void *ring, const struct take *take)
+static __noinline int put_sized(struct __sk_buff *skb, const struct take *take)
 {
+	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 near = cpu & config.near_mask, far = RING_NEAR_MAX + (cpu & config.far_mask);
+	struct rings rings = { bpf_map_lookup_elem(&packet_rings, &near), bpf_map_lookup_elem(&packet_rings, &far) };
 	__u64 need = take->head.cap + (take->head.flags & RING_HAS_MORE ? HEADS_BYTES : HEAD_BYTES);
 
+	if (!rings.far)
+		return RING_COUNT_RING_FULL;
 #define CLASS(size)					\
 	if (need <= (size))				\
-		return put(skb, ring, take, size)
+		return put(skb, &rings, take, size)
 	CLASS(104);
 	CLASS(128);
 	CLASS(176);
@@ -88,7 +103,7 @@ static __noinline int put_sized(struct __sk_buff *skb, void *ring, const struct 
 	CLASS(98304);
 	CLASS(131200);	/* two segments of loopback */
 #undef CLASS
-	return put(skb, ring, take, RING_SNAPLEN_MAX + HEADS_BYTES);
+	return put(skb, &rings, take, RING_SNAPLEN_MAX + HEADS_BYTES);
 }
 
 /*
@@ -372,9 +387,8 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	struct sock_rec *rec = NULL;
 	struct take take = { 0 };
 	struct counts *counts;
-	__u32 ring_index, level;
 	bool second = false;
-	void *ring;
+	__u32 level;
 	int cause;
 
 	if (sk)
@@ -433,10 +447,7 @@ static __always_inline int take_packet(struct __sk_buff *skb, bool egress)
 	}
 	if (level)
 		thin(skb, &take, sk, level, counts);
-	/* By socket, so that one socket's packets stay in order. */
-	ring_index = (__u32)((take.head.cookie * 0x9e3779b97f4a7c15ull) >> 32) & config.ring_mask;
-	ring = bpf_map_lookup_elem(&packet_rings, &ring_index);
-	cause = ring ? put_sized(skb, ring, &take) : RING_COUNT_RING_FULL;
+	cause = put_sized(skb, &take);
 	if (cause >= 0) {
 		bool ended = sk && sk->protocol == IPPROTO_TCP && sk->state == BPF_TCP_CLOSE;
 

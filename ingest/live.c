@@ -277,7 +277,7 @@ unsigned live_fill_permille(struct live *live)
 		struct ring *ring = probe_set_ring(live->set, i);
 		unsigned fill = (unsigned)(ring_used(ring) * 1000 / ring->size_bytes);
 
-		if (fill > fullest)
+		if (fill > fullest && !ring->spills)
 			fullest = fill;
 	}
 	return fullest > 1000 ? 1000 : fullest;

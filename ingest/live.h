@@ -49,7 +49,7 @@ int live_drain(struct live *live, const struct source_sink *sink, size_t frames_
 int live_level(struct live *live, unsigned level, struct err *err);
 /* The capture is over and drained: tell what was counted of sockets that are still open, as one SOURCE_LOST_SKIPPED. */
 void live_end(struct live *live, const struct source_sink *sink);
-/* Records still in the rings as a share of their size, 0..1000: for the caller's pacing. */
+/* How full the fullest far ring is, 0..1000: for the caller's pacing. */
 unsigned live_fill_permille(struct live *live);
 /*
  * Members of an open JSON object: "probes": [{"name","state":"attached"|"failed","why","note","missed","columns":[...]}],

@@ -16,6 +16,8 @@
 #define PROBES_MAX 32
 #define LINKS_MAX 64
 #define SHARED_MAPS_MAX 16
+#define RING_NEAR_BYTES ((size_t)1 << 20)	/* half of a processor's second cache, and some 10 ms of a busy one */
+#define RING_FAR_BYTES_MIN 65536u
 
 struct probe_set {
 	struct bpf_object *shared;
@@ -186,49 +188,58 @@ static int explain(struct err *err, int rc)
 
 /* ---- shared maps ---- */
 
-static unsigned ring_count_for(unsigned cpus)
-{
-	unsigned rings = 1;
-
-	while (rings * 4 < cpus && rings < RING_COUNT_MAX)
-		rings *= 2;
-	return rings;
-}
-
-static int make_packet_rings(struct probe_set *set, size_t bytes_each, unsigned count, struct err *err)
+static int make_packet_ring(struct probe_set *set, size_t bytes, uint32_t slot, struct err *err)
 {
 	struct bpf_map *outer = bpf_object__find_map_by_name(set->shared, "packet_rings");
+	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "packet_ring", 0, 0, (uint32_t)bytes, NULL);
+	int rc;
 
 	assert(outer);
-	for (uint32_t i = 0; i < count; i++) {
-		int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "packet_ring", 0, 0, (uint32_t)bytes_each, NULL);
-		int rc;
-
-		if (fd < 0)
-			return refused(err, errno, "make", "a packet ring");
-		if (bpf_map_update_elem(bpf_map__fd(outer), &i, &fd, BPF_ANY) < 0)
-			rc = refused(err, errno, "place", "a packet ring");
-		else
-			rc = ring_open(&set->rings[i], fd, bytes_each, err);
-		(void)close(fd);	/* the outer map holds it */
-		if (rc < 0)
-			return rc;
-		set->ring_count++;
-	}
+	if (fd < 0)
+		return refused(err, errno, "make", "a packet ring");
+	if (bpf_map_update_elem(bpf_map__fd(outer), &slot, &fd, BPF_ANY) < 0)
+		rc = refused(err, errno, "place", "a packet ring");
+	else
+		rc = ring_open(&set->rings[set->ring_count], fd, bytes, err);
+	(void)close(fd);	/* the outer map holds it */
+	if (rc < 0)
+		return rc;
+	set->rings[set->ring_count++].spills = slot < RING_NEAR_MAX;
 	return 0;
+}
+
+/* Sizes are powers of two and whole pages. In a small ring near ones would leave no room: it is alone. */
+static int make_packet_rings(struct probe_set *set, size_t far_bytes, struct err *err)
+{
+	size_t near_bytes = RING_NEAR_BYTES, page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned near = 1, far = 1;
+	int rc = 0;
+
+	while (near < set->cpu_count && near < RING_NEAR_MAX)
+		near *= 2;
+	while (near_bytes * near > far_bytes / 8)
+		near_bytes /= 2;
+	if (near_bytes < page_bytes)
+		near = 0;
+	while (far * 4 < set->cpu_count && far < RING_FAR_MAX && far_bytes / far >= 2 * RING_FAR_BYTES_MIN)
+		far *= 2;
+	for (uint32_t i = 0; i < near && rc >= 0; i++)
+		rc = make_packet_ring(set, near_bytes, i, err);
+	for (uint32_t i = 0; i < far && rc >= 0; i++)
+		rc = make_packet_ring(set, far_bytes / far, RING_NEAR_MAX + i, err);
+	set->config.near_mask = near ? near - 1 : 0;
+	set->config.far_mask = far - 1;
+	return rc;
 }
 
 static int make_maps(struct probe_set *set, const struct probe_settings *settings, struct err *err)
 {
-	unsigned rings = ring_count_for(set->cpu_count);
 	struct bpf_map *control;
 	size_t elf_bytes;
 	const void *elf = shared_bpf__elf_bytes(&elf_bytes);
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "tapedeck");
 	int rc;
 
-	while (rings > 1 && settings->ring_bytes / rings < 65536)
-		rings /= 2;
 	last_words[0] = '\0';
 	set->shared = bpf_object__open_mem(elf, elf_bytes, &opts);
 	if (!set->shared)
@@ -236,16 +247,15 @@ static int make_maps(struct probe_set *set, const struct probe_settings *setting
 	rc = bpf_object__load(set->shared);
 	if (rc < 0)
 		return explain(err, refused(err, -rc, "make", "BPF maps"));
-	rc = make_packet_rings(set, settings->ring_bytes / rings, rings, err);
+	rc = make_packet_rings(set, settings->ring_bytes, err);
 	if (rc < 0)
 		return rc;
 	control = bpf_object__find_map_by_name(set->shared, "control_ring");
 	assert(control);
-	rc = ring_open(&set->rings[rings], bpf_map__fd(control), bpf_map__max_entries(control), err);
+	rc = ring_open(&set->rings[set->ring_count], bpf_map__fd(control), bpf_map__max_entries(control), err);
 	if (rc < 0)
 		return rc;
 	set->ring_count++;
-	set->config.ring_mask = rings - 1;
 	set->config.snaplen = settings->snaplen;
 	set->config.second = settings->second;
 	set->control_fd = bpf_object__find_map_fd_by_name(set->shared, "control");

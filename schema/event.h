@@ -135,9 +135,9 @@ enum ring_second {
 /* Settings, placed into .rodata.config of each object before it is loaded. */
 struct ring_config {
 	__u32 snaplen;		/* 1..RING_SNAPLEN_MAX */
-	__u32 ring_mask;	/* packet rings - 1, their number being a power of two */
+	__u32 far_mask;		/* far packet rings - 1, their number being a power of two */
+	__u32 near_mask;	/* of near ones */
 	__u32 second;		/* enum ring_second */
-	__u32 pad;
 };
 
 /* What is left out of packets while the recorder does not keep up: each level includes those before it. */
@@ -158,7 +158,14 @@ enum ring_control {
 };
 
 #define RING_SNAPLEN_MAX 262144	/* super-packets: 131,018 bytes on loopback, more with BIG TCP */
-#define RING_COUNT_MAX 8
+
+/*
+ * Packet rings by processor. A near one is small enough to stay in the caches between processor and reader; what finds
+ * no room there goes to a far one, which holds what comes while the reader waits for its turn.
+ */
+#define RING_NEAR_MAX 8
+#define RING_FAR_MAX 8
+#define RING_COUNT_MAX (RING_NEAR_MAX + RING_FAR_MAX)	/* slots: near ones first */
 
 /* Counters of the kernel side, one slot per CPU. The name is the JSON key. */
 #define RING_COUNTERS(X)									\
