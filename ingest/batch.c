@@ -60,9 +60,8 @@ bool batch_empty(const struct batch *batch)
 	return !batch->packets && !batch->gaps_count && !batch->status.len && !batch->commit;
 }
 
-void *batch_row(struct batch *batch, enum table_id table)
+static void *row_new(struct batch *batch, enum table_id table, size_t row_bytes)
 {
-	size_t row_bytes = table_get(table)->row_bytes;
 	struct batch_rows *rows = &batch->rows[table];
 	void *row;
 
@@ -72,7 +71,16 @@ void *batch_row(struct batch *batch, enum table_id table)
 	}
 	row = rows->at + rows->count++ * row_bytes;
 	batch->row_bytes += row_bytes;
-	memset(row, 0, row_bytes);
+	return row;
+}
+
+void *batch_row(struct batch *batch, enum table_id table)
+{
+	size_t row_bytes = table_get(table)->row_bytes;
+	void *row = row_new(batch, table, row_bytes);
+
+	if (row)
+		memset(row, 0, row_bytes);
 	return row;
 }
 
@@ -110,20 +118,24 @@ void batch_add(struct batch *batch, enum table_id id, const void *row)
 {
 	const struct table *table = table_get(id);
 	const struct text_cols *texts = text_cols(table);
-	void *copy = batch_row(batch, id);
+	uint8_t *copy = row_new(batch, id, table->row_bytes);
+	const uint8_t *last = batch->rows[id].count > 1 ? copy - table->row_bytes : NULL;
 
 	if (!copy)
 		return;
 	memcpy(copy, row, table->row_bytes);
 	for (unsigned i = 0; i < texts->count; i++) {
-		uint8_t *at = (uint8_t *)copy + texts->cols[i].offset;
-		struct view text;
+		uint16_t ordinal = texts->cols[i].ordinal, offset = texts->cols[i].offset;
+		struct view text, before = { 0 };
 
-		if (!texts->cols[i].required && !row_has(row, texts->cols[i].ordinal))
+		if (!texts->cols[i].required && !row_has(row, ordinal))
 			continue;
-		memcpy(&text, at, sizeof(text));
-		text = batch_text(batch, text);
-		memcpy(at, &text, sizeof(text));
+		memcpy(&text, copy + offset, sizeof(text));
+		/* Most texts of a row are those of the row before: of one client, to one service. */
+		if (last && (texts->cols[i].required || row_has((const void *)last, ordinal)))
+			memcpy(&before, last + offset, sizeof(before));
+		text = text.len && view_eq(text, before) ? before : batch_text(batch, text);
+		memcpy(copy + offset, &text, sizeof(text));
 	}
 }
 
