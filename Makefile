@@ -211,7 +211,8 @@ run:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)exec build/tapedeck run --data $(DATA) $(if $(CAPTURE),--capture $(CAPTURE))
 
-$(B)/bench_dissect: $(B)/tests/bench/bench_dissect.o $(LIB)
+BENCHES := bench_dissect bench_recorder
+$(addprefix $(B)/,$(BENCHES)): $(B)/%: $(B)/tests/bench/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 

@@ -68,7 +68,7 @@ struct span {
 	uint64_t min, max;
 };
 
-static struct span span_of(const uint64_t *values, size_t count)
+static inline __attribute__((always_inline)) struct span span_of(const uint64_t *values, size_t count)
 {
 	struct span span = { values[0], values[0] };
 
@@ -80,7 +80,7 @@ static struct span span_of(const uint64_t *values, size_t count)
 }
 
 /* Differences are signed: the smallest may be negative, and max - min still fits 64 bits mod 2^64. */
-static struct span delta_span_of(const uint64_t *values, size_t count)
+static inline __attribute__((always_inline)) struct span delta_span_of(const uint64_t *values, size_t count)
 {
 	int64_t min = (int64_t)(values[0] - values[-1]), max = min;
 
@@ -93,7 +93,7 @@ static struct span delta_span_of(const uint64_t *values, size_t count)
 	return (struct span){ (uint64_t)min, (uint64_t)max };
 }
 
-static size_t runs_of(const uint64_t *values, size_t count)
+static inline __attribute__((always_inline)) size_t runs_of(const uint64_t *values, size_t count)
 {
 	size_t runs = 1;
 
@@ -102,7 +102,7 @@ static size_t runs_of(const uint64_t *values, size_t count)
 	return runs;
 }
 
-static void stats_take(const uint64_t *values, size_t count, struct ints_stats *ret_stats)
+static inline __attribute__((always_inline)) void stats_of(const uint64_t *values, size_t count, struct ints_stats *ret_stats)
 {
 	struct ints_stats stats = { .min = values[0], .max = values[0], .runs = runs_of(values, count) };
 
@@ -124,6 +124,25 @@ static void stats_take(const uint64_t *values, size_t count, struct ints_stats *
 	}
 	stats.delta_bytes += varint_bytes(values[0]);
 	*ret_stats = stats;
+}
+
+#ifdef __x86_64__
+/* SSE2 compares no integers of 64 bits. */
+__attribute__((target("avx2"))) static void stats_of_avx2(const uint64_t *values, size_t count, struct ints_stats *ret_stats)
+{
+	stats_of(values, count, ret_stats);
+}
+#endif
+
+static void stats_take(const uint64_t *values, size_t count, struct ints_stats *ret_stats)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2")) {
+		stats_of_avx2(values, count, ret_stats);
+		return;
+	}
+#endif
+	stats_of(values, count, ret_stats);
 }
 
 static bool all_scaled(const uint64_t *values, size_t count)
@@ -327,7 +346,7 @@ static bool dict_pays(const uint64_t *values, size_t count, uint64_t max, size_t
 	size_t limit = count / 4 < DICT_MAX ? count / 4 : DICT_MAX;
 	size_t mask, found;
 
-	if (count < 16 || best_bytes < count / 2 || !set_reserve(scratch, 2 * DICT_MAX))
+	if (scratch->quick || count < 16 || best_bytes < count / 2 || !set_reserve(scratch, 2 * DICT_MAX))
 		return false;
 	if (count > 8 * DICT_SAMPLE &&
 	    distinct_take(values, count, count / DICT_SAMPLE, DICT_SAMPLE * 3 / 4, scratch, 4 * DICT_SAMPLE - 1,

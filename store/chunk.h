@@ -38,6 +38,7 @@ struct chunk_scratch {
 	size_t set_cap;
 	bool patches;		/* CHUNK_PATCH may be used: the look for it costs time */
 	bool patched;		/* and was */
+	bool quick;		/* do not look for dictionaries of integers */
 };
 void chunk_scratch_release(struct chunk_scratch *scratch);
 

@@ -12,6 +12,7 @@
 #include "store/packet_table.h"
 
 #define HOT_LZ4_LEVEL 0
+#define SEND_BYTES (4u << 20)	/* whole pages */
 
 static struct hot *hot_make(const struct hot_opts *opts, struct err *err)
 {
@@ -124,7 +125,7 @@ int hot_load(const struct hot_opts *opts, struct hot **ret_hot, struct err *err)
 			       (unsigned long long)hot->entry.packet_bytes);
 		goto out;
 	}
-	hot->log_bytes = hot->entry.packet_bytes;
+	hot->log_bytes = hot->log_sent = hot->entry.packet_bytes;
 	hot_close(hot);
 	*ret_hot = hot;
 	hot = NULL;
@@ -233,20 +234,23 @@ static int encode_table(struct hot *hot, enum table_id table, struct err *err)
 	return 0;
 }
 
-int hot_add_row(struct hot *hot, const struct table *table, const void *row, struct err *err)
+int hot_add_rows(struct hot *hot, const struct table *table, const void *rows, size_t count, struct err *err)
 {
 	struct rg_builder **builder = &hot->builders[table->id];
-	int rc;
+	size_t done = 0;
+	int rc = 0;
 
 	if (!*builder)
 		*builder = rg_builder_new(table);
 	if (!*builder)
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", hot->path);
-	rc = rg_builder_add(*builder, row);
-	if (rc == E_LIMIT) {
-		rc = encode_table(hot, table->id, err);
-		if (rc == 0)
-			rc = rg_builder_add(*builder, row);
+	while (done < count && rc == 0) {
+		size_t added;
+
+		rc = rg_builder_add_rows(*builder, (const uint8_t *)rows + done * table->row_bytes, count - done, &added);
+		done += added;
+		if (rc == E_LIMIT && rg_builder_rows(*builder))
+			rc = encode_table(hot, table->id, err);
 	}
 	return rc < 0 ? err_set(err, rc, "%s: row of %s not added", hot->path, table->name) : 0;
 }
@@ -273,6 +277,20 @@ static int add_block_entry(struct hot *hot, const struct block_entry *entry, str
 	return 0;
 }
 
+/*
+ * On its way to the disk from now on, so that the commit does not wait for a second's worth of it. In large pieces: each
+ * request to a disk has its price, and so has a page that is sent twice.
+ */
+static void send_ahead(struct hot *hot)
+{
+	uint64_t end = hot->log_bytes / SEND_BYTES * SEND_BYTES;
+
+	if (end <= hot->log_sent)
+		return;
+	(void)sync_file_range(hot->log_fd, (off_t)hot->log_sent, (off_t)(end - hot->log_sent), SYNC_FILE_RANGE_WRITE);
+	hot->log_sent = end;
+}
+
 int hot_add_packets(struct hot *hot, const struct packet_block *block, enum codec codec, struct err *err)
 {
 	struct block_entry entry = block_entry_make(block);
@@ -295,9 +313,8 @@ int hot_add_packets(struct hot *hot, const struct packet_block *block, enum code
 		(void)!ftruncate(hot->log_fd, (off_t)hot->log_bytes);
 		return rc;
 	}
-	/* On its way to the disk from now on, so that the commit does not wait for a second's worth of it. */
-	(void)sync_file_range(hot->log_fd, (off_t)entry.offset, (off_t)entry.stored_bytes, SYNC_FILE_RANGE_WRITE);
 	hot->log_bytes += entry.stored_bytes;
+	send_ahead(hot);
 	hot->log_plain_bytes += entry.plain_bytes;
 	hot->log_next.rows += entry.count;
 	hot->log_next.groups++;
@@ -475,7 +492,7 @@ void hot_discard(struct hot *hot, struct store_gap *ret_lost)
 		.bytes = hot->log_plain_bytes,
 	};
 	forget_pending(hot);
-	hot->log_bytes = hot->entry.packet_bytes;
+	hot->log_bytes = hot->log_sent = hot->entry.packet_bytes;
 	hot->log_dirty = false;
 	(void)!ftruncate(hot->log_fd, (off_t)hot->log_bytes);
 }

@@ -34,6 +34,7 @@ struct hot {
 	struct wr block_entries;	/* u32 length, entry; one a block */
 	struct wr stored;		/* of the block at hand; kept, for the memory is as large as a block */
 	bool log_dirty;
+	uint64_t log_sent;	/* so far it is on its way to the disk, or there */
 
 	bool entry_dirty;		/* committed, and the catalog does not know yet */
 	uint64_t written_ns;		/* monotonic instant of the last row or packet */
@@ -63,7 +64,8 @@ static inline bool hot_is_open(const struct hot *hot)
 	return hot->kv != NULL;
 }
 
-int hot_add_row(struct hot *hot, const struct table *table, const void *row, struct err *err);
+/* Rows of the table in a row, of this partition's hour. */
+int hot_add_rows(struct hot *hot, const struct table *table, const void *rows, size_t count, struct err *err);
 int hot_add_packets(struct hot *hot, const struct packet_block *block, enum codec codec, struct err *err);
 bool hot_pending(const struct hot *hot);
 size_t hot_pending_bytes(const struct hot *hot);

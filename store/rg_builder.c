@@ -10,6 +10,8 @@
 #define SKEW_BYTES 192u		/* three cache lines */
 #define SKEW_PERIOD 4096u
 #define TEXT_BYTES_MAX (64u << 20)	/* of all columns: the builder calls itself full beyond */
+#define TILE_ROWS 32u		/* of wide rows these stay in the nearest cache while column after column is taken */
+#define TILE_TEXT_BYTES_MAX 4096u	/* longer ones come by themselves: a tile cannot pass the budget by much */
 
 enum gather { GATHER_U8, GATHER_U16, GATHER_U32, GATHER_U64, GATHER_IP, GATHER_VIEW };
 
@@ -85,6 +87,7 @@ void rg_builder_reset(struct rg_builder *builder)
 			memset(texts->slots, 0, texts->slots_count * sizeof(*texts->slots));
 		texts->count = 0;
 		wr_reset(&texts->bytes);
+		builder->columns[i].last = 0;
 	}
 	builder->rows = 0;
 	builder->text_bytes = 0;
@@ -135,19 +138,22 @@ static int slots_double(struct rg_texts *texts)
 	return 0;
 }
 
+static bool is_entry(const struct rg_texts *texts, uint32_t place, struct view bytes)
+{
+	const struct rg_text *entry = &texts->entries[place];
+
+	return view_eq(bytes, view_make(texts->bytes.at + entry->at, entry->len));
+}
+
 /* The slot that holds bytes, or the free one where they belong. */
 static struct rg_slot *slot_find(const struct rg_texts *texts, uint32_t hash, struct view bytes)
 {
 	for (size_t at = hash & (texts->slots_count - 1);; at = (at + 1) & (texts->slots_count - 1)) {
 		struct rg_slot *slot = &texts->slots[at];
-		const struct rg_text *entry;
 
 		if (!slot->place)
 			return slot;
-		if (slot->hash != hash)
-			continue;
-		entry = &texts->entries[slot->place - 1];
-		if (view_eq(bytes, view_make(texts->bytes.at + entry->at, entry->len)))
+		if (slot->hash == hash && is_entry(texts, slot->place - 1, bytes))
 			return slot;
 	}
 }
@@ -174,11 +180,17 @@ static int text_code(struct rg_builder *builder, struct rg_column *column, struc
 	uint32_t hash = 0;
 
 	if (!column->unique) {
+		/* Rows come in trains: of one client, to one service. */
+		if (column->last && is_entry(texts, column->last - 1, bytes)) {
+			*ret_code = column->last - 1;
+			return 0;
+		}
 		if (2 * texts->count >= texts->slots_count && slots_double(texts) < 0)
 			return E_NO_MEMORY;
 		hash = (uint32_t)hash_bytes(bytes.at, bytes.len, 0);
 		slot = slot_find(texts, hash, bytes);
 		if (slot->place) {
+			column->last = slot->place;
 			*ret_code = slot->place - 1;
 			return 0;
 		}
@@ -187,6 +199,7 @@ static int text_code(struct rg_builder *builder, struct rg_column *column, struc
 		return E_NO_MEMORY;
 	if (slot)
 		*slot = (struct rg_slot){ hash, (uint32_t)texts->count };
+	column->last = (uint32_t)texts->count;
 	builder->text_bytes += bytes.len;
 	*ret_code = (uint32_t)texts->count - 1;
 	return 0;
@@ -215,68 +228,147 @@ static int column_reserve(struct rg_column *column, uint32_t row)
 	return 0;
 }
 
-static int value_gather(struct rg_builder *builder, struct rg_column *column, const uint8_t *at, uint32_t row)
+/* Values of rows that lie row_bytes apart, the first one's at `at`, from row on. */
+static void ints_gather(struct rg_column *column, const uint8_t *at, size_t row_bytes, uint32_t row, uint32_t count)
 {
-	struct view bytes;
-	uint64_t v = 0;
+	uint64_t *ints = column->ints + row;
+
+#define GATHER(bytes)								\
+	for (uint32_t i = 0; i < count; i++) {					\
+		uint64_t v = 0;							\
+										\
+		memcpy(&v, at + i * row_bytes, bytes);				\
+		ints[i] = v;							\
+	}									\
+	break
 
 	switch ((enum gather)column->kind) {
 	case GATHER_U8:
-		column->ints[row] = *at;
-		return 0;
+		GATHER(1);
 	case GATHER_U16:
-		memcpy(&v, at, 2);
-		column->ints[row] = v;
-		return 0;
+		GATHER(2);
 	case GATHER_U32:
-		memcpy(&v, at, 4);
-		column->ints[row] = v;
-		return 0;
+		GATHER(4);
 	case GATHER_U64:
-		memcpy(&v, at, 8);
-		column->ints[row] = v;
-		return 0;
+		GATHER(8);
 	case GATHER_IP:
-		bytes = view_make(at, sizeof(struct ip));
-		break;
 	case GATHER_VIEW:
-		memcpy(&bytes, at, sizeof(bytes));
-		break;
+		assert(!"a column of bytes");
 	}
-	if (bytes.len > RG_VALUE_BYTES_MAX)
+#undef GATHER
+}
+
+static int bytes_gather(struct rg_builder *builder, struct rg_column *column, const uint8_t *at, uint32_t row,
+			size_t bytes_max)
+{
+	struct view bytes = view_make(at, sizeof(struct ip));
+
+	if (column->kind == GATHER_VIEW)
+		memcpy(&bytes, at, sizeof(bytes));
+	if (bytes.len > bytes_max)
 		return E_RANGE;
 	return text_code(builder, column, bytes, &column->codes[row]);
 }
 
-int rg_builder_add(struct rg_builder *builder, const void *row_struct)
+/* What rows have in common, and what any of them has. */
+struct tile {
+	const uint8_t *at;
+	size_t row_bytes, text_bytes_max;
+	uint32_t count;
+	struct rg_present all, any;
+};
+
+static int present_take(struct rg_builder *builder, struct tile *tile)
 {
-	const uint64_t *has = row_struct;
-	const uint8_t *members = row_struct;
-	uint32_t row = builder->rows;
-	int rc;
-
-	if (row == RG_ROWS_MAX || (row && builder->text_bytes >= TEXT_BYTES_MAX))
-		return E_LIMIT;
-	if (mem_grow((void **)&builder->present, &builder->present_cap, row, sizeof(*builder->present)) < 0)
-		return E_NO_MEMORY;
+	while (builder->present_cap < builder->rows + tile->count)
+		if (mem_grow((void **)&builder->present, &builder->present_cap, builder->present_cap,
+			     sizeof(*builder->present)) < 0)
+			return E_NO_MEMORY;
 	for (unsigned word = 0; word < SCHEMA_HAS_WORDS; word++) {
-		uint64_t present = builder->required.word[word] | (has[word] & builder->optional.word[word]);
+		uint64_t all = UINT64_MAX, any = 0;
 
-		builder->present[row].word[word] = present;
-		for (; present; present &= present - 1) {
-			struct rg_column *column =
-				&builder->columns[word * 64 + (unsigned)__builtin_ctzll(present)];
+		for (uint32_t i = 0; i < tile->count; i++) {
+			const uint64_t *has = (const void *)(tile->at + i * tile->row_bytes);
+			uint64_t present = builder->required.word[word] | (has[word] & builder->optional.word[word]);
 
-			rc = row < column->cap ? 0 : column_reserve(column, row);
-			if (rc == 0)
-				rc = value_gather(builder, column, members + column->col->offset, row);
-			/* Strings made so far stay in their dictionaries; rg_write leaves out what no row names. */
-			if (rc < 0)
-				return rc;
+			builder->present[builder->rows + i].word[word] = present;
+			all &= present;
+			any |= present;
 		}
+		tile->all.word[word] = all;
+		tile->any.word[word] = any;
 	}
-	builder->rows++;
 	return 0;
+}
+
+static int column_take(struct rg_builder *builder, const struct tile *tile, unsigned ordinal)
+{
+	struct rg_column *column = &builder->columns[ordinal];
+	const uint8_t *at = tile->at + column->col->offset;
+	uint32_t row = builder->rows, last = row + tile->count - 1;
+	int rc = last < column->cap ? 0 : column_reserve(column, last);
+
+	if (rc == 0 && !column->is_bytes) {
+		/* Members that a row does not name may hold anything; so may the places of nulls. */
+		ints_gather(column, at, tile->row_bytes, row, tile->count);
+		return 0;
+	}
+	for (uint32_t i = 0; i < tile->count && rc == 0; i++)
+		if (row_has(tile->all.word, ordinal) || row_has(builder->present[row + i].word, ordinal))
+			rc = bytes_gather(builder, column, at + i * tile->row_bytes, row + i, tile->text_bytes_max);
+	return rc;
+}
+
+/* All of it or nothing: strings made so far stay in their dictionaries; rg_write leaves out what no row names. */
+static int tile_add(struct rg_builder *builder, struct tile *tile)
+{
+	int rc = present_take(builder, tile);
+
+	for (unsigned word = 0; word < SCHEMA_HAS_WORDS && rc == 0; word++)
+		for (uint64_t any = tile->any.word[word]; any && rc == 0; any &= any - 1)
+			rc = column_take(builder, tile, word * 64 + (unsigned)__builtin_ctzll(any));
+	if (rc == 0)
+		builder->rows += tile->count;
+	return rc;
+}
+
+static bool is_full(const struct rg_builder *builder)
+{
+	return builder->rows == RG_ROWS_MAX || (builder->rows && builder->text_bytes >= TEXT_BYTES_MAX);
+}
+
+int rg_builder_add(struct rg_builder *builder, const void *row)
+{
+	struct tile tile = { .at = row, .count = 1, .row_bytes = builder->table->row_bytes,
+			     .text_bytes_max = RG_VALUE_BYTES_MAX };
+
+	return is_full(builder) ? E_LIMIT : tile_add(builder, &tile);
+}
+
+int rg_builder_add_rows(struct rg_builder *builder, const void *rows, size_t count, size_t *ret_added)
+{
+	size_t row_bytes = builder->table->row_bytes, added = 0;
+	int rc = 0;
+
+	while (added < count && rc == 0) {
+		struct tile tile = { .at = (const uint8_t *)rows + added * row_bytes, .row_bytes = row_bytes,
+				     .text_bytes_max = TILE_TEXT_BYTES_MAX };
+		size_t left = count - added, room = RG_ROWS_MAX - builder->rows;
+
+		if (is_full(builder)) {
+			rc = E_LIMIT;
+			break;
+		}
+		tile.count = (uint32_t)(left < TILE_ROWS ? left : TILE_ROWS);
+		tile.count = tile.count < room ? tile.count : (uint32_t)room;
+		rc = tile_add(builder, &tile);
+		if (rc == 0)
+			added += tile.count;
+		else if ((rc = rg_builder_add(builder, tile.at)) == 0)	/* one by one it may do */
+			added++;
+	}
+	*ret_added = added;
+	return rc;
 }
 
 /* ---- keys ---- */

@@ -37,6 +37,7 @@ struct rg_column {
 	void *memory;		/* what ints or codes lie in */
 	uint64_t *ints;
 	uint32_t *codes;	/* strings: entry of texts */
+	uint32_t last;		/* the entry named last + 1, 0 = none */
 	struct rg_texts texts;
 };
 

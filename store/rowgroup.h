@@ -26,6 +26,8 @@ void rg_builder_free(struct rg_builder *builder);
  * E_RANGE: a string longer than RG_VALUE_BYTES_MAX. Then nothing was added.
  */
 int rg_builder_add(struct rg_builder *builder, const void *row);
+/* As many times that, of rows in a row, until one is refused: *ret_added are in, in any case. */
+int rg_builder_add_rows(struct rg_builder *builder, const void *rows, size_t count, size_t *ret_added);
 size_t rg_builder_rows(const struct rg_builder *builder);
 size_t rg_builder_bytes(const struct rg_builder *builder);	/* memory in use, about */
 /*

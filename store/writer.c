@@ -441,14 +441,16 @@ int store_write_rows(struct store_writer *writer, enum table_id table_id, const 
 	assert(table && table_id != TABLE_PACKETS);
 	if (writer->bulk)
 		return bulk_rows(writer, table, rows, count, err);
-	for (size_t i = 0; i < count && rc == 0; i++, row += table->row_bytes) {
+	for (size_t n; count && rc == 0; count -= n, row += n * table->row_bytes) {
 		uint64_t hour = row_start(table, row) / NS_PER_HOUR;
 		struct hot *hot = writer->last;
 
+		for (n = 1; n < count && row_start(table, row + n * table->row_bytes) / NS_PER_HOUR == hour; n++)
+			;
 		if (!hot || hot->entry.hour != hour || !hot_is_open(hot))
 			rc = hot_for(writer, hour, &hot, err);
 		if (rc == 0)
-			rc = hot_add_row(hot, table, row, err);
+			rc = hot_add_rows(hot, table, row, n, err);
 	}
 	if (writer->last)
 		writer->last->written_ns = clock_mono_ns();
