@@ -54,5 +54,8 @@ int filter_row_groups(const struct filter *filter, struct store_view *view, size
 /* 0 when the bloom filters of this row group rule a match out. */
 int filter_bloom(const struct filter *filter, struct store_view *view, size_t part, enum table_id table,
 		 size_t rg, struct err *err);
+/* filter_bloom will be asked about this row group: have what it reads read by then. First all heads, then all bits. */
+void filter_bloom_want(const struct filter *filter, struct store_view *view, size_t part, enum table_id table, size_t rg,
+		       bool bits);
 
 #endif

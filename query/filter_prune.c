@@ -9,6 +9,7 @@
 #define LOOKUPS_MAX	 256	/* beyond it, scanning costs less than gathering bitmaps */
 #define INDEX_VALUES_MAX 200000 /* walked to find those that a pattern or network fits */
 #define BLOOM_VALUES_MAX 64
+#define BLOOM_WANTED_MAX 4	/* values of a leaf whose bits are read ahead */
 
 /* ---- bitmap indexes ---- */
 
@@ -332,4 +333,33 @@ int filter_bloom(const struct filter *filter, struct store_view *view, size_t pa
 	struct prune prune = { view, part, table, err, &filter->table->cols[filter->table->start_ord] };
 
 	return node_bloom(&prune, filter->root, rg);
+}
+
+static void node_want(const struct prune *prune, const struct filter_node *node, size_t rg, bool bits)
+{
+	uint8_t key[8];
+
+	for (size_t i = 0; i < node->kids_count; i++)
+		node_want(prune, node->kids[i], rg, bits);
+	if ((node->kind != FILTER_INTS && node->kind != FILTER_TEXT) || point_count(node) > BLOOM_WANTED_MAX)
+		return;
+	for (size_t c = 0; c < node->cols_count; c++) {
+		const struct col *col = node->cols[c];
+
+		if (col->index != INDEX_BLOOM)
+			return;
+		for (size_t i = 0; i < node->texts_count; i++)
+			store_bloom_want(prune->view, prune->part, prune->table, rg, col, node->texts[i], bits);
+		for (size_t i = 0; i < node->spans_count; i++)
+			store_bloom_want(prune->view, prune->part, prune->table, rg, col,
+					 int_key(node->spans[i].from, key), bits);
+	}
+}
+
+void filter_bloom_want(const struct filter *filter, struct store_view *view, size_t part,
+		       enum table_id table, size_t rg, bool bits)
+{
+	struct prune prune = { view, part, table, NULL, NULL };
+
+	node_want(&prune, filter->root, rg, bits);
 }

@@ -312,6 +312,8 @@ int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t 
 	const struct table *table = scan->plan->table;
 	int rc = scan_reopen(scan, group, err);
 
+	if (rc == 0 && !fields)
+		rg_want(&scan->rg, NULL);
 	for (size_t c = 0; rc == 0 && c < (fields ? fields_count : table->cols_count); c++) {
 		rc = fill_col(scan, &table->cols[fields ? fields[c] : c], picks, count, texts, err);
 		scan_count(scan);

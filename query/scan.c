@@ -250,6 +250,20 @@ static int hour_add(struct scan *scan, struct err *err)
 	return rc;
 }
 
+/* What will be read of these row groups first is asked of the disk now, all at a time: cold, its latency is what counts. */
+static void groups_want(struct scan *scan)
+{
+	const struct plan *plan = scan->plan;
+
+	for (int bits = 0; bits < 2; bits++)
+		for (size_t i = 0; i < scan->groups_count; i++)
+			for (size_t f = 0; f < plan->filters_count; f++)
+				filter_bloom_want(plan->filters[f], scan->view, scan->groups[i].part,
+						  plan->table->id, scan->groups[i].rg, bits);
+	for (size_t i = 0; i < scan->groups_count; i++)
+		store_rg_want(scan->view, scan->groups[i].part, plan->table->id, scan->groups[i].rg);
+}
+
 int scan_hours(struct scan *scan, size_t groups_min, struct err *err)
 {
 	uint64_t now_ns = clock_mono_ns();
@@ -262,7 +276,10 @@ int scan_hours(struct scan *scan, size_t groups_min, struct err *err)
 	scan->groups_count = 0;
 	while (rc == 0 && scan->groups_count < groups_min && scan->part_from < scan->part_to)
 		rc = hour_add(scan, err);
-	return rc < 0 ? rc : scan->groups_count > 0;
+	if (rc < 0)
+		return rc;
+	groups_want(scan);
+	return scan->groups_count > 0;
 }
 
 int scan_hour(struct scan *scan, struct err *err)
@@ -306,7 +323,15 @@ int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *e
 	arena_reset(&scan->plan->scratch);
 	columns_init(&scan->columns, &scan->rg, &scan->plan->scratch);
 	scan->columns.wanted = scan->plan->wanted;
+	rg_want(&scan->rg, scan->seen);
 	return 0;
+}
+
+/* A column of the group was decoded, or tested as it is stored. */
+static void seen_note(struct scan *scan)
+{
+	for (size_t i = 0; i < SCHEMA_HAS_WORDS; i++)
+		scan->seen[i] = scan->columns.loaded[i] | scan->columns.matched[i];
 }
 
 static int bits_fill(struct scan *scan, struct err *err)
@@ -374,6 +399,8 @@ int scan_group(struct scan *scan, const struct scan_group *group, struct err *er
 		err_clear(&why);
 		scan->columns.bytes_read = scan->columns.bytes_stored = 0;
 		rc = group_eval(scan, group, &why);
+		if (rc == 0)
+			seen_note(scan);
 		stats->row_groups_read++;
 		stats->rows_scanned += group->zone.rows;
 		if (plan->spent)
@@ -402,6 +429,7 @@ int scan_visit(struct scan *scan, const struct scan_group *group, unsigned worke
 		return rc;
 	stats->rows_matched += scan->matched;
 	rc = fn(arg, worker, scan, &why);
+	seen_note(scan);
 	scan_count(scan);
 	if (rc == E_CORRUPT) {
 		stats->damaged_row_groups++;

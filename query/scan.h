@@ -26,6 +26,8 @@ struct scan {
 	struct scan_group *groups;
 	size_t groups_count, groups_cap;
 
+	uint64_t seen[SCHEMA_HAS_WORDS];	/* columns decoded of the last row group: those of the next one, too */
+
 	/* the row group at hand; all in plan->scratch */
 	struct rg rg;
 	struct columns columns;

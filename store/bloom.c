@@ -153,3 +153,19 @@ int bloom_verify(struct view stored, struct err *err)
 		rc = page_check(&opened, page, err);
 	return rc;
 }
+
+struct view bloom_head(struct view stored)
+{
+	return view_sub(stored, 0, HEADER_BYTES + sizeof(uint64_t) * pages_of((uint32_t)(stored.len / BLOCK_BYTES)));
+}
+
+struct view bloom_page(struct view stored, struct view key)
+{
+	struct opened opened;
+	uint32_t block;
+
+	if (bloom_open(stored, &opened, NULL) < 0)
+		return view_make(NULL, 0);
+	block = block_of(codec_checksum(key), opened.blocks);
+	return view_sub(opened.bytes, (size_t)(block / PAGE_BLOCKS) * PAGE_BYTES, PAGE_BYTES);
+}

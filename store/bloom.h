@@ -23,5 +23,8 @@ int bloom_write(const struct bloom *bloom, struct wr *out, struct err *err);
 int bloom_may_have(struct view stored, struct view key, struct err *err);
 /* All checksums. */
 int bloom_verify(struct view stored, struct err *err);
+/* What a look-up reads: first the head, which says where it goes on. Empty where it is damaged. */
+struct view bloom_head(struct view stored);
+struct view bloom_page(struct view stored, struct view key);
 
 #endif

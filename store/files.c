@@ -230,7 +230,7 @@ void files_want(struct view bytes)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = (uintptr_t)bytes.at & ~(page - 1);
 
-	if (bytes.len > page)	/* a single page comes as soon by itself */
+	if (bytes.len)
 		(void)madvise((void *)from, (uintptr_t)bytes.at + bytes.len - from, MADV_WILLNEED);
 }
 

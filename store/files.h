@@ -33,7 +33,7 @@ int files_size(const char *path, uint64_t *ret_bytes, struct err *err);
 /* The file's bytes mapped for reading; unmap with files_unmap. An empty file gives an empty view. */
 int files_map(const char *path, struct view *ret_bytes, struct err *err);
 void files_unmap(struct view bytes);
-/* Ask the kernel to read these bytes of a mapped file, and do not wait: one request instead of one a page. */
+/* Ask the kernel to read these bytes of a mapped file, and do not wait: one request instead of one a page, or several at a time. */
 void files_want(struct view bytes);
 /* Remove a directory and what it holds, at most four levels deep. Absent is fine. */
 int files_remove_tree(const char *path, struct err *err);

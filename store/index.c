@@ -520,3 +520,14 @@ int index_may_have(struct kv_txn *txn, enum table_id table, uint32_t group, cons
 
 	return rc <= 0 ? (rc < 0 ? rc : 1) : bloom_may_have(stored, value, err);
 }
+
+void index_want(struct kv_txn *txn, enum table_id table, uint32_t group, const struct col *col, struct view value,
+		bool bits)
+{
+	struct view stored;
+	uint8_t key[7];
+
+	if (kv_get(txn, PART_FLT, bloom_key(key, table, col, group), &stored, NULL) <= 0)
+		return;
+	files_want(bits ? bloom_page(stored, value) : bloom_head(stored));
+}

@@ -29,5 +29,7 @@ int index_values(struct kv_txn *txn, enum table_id table, const struct col *col,
 		 bool (*fn)(struct view value, void *arg), void *arg, struct err *err);
 int index_may_have(struct kv_txn *txn, enum table_id table, uint32_t group, const struct col *col,
 		   struct view value, struct err *err);
+void index_want(struct kv_txn *txn, enum table_id table, uint32_t group, const struct col *col, struct view value,
+		bool bits);
 
 #endif

@@ -13,6 +13,7 @@
 
 #define STORE_IDLE_PARTS_MAX 256	/* opened partitions that no view uses */
 #define VIEW_TRIES_MAX 10
+#define RG_HEAD_BYTES 4096u	/* header and directory of a row group, about */
 #define ANNOUNCE_PARTS 32u	/* to either side */
 
 /*
@@ -422,6 +423,14 @@ int store_rg_bytes(struct store_view *view, size_t part, enum table_id table, si
 	return rc;
 }
 
+void store_rg_want(struct store_view *view, size_t part, enum table_id table, size_t rg)
+{
+	struct view value;
+
+	if (rg_value(view, part, PART_RG, table, rg, &value, NULL) == 0)
+		files_want(view_sub(value, 0, RG_HEAD_BYTES));
+}
+
 int store_rg_open(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg *ret_rg,
 		  struct err *err)
 {
@@ -474,6 +483,15 @@ int store_bloom_may_have(struct store_view *view, size_t part, enum table_id tab
 	int rc = view_part_touch(view, part, &vp, err);
 
 	return rc < 0 ? rc : index_may_have(vp->txn, table, (uint32_t)rg, col, value, err);
+}
+
+void store_bloom_want(struct store_view *view, size_t part, enum table_id table, size_t rg, const struct col *col,
+		      struct view value, bool bits)
+{
+	struct view_part *vp = NULL;
+
+	if (view_part_touch(view, part, &vp, NULL) == 0 && vp->entry.state == PART_SEALED)
+		index_want(vp->txn, table, (uint32_t)rg, col, value, bits);
 }
 
 /* ------------------------------------------------------------------ catalog */

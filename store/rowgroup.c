@@ -6,6 +6,7 @@
 #include "store/rg_predict.h"
 
 #define WHAT "row group"
+#define RG_WANT_BYTES 4096u	/* a chunk of less is a page or two, which come as soon by themselves */
 
 /* ---- header and directory ---- */
 
@@ -84,6 +85,21 @@ int rg_chunk_info(const struct rg *rg, uint32_t i, struct rg_chunk_info *ret_inf
 	return 1;
 }
 
+void rg_want(const struct rg *rg, const uint64_t *ordinals)
+{
+	if (rg->blob.len <= RG_WANT_BYTES)
+		return;
+	if (!ordinals)
+		files_want(rg->blob);
+	for (uint32_t i = 0; ordinals && i < rg->cols; i++) {
+		struct rg_entry entry = entry_at(rg, i);
+		const struct col *col = table_col_id(rg->table, entry.col_id);
+
+		if (entry.stored_len && (!col || row_has(ordinals, col->ordinal)))	/* validity bitmaps have no column */
+			files_want(view_sub(rg->blob, entry.offset, entry.stored_len));
+	}
+}
+
 /* ---- chunks ---- */
 
 /* The plain bytes of a chunk: in the blob, or unpacked into arena. */
@@ -101,7 +117,8 @@ static int chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t 
 		return err_set(err, E_CORRUPT, "chunk [%u, +%u) outside [%zu, %zu)", entry->offset,
 			       entry->stored_len, from, rg->blob.len);
 	stored = view_sub(rg->blob, entry->offset, entry->stored_len);
-	files_want(stored);
+	if (stored.len > RG_WANT_BYTES)
+		files_want(stored);
 	found = codec_checksum(stored);
 	if (found != entry->checksum)
 		return err_set(err, E_CORRUPT, "checksum %016llx of %u bytes instead of %016llx",

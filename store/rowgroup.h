@@ -104,6 +104,8 @@ int rg_match_bytes(const struct rg *rg, const struct col *col,
 int rg_read_rows(const struct rg *rg, struct arena *arena, void **ret_rows, struct err *err);
 /* i-th directory entry; 1, 0 past the end. */
 int rg_chunk_info(const struct rg *rg, uint32_t i, struct rg_chunk_info *ret_info);
+/* Ask the kernel to read these columns (a bit an ordinal; NULL: all), and do not wait. They are decoded next. */
+void rg_want(const struct rg *rg, const uint64_t *ordinals);
 /* Check every chunk's checksum and that it decodes. */
 int rg_verify(const struct rg *rg, struct err *err);
 

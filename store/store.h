@@ -131,6 +131,8 @@ int store_rg_bytes(struct store_view *view, size_t part, enum table_id table, si
 		   struct err *err);
 int store_rg_open(struct store_view *view, size_t part, enum table_id table, size_t rg, struct rg *ret_rg,
 		  struct err *err);
+/* Row groups that will be opened next: ask the kernel to read where they begin, and do not wait. */
+void store_rg_want(struct store_view *view, size_t part, enum table_id table, size_t rg);
 /*
  * Row groups that may hold value in an INDEX_BITMAP column. *ret_bitmap (the
  * caller frees it) is NULL when the partition has no such index (hot): scan all.
@@ -144,6 +146,13 @@ int store_index_values(struct store_view *view, size_t part, enum table_id table
 /* INDEX_BLOOM columns: 1 may hold it, 0 certainly not. 1 where there is no filter. */
 int store_bloom_may_have(struct store_view *view, size_t part, enum table_id table, size_t rg,
 			 const struct col *col, struct view value, struct err *err);
+
+/*
+ * Filters that will be asked next: have the kernel read their heads (bits: the bits, for which heads are looked at), and
+ * do not wait. For many row groups at once.
+ */
+void store_bloom_want(struct store_view *view, size_t part, enum table_id table, size_t rg, const struct col *col,
+		      struct view value, bool bits);
 
 /*
  * Packets of one partition with time in [from_ns, to_ns), in the order of
