@@ -211,7 +211,7 @@ run:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)exec build/tapedeck run --data $(DATA) $(if $(CAPTURE),--capture $(CAPTURE))
 
-BENCHES := bench_dissect bench_recorder
+BENCHES := bench_dissect bench_recorder bench_scan
 $(addprefix $(B)/,$(BENCHES)): $(B)/%: $(B)/tests/bench/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)

@@ -9,7 +9,7 @@
 
 #define BLOCK	    BITPACK_BLOCK
 #define BLOCK_WORDS (BLOCK / 64)
-#define SPANS_FEW   4	/* compared one after another; more are searched */
+#define SPANS_FEW   32	/* compared one after another; more are searched */
 
 /* ---- one block of values ---- */
 
@@ -509,7 +509,8 @@ static uint64_t deposit(uint64_t from, uint64_t mask)
 	return to;
 }
 
-void chunk_bits_spread(const uint64_t *dense, const uint64_t *valid, size_t rows, uint64_t *bits)
+static inline __attribute__((always_inline)) void spread(const uint64_t *dense, const uint64_t *valid, size_t rows,
+							 uint64_t *bits, uint64_t (*put)(uint64_t from, uint64_t mask))
 {
 	size_t at = 0;
 
@@ -522,7 +523,31 @@ void chunk_bits_spread(const uint64_t *dense, const uint64_t *valid, size_t rows
 			if (shift && shift + n > 64)
 				word |= dense[at / 64 + 1] << (64 - shift);
 		}
-		bits[w] = n == 64 ? word : deposit(n ? word & ((1ull << n) - 1) : 0, valid[w]);
+		bits[w] = n == 64 ? word : put(word, valid[w]);
 		at += n;
 	}
+}
+
+#ifdef __x86_64__
+__attribute__((target("bmi2"))) static inline uint64_t deposit_bmi2(uint64_t from, uint64_t mask)
+{
+	return _pdep_u64(from, mask);
+}
+
+__attribute__((target("bmi2"))) static void spread_bmi2(const uint64_t *dense, const uint64_t *valid, size_t rows,
+							uint64_t *bits)
+{
+	spread(dense, valid, rows, bits, deposit_bmi2);
+}
+#endif
+
+void chunk_bits_spread(const uint64_t *dense, const uint64_t *valid, size_t rows, uint64_t *bits)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("bmi2")) {
+		spread_bmi2(dense, valid, rows, bits);
+		return;
+	}
+#endif
+	spread(dense, valid, rows, bits, deposit);
 }
