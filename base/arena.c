@@ -36,8 +36,47 @@ void arena_init(struct arena *arena, size_t budget_bytes)
 void arena_release(struct arena *arena)
 {
 	chunks_free(arena->chunks);
+	chunks_free(arena->spare);
 	arena->chunks = NULL;
+	arena->spare = NULL;
 	arena->used_bytes = 0;
+}
+
+/* All chunks become spare ones, as far as keep_bytes goes. */
+static void chunks_keep(struct arena *arena)
+{
+	struct arena_chunk *chunk = arena->chunks;
+	size_t kept = 0;
+
+	for (struct arena_chunk *spare = arena->spare; spare; spare = spare->next)
+		kept += spare->cap;
+	while (chunk) {
+		struct arena_chunk *next = chunk->next;
+
+		if (chunk->cap <= arena->keep_bytes && kept <= arena->keep_bytes - chunk->cap) {
+			kept += chunk->cap;
+			chunk->next = arena->spare;
+			arena->spare = chunk;
+		} else {
+			mem_free(chunk);
+		}
+		chunk = next;
+	}
+	arena->chunks = NULL;
+}
+
+/* A spare chunk of that size or a little more; NULL: none. */
+static struct arena_chunk *spare_take(struct arena *arena, size_t cap)
+{
+	for (struct arena_chunk **at = &arena->spare; *at; at = &(*at)->next) {
+		struct arena_chunk *chunk = *at;
+
+		if (chunk->cap < cap || chunk->cap / 2 > cap)
+			continue;
+		*at = chunk->next;
+		return chunk;
+	}
+	return NULL;
 }
 
 void arena_reset(struct arena *arena)
@@ -45,6 +84,10 @@ void arena_reset(struct arena *arena)
 	struct arena_chunk *head = arena->chunks;
 
 	arena->used_bytes = 0;
+	if (arena->keep_bytes) {
+		chunks_keep(arena);
+		return;
+	}
 	if (!head)
 		return;
 	chunks_free(head->next);
@@ -69,10 +112,13 @@ static struct arena_chunk *chunk_new(struct arena *arena, size_t bytes)
 		cap = bytes;
 	if (cap > SIZE_MAX - sizeof(*chunk))
 		return NULL;
-	chunk = mem_alloc(sizeof(*chunk) + cap);
-	if (!chunk)
-		return NULL;
-	chunk->cap = cap;
+	chunk = spare_take(arena, cap);
+	if (!chunk) {
+		chunk = mem_alloc(sizeof(*chunk) + cap);
+		if (!chunk)
+			return NULL;
+		chunk->cap = cap;
+	}
 	chunk->used = 0;
 	if (head && bytes > CHUNK_BYTES_MAX / 4) {	/* a big block: the head goes on serving small ones */
 		chunk->next = head->next;

@@ -13,12 +13,14 @@ struct arena {
 	struct arena_chunk *chunks;
 	size_t used_bytes;	/* handed out since the last reset */
 	size_t budget_bytes;	/* 0 = no limit */
+	size_t keep_bytes;	/* a reset keeps chunks of so much for the next round; 0 = one small one */
+	struct arena_chunk *spare;	/* those kept, while nobody needs them */
 };
 
 /* All memory is zeroed by nobody: use arena_zalloc where that matters. */
 void arena_init(struct arena *arena, size_t budget_bytes);
 void arena_release(struct arena *arena);
-/* Forget everything, keep one chunk for the next round. */
+/* Forget everything, keep one chunk for the next round, or more: see keep_bytes. */
 void arena_reset(struct arena *arena);
 
 /* NULL when memory or budget is out. 16-byte aligned. */

@@ -32,6 +32,7 @@ int plan_init(struct plan *plan, struct store *store, const struct query_opts *o
 	if (!plan->budget.memory)
 		plan->budget.memory = BUDGET_MEMORY;
 	arena_init(&plan->scratch, plan->budget.memory);
+	plan->scratch.keep_bytes = PLAN_SCRATCH_KEPT;
 	if (plan->from_ns > plan->to_ns)
 		return err_set(err, E_RANGE, "the range ends before it begins");
 	plan_narrow(plan, starts_within || plan->table->end_ord < 0 ? plan->from_ns : 0,

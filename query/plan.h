@@ -10,6 +10,7 @@
 #include "query/query.h"
 
 #define PLAN_FILTERS_MAX 4
+#define PLAN_SCRATCH_KEPT ((size_t)32 << 20)	/* a few decoded columns: fresh pages cost more than decoding into them */
 
 /* What several workers of one query have spent together. */
 struct plan_spent {

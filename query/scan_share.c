@@ -43,6 +43,7 @@ static struct worker *worker_new(const struct share *share)
 	worker->plan = *share->plan;
 	worker->plan.stats = &worker->stats;
 	arena_init(&worker->plan.scratch, worker->plan.budget.memory);
+	worker->plan.scratch.keep_bytes = PLAN_SCRATCH_KEPT;
 	worker->scan.plan = &worker->plan;
 	worker->scan.view = share->scan->view;
 	worker->scan.view_lock = share->scan->view_lock;

@@ -110,3 +110,35 @@ TEST(arena, copies_and_prints_with_a_nul)
 	CHECK_NULL(arena_alloc(&arena, 1 << 20));
 	arena_release(&arena);
 }
+
+/* What was kept serves the same round again without a look for memory; what is more than that is given back. */
+TEST(arena, keeps_chunks_between_rounds)
+{
+	static const size_t sizes[] = { 100, 600000, 40000, 600000, 9, 3000000 };
+	const size_t count = sizeof(sizes) / sizeof(sizes[0]);
+	struct arena arena;
+	int64_t live;
+
+	arena_init(&arena, 0);
+	arena.keep_bytes = 8 << 20;
+	for (unsigned round = 0; round < 3; round++) {
+		if (round)
+			mem_fail_nth(1);
+		for (size_t i = 0; i < count; i++) {
+			uint8_t *at = arena_alloc(&arena, sizes[i]);
+
+			CHECK(at != NULL);
+			memset(at, (int)i, sizes[i]);
+		}
+		mem_fail_nth(0);
+		arena_reset(&arena);
+		CHECK_U64(arena.used_bytes, 0);
+	}
+	live = mem_live();
+	for (unsigned i = 0; i < 20; i++)
+		CHECK(arena_alloc(&arena, 2 << 20) != NULL);
+	arena_reset(&arena);
+	CHECK_LE(mem_live(), live + 2);	/* at most 8 MiB of the 40 */
+	arena_release(&arena);
+	CHECK_NULL(arena.spare);
+}
