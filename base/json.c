@@ -214,16 +214,21 @@ void json_cstr(struct json *json, const char *value)
 		json_null(json);
 }
 
-void json_u64(struct json *json, uint64_t value)
+static void write_digits(struct wr *out, uint64_t value)
 {
 	char digits[20];
 	size_t at = sizeof(digits);
 
-	begin_value(json);
 	do
 		digits[--at] = (char)('0' + value % 10);
 	while (value /= 10);
-	wr_bytes(json->out, view_make(digits + at, sizeof(digits) - at));
+	wr_bytes(out, view_make(digits + at, sizeof(digits) - at));
+}
+
+void json_u64(struct json *json, uint64_t value)
+{
+	begin_value(json);
+	write_digits(json->out, value);
 }
 
 void json_i64(struct json *json, int64_t value)
@@ -241,6 +246,10 @@ void json_f64(struct json *json, double value)
 		return;
 	}
 	begin_value(json);
+	if (value > 0 && value < 1e15 && (double)(uint64_t)value == value) {	/* as "%.15g" writes it */
+		write_digits(json->out, (uint64_t)value);
+		return;
+	}
 	/* The shortest of the two that comes back as the same number. */
 	(void)snprintf(text, sizeof(text), "%.15g", value);
 	if (strtod(text, NULL) != value)

@@ -134,9 +134,10 @@ static int key_text(const struct aggregate *agg, uint32_t group, size_t at, stru
 	return wr->bad || !ret_text->at ? err_set(err, E_NO_MEMORY, "out of memory") : 0;
 }
 
-static int group_write(const struct aggregate *agg, uint32_t group, struct arena *arena, void *row,
+static int group_write(const struct aggregate *agg, const struct ranked *ranked, struct arena *arena, void *row,
 		       struct wr *wr, struct query_group *ret_group, struct err *err)
 {
+	uint32_t group = ranked->group;
 	struct view *keys = arena_array(arena, agg->spec.bys_count + 1, sizeof(*keys));
 	double *values = arena_array(arena, agg->spec.aggs_count, sizeof(*values));
 
@@ -149,7 +150,7 @@ static int group_write(const struct aggregate *agg, uint32_t group, struct arena
 			return rc;
 	}
 	for (size_t i = 0; i < agg->spec.aggs_count; i++)
-		values[i] = value_of(agg, group, i);
+		values[i] = agg->spec.order_agg == (int)i ? ranked->value : value_of(agg, group, i);
 	*ret_group =
 		(struct query_group){ agg->all.groups.keys[group * agg->all.groups.words], keys, values };
 	return 0;
@@ -209,7 +210,7 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 			agg->plan.stats->truncated = true;
 			continue;
 		}
-		rc = group_write(agg, ranked[i].group, arena, row, &wr,
+		rc = group_write(agg, &ranked[i], arena, row, &wr,
 				 &groups->groups[groups->count], err);
 		groups->count += rc == 0;
 	}

@@ -551,15 +551,22 @@ void output_end(struct output *output, const struct query_opts *opts, const stru
 
 /* -------------------------------------------------------------------- groups */
 
-static void group_json(const struct query_groups *groups, const struct query_group *group, bool bucketed,
-		       struct json *json)
-{
+/* Groups come by bucket: its text is made once. */
+struct bucket_text {
+	uint64_t ns;
 	char text[CLOCK_TEXT_LEN];
+};
 
+static void group_json(const struct query_groups *groups, const struct query_group *group, bool bucketed,
+		       struct bucket_text *bucket, struct json *json)
+{
 	json_object(json);
 	if (bucketed) {
-		clock_format(group->bucket_ns, text);
-		json_kcstr(json, "time", text);
+		if (group->bucket_ns != bucket->ns || !*bucket->text) {
+			bucket->ns = group->bucket_ns;
+			clock_format(bucket->ns, bucket->text);
+		}
+		json_kcstr(json, "time", bucket->text);
 		json_ku64(json, "time_ms", group->bucket_ns / NS_PER_MS);
 	}
 	for (size_t i = 0; i < groups->keys_count; i++) {
@@ -658,6 +665,8 @@ static int groups_tabular(struct output *output, const struct query_groups *grou
 void output_groups(struct output *output, const struct query_opts *opts, const struct query_groups *groups,
 		   bool bucketed, const struct query_stats *stats)
 {
+	struct bucket_text bucket = { 0 };
+
 	if (output->opts.format != OUTPUT_JSON && output->opts.format != OUTPUT_NDJSON) {
 		if (groups_tabular(output, groups, bucketed) < 0)
 			output->out->bad = true;
@@ -669,12 +678,12 @@ void output_groups(struct output *output, const struct query_opts *opts, const s
 	}
 	for (size_t g = 0; g < groups->count; g++) {
 		if (output->opts.format == OUTPUT_JSON) {
-			group_json(groups, &groups->groups[g], bucketed, &output->json);
+			group_json(groups, &groups->groups[g], bucketed, &bucket, &output->json);
 		} else {
 			struct json line;
 
 			json_init(&line, output->out, false);
-			group_json(groups, &groups->groups[g], bucketed, &line);
+			group_json(groups, &groups->groups[g], bucketed, &bucket, &line);
 			wr_u8(output->out, '\n');
 		}
 	}

@@ -201,21 +201,26 @@ static int entry_valid(const struct rg *rg, const struct col *col, const struct 
 
 /* ---- values to rows ---- */
 
-/* Spread count dense values over the rows that valid names, in place and from behind: values is rows long. */
-#define SPREAD(name, ctype, none)							\
+/*
+ * Spread count dense values over the rows that valid names, in place and from behind: values is rows long. Which rows
+ * those are is a matter of chance: no branch hangs on it. A null row's value is read, and made `none` of.
+ */
+#define SPREAD(name, ctype, keep)							\
 	static void name(ctype *values, uint32_t count, const uint64_t *valid, uint32_t rows)	\
 	{										\
 		for (uint32_t row = rows; row-- > 0;) {					\
-			if (valid[row / 64] >> (row % 64) & 1)				\
-				values[row] = values[--count];				\
-			else								\
-				values[row] = none;					\
+			uint64_t has = valid[row / 64] >> (row % 64) & 1;		\
+			ctype v;							\
+											\
+			count -= (uint32_t)has;						\
+			v = values[count];						\
+			values[row] = keep;						\
 		}									\
 		assert(count == 0);							\
 	}
-SPREAD(spread_ints, uint64_t, 0)
-SPREAD(spread_codes, uint32_t, 0)
-SPREAD(spread_texts, struct view, view_make(NULL, 0))
+SPREAD(spread_ints, uint64_t, v & -has)
+SPREAD(spread_codes, uint32_t, v & (uint32_t)-has)
+SPREAD(spread_texts, struct view, view_make(has ? v.at : NULL, v.len & -has))
 #undef SPREAD
 
 static int ints_check_range(const struct col *col, const uint64_t *values, uint32_t count, struct err *err)
