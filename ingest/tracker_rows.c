@@ -296,6 +296,16 @@ static void reported(struct flow *flow)
 		tcp_conn_reported(&flow->tcp);
 }
 
+static void set_stream(struct flow_row *row, struct flow *flow)
+{
+	struct stream_counts counts = stream_take_counts(flow->stream);
+
+	if (counts.conflicts)
+		ROW_SET(FLOW, row, stream_conflicts, counts.conflicts);
+	if (counts.budget_hits)
+		ROW_SET(FLOW, row, stream_budget_hits, counts.budget_hits);
+}
+
 void flow_write_row(struct flow *flow, uint8_t end_reason)
 {
 	struct tracker *tracker = flow->tracker;
@@ -326,6 +336,8 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 	if (flow->has_nat)
 		set_nat(&row, flow);
 	set_counts(&row, flow);
+	if (flow->stream)
+		set_stream(&row, flow);
 	if (flow->proto == PROTO_tcp && flow->has_ports) {
 		set_times(&row, &flow->tcp);
 		set_tls(&row, flow, l7);

@@ -74,7 +74,7 @@ bool hold_put(struct stream *stream, struct stream_dir *dir, uint64_t off, struc
 
 	if (!hold || room - len < bytes.len) {
 		size_t want = len + bytes.len > HOLD_BYTES_FIRST ? len + bytes.len : HOLD_BYTES_FIRST;
-		struct hold *larger = stream_buf_take(stream->pool, sizeof(*hold) + want);
+		struct hold *larger = stream_buf_take(stream, sizeof(*hold) + want);
 
 		if (!larger)
 			return false;

@@ -186,9 +186,10 @@ static void force(struct stream *stream, unsigned d)
 		drain(stream);
 }
 
-static void count_conflict(struct stream *stream, const struct seg *seg, uint64_t off, struct view bytes)
+/* bytes at off against those kept of [from, from + kept.len). */
+static void count_conflict(struct stream *stream, uint64_t from, struct view kept, uint64_t off, struct view bytes)
 {
-	uint64_t from = seg->off + seg->drop, to = from + seg->have;
+	uint64_t to = from + kept.len;
 
 	if (off < from) {
 		uint64_t cut = from - off;
@@ -200,8 +201,10 @@ static void count_conflict(struct stream *stream, const struct seg *seg, uint64_
 		return;
 	if (bytes.len > to - off)
 		bytes.len = to - off;
-	if (memcmp(seg->bytes + (off - from), bytes.at, bytes.len) != 0)
+	if (memcmp(kept.at + (off - from), bytes.at, bytes.len) != 0) {
 		stream->pool->stats.conflicts++;
+		stream->counts.conflicts++;
+	}
 }
 
 /* bytes: what is captured of the len bytes at off. */
@@ -213,7 +216,7 @@ static struct seg *seg_new(struct stream *stream, unsigned d, uint64_t off, stru
 
 	if (drop > bytes.len)
 		drop = bytes.len;
-	seg = stream_buf_take(stream->pool, sizeof(*seg) + bytes.len - drop);
+	seg = stream_buf_take(stream, sizeof(*seg) + bytes.len - drop);
 	if (!seg)
 		return NULL;
 	seg->off = off;
@@ -259,7 +262,8 @@ static void insert(struct stream *stream, unsigned d, uint64_t off, struct view 
 			uint64_t left = seg->off + seg->len - off;
 
 			n = n < left ? n : left;
-			count_conflict(stream, seg, off, view_sub(bytes, 0, n));	/* first copy wins */
+			count_conflict(stream, seg->off + seg->drop, view_make(seg->bytes, seg->have), off,
+				       view_sub(bytes, 0, n));	/* first copy wins */
 		} else {
 			struct seg *piece;
 
@@ -300,6 +304,8 @@ static void place(struct stream *stream, unsigned d, uint64_t off, struct view b
 		if (off < dir->next_off) {
 			uint64_t old = dir->next_off - off;
 
+			if (dir->hold)
+				count_conflict(stream, dir->next_off - dir->hold->len, hold_view(dir), off, view_sub(bytes, 0, old));
 			if (old >= len)
 				return;
 			bytes = view_sub(bytes, old, bytes.len);
@@ -312,7 +318,7 @@ static void place(struct stream *stream, unsigned d, uint64_t off, struct view b
 		}
 		if (!over_budget(stream, dir, bytes.len))
 			break;
-		stream->pool->stats.budget_hits++;
+		stream_budget_hit(stream);
 		if (dir->head) {
 			force(stream, d);
 		} else {

@@ -60,12 +60,18 @@ void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_
 	ret_stats->held_bytes = block_pool_used(pool->blocks);
 }
 
-void *stream_buf_take(struct stream_pool *pool, size_t bytes)
+void stream_budget_hit(struct stream *stream)
 {
-	void *buf = block_take(pool->blocks, bytes);
+	stream->pool->stats.budget_hits++;
+	stream->counts.budget_hits++;
+}
+
+void *stream_buf_take(struct stream *stream, size_t bytes)
+{
+	void *buf = block_take(stream->pool->blocks, bytes);
 
 	if (!buf)
-		pool->stats.budget_hits++;
+		stream_budget_hit(stream);
 	return buf;
 }
 
@@ -113,7 +119,7 @@ static unsigned proto_index(const struct proto_ops *ops)
 
 static bool conn_open(struct stream *stream, const struct proto_ops *ops)
 {
-	stream->conn = stream_buf_take(stream->pool, ops->conn_size);
+	stream->conn = stream_buf_take(stream, ops->conn_size);
 	if (!stream->conn)
 		return false;
 	memset(stream->conn, 0, ops->conn_size);
@@ -279,6 +285,25 @@ static void forget(struct stream *stream, unsigned d, uint64_t now_ns)
 		hold_drop(stream, other);
 }
 
+/*
+ * ops is who speaks in direction d. What the other side had said before, seen from the middle, is the end of something
+ * unless it looks like a message: in front of the first answer it would hide that, and each answer go to another request.
+ */
+static void drop_remains(struct stream *stream, unsigned d, const struct proto_ops *ops)
+{
+	struct stream_dir *other = &stream->dir[!d];
+	const struct hold *hold = stream->dir[d].hold, *before = other->hold;
+	enum guess looks;
+
+	if (!hold || !before || other->syn || stream->switches ||
+	    before->times.mark[before->times.count - 1].time_ns >= hold->times.mark[0].time_ns)
+		return;
+	stream->hint.dir = !d;
+	looks = ops->guess(hold_view(other), &stream->hint);
+	if (looks == GUESS_NO || looks == GUESS_MORE)
+		hold_drop(stream, other);
+}
+
 /* What was held is nobody's. After so many tries nobody is asked any more. */
 static void guess_failed(struct stream *stream, unsigned d)
 {
@@ -314,6 +339,7 @@ static void guess_stream(struct stream *stream, unsigned d, size_t fresh, uint64
 	if (switched_off(stream, ops))
 		return;
 	if (ops) {
+		drop_remains(stream, d, ops);
 		if (conn_open(stream, ops))
 			feed_both(stream, time_ns);
 		else
@@ -366,7 +392,7 @@ static void note_keep(struct stream *stream)
 	note_drop(stream);
 	if (!note.len)
 		return;
-	stream->note = stream_buf_take(stream->pool, note.len);
+	stream->note = stream_buf_take(stream, note.len);
 	if (!stream->note)
 		return;
 	memcpy(stream->note, note.at, note.len);
@@ -436,7 +462,7 @@ static void keep(struct stream *stream, unsigned d, struct view bytes, uint64_t 
 	if (bytes.len < hold_max(stream) && (held || hold_put(stream, dir, off, bytes, time_ns)))
 		return;
 	hold_drop(stream, dir);
-	stream->pool->stats.budget_hits++;
+	stream_budget_hit(stream);
 	stream->pool->stats.gaps++;
 	stream->pool->stats.gap_bytes += bytes.len;
 	if (stream->ops->gap(stream->conn, d, off, bytes.len, stream->sink) < 0) {
@@ -750,6 +776,14 @@ void stream_tick(struct stream *stream, uint64_t now_ns)
 uint8_t stream_l7(const struct stream *stream)
 {
 	return stream->ops ? stream->ops->id : stream->hint.before;
+}
+
+struct stream_counts stream_take_counts(struct stream *stream)
+{
+	struct stream_counts counts = stream->counts;
+
+	stream->counts = (struct stream_counts){ 0, 0 };
+	return counts;
 }
 
 uint32_t stream_seq(const struct stream *stream, unsigned dir, uint64_t off)

@@ -25,7 +25,8 @@ void stream_pool_free(struct stream_pool *pool);
 
 struct stream_stats {
 	uint64_t gaps, gap_bytes;	/* holes given up, where a protocol was known */
-	uint64_t conflicts;		/* overlapping copies that differ */
+	/* overlapping copies that differ, as long as the first one is held: before a hole, or while a message grows */
+	uint64_t conflicts;
 	uint64_t budget_hits;		/* holes given up because a budget was full */
 	uint64_t wrong_guesses;
 	uint64_t switched_off;		/* flows whose protocol is known and not dissected (call_pool_opts.protocols) */
@@ -34,6 +35,12 @@ struct stream_stats {
 void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_stats);
 
 struct stream;		/* one flow, both directions */
+
+/* Of one stream, since the last asking. */
+struct stream_counts {
+	uint32_t conflicts, budget_hits;
+};
+struct stream_counts stream_take_counts(struct stream *stream);
 
 /* IP protocols that may carry calls; a stream of another is dead from the start. */
 static inline bool stream_knows(uint8_t proto)

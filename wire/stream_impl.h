@@ -76,6 +76,7 @@ struct stream {
 	uint8_t state;
 	uint8_t switches;	/* how often one protocol handed over to another */
 	bool revised;
+	struct stream_counts counts;
 	uint8_t *note;		/* hint.note lies here */
 	struct stream_dir dir[2];
 	struct stream *free_next;
@@ -97,8 +98,9 @@ void stream_deliver(struct stream *stream, unsigned dir, struct view bytes, uint
 void stream_pass(struct stream *stream, unsigned dir, uint64_t len, uint64_t time_ns);	/* within the skip */
 void stream_gap(struct stream *stream, unsigned dir, uint64_t len);
 void stream_fin(struct stream *stream, unsigned dir, uint64_t time_ns);
+void stream_budget_hit(struct stream *stream);
 /* Accounted blocks; NULL counts as a budget hit. */
-void *stream_buf_take(struct stream_pool *pool, size_t bytes);
+void *stream_buf_take(struct stream *stream, size_t bytes);
 void stream_buf_give(struct stream_pool *pool, void *buf);
 
 /* wire/hold.c */

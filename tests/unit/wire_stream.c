@@ -140,6 +140,36 @@ TEST(stream, wraps_around_and_takes_the_first_copy)
 	kit_release(&kit);
 }
 
+/* Sequence numbers come round within one body: offsets go on, and the next answer is where it should be. */
+TEST(stream, a_body_of_more_than_four_gib)
+{
+	enum { PIECE = 64000, PIECES = 70000 };
+	static uint8_t piece[PIECE];
+	const uint64_t body = (uint64_t)PIECE * PIECES;
+	struct kit kit;
+	struct wr text;
+
+	kit_init(&kit, NULL);
+	wr_init(&text, 0);
+	kit_flow(&kit, PROTO_tcp, 40000, 80);
+	kit_handshake(&kit);
+	kit_send(&kit, 0, GET("/1"));
+	wr_printf(&text, "HTTP/1.1 200 OK\r\nContent-Length: %" PRIu64 "\r\n\r\n", body);
+	kit_sendv(&kit, 1, wr_view(&text));
+	for (unsigned i = 0; i < PIECES; i++)
+		kit_sendv(&kit, 1, view_make(piece, PIECE));
+	kit_send(&kit, 0, GET("/2"));
+	kit_send(&kit, 1, OK("2", 1));
+	CHECK_U64(kit.count, 2);
+	CHECK_U64(kit.call[0].row.rsp_bytes, text.len + body);
+	CHECK_U64(kit.call[0].row.end_reason, CALL_END_complete);
+	CHECK_U64(kit.call[1].rsp_off, text.len + body);
+	CHECK_VIEW(kit.call[1].row.target, "/2");
+	CHECK_U64(kit.call[1].row.end_reason, CALL_END_complete);
+	wr_release(&text);
+	kit_release(&kit);
+}
+
 struct shuffle_packet {
 	unsigned dir;
 	uint64_t off, ack;
@@ -536,6 +566,32 @@ TEST(stream, starts_in_the_middle)
 	kit_send(&kit, 1, OK("1", 1));
 	CHECK_LINES(&kit, "GET /1 200 complete req=0+28 rsp=32+39 body=1\n");
 	kit_release(&kit);
+}
+
+/* The end of an answer, too short to be told from a beginning: the next answers must not shift by one. */
+TEST(stream, midway_a_few_bytes_before_the_first_request)
+{
+	static const char *const ends[] = { "o", "ok", "}\n", "\r\n0\r\n\r\n", "GE", "H" };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct kit kit;
+		struct wr want;
+
+		kit_init(&kit, NULL);
+		wr_init(&want, 0);
+		kit_flow(&kit, PROTO_tcp, 40000, 80);
+		kit_send(&kit, 1, ends[i]);
+		for (unsigned n = 0; n < 3; n++) {
+			kit_send(&kit, 0, GET("/a"));
+			kit_send(&kit, 1, OK("1", 1));
+			wr_printf(&want, "GET /a 200 complete req=%u+28 rsp=%zu+39 body=1\n", n * 28, strlen(ends[i]) + n * 39);
+		}
+		wr_u8(&want, 0);
+		kit_end(&kit, CALL_END_closed);
+		CHECK_LINES(&kit, (const char *)want.at);
+		wr_release(&want);
+		kit_release(&kit);
+	}
 }
 
 /* What the first request of the capture has not acknowledged may be lost too. */
