@@ -185,7 +185,8 @@ int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct pac
 {
 	const struct packet_window_opts opts = { .dir = part->path, .group_gid = bulk->opts.group_gid,
 						 .zstd_level = bulk->opts.zstd_level, .batch = &part->seal.batch,
-						 .entry = &part->seal.entry, .pool = bulk->pool };
+						 .entry = &part->seal.entry, .pool = bulk->pool,
+						 .classes = part->seal.classes };
 	int rc = part->window ? 0 : packet_window_new(&opts, &part->window, err);
 
 	for (uint32_t i = 0; i < block->count && rc == 0; i++) {

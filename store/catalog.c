@@ -10,6 +10,7 @@
 enum { CAT_META, CAT_PART, CAT_GAP, CAT_STATUS, CAT_PIN, CAT_NOTE };
 const char *const catalog_dbs[] = { "meta", "part", "gap", "status", "pin", "note", NULL };
 
+#define RULE_KEY "rule "	/* and the scope: in META */
 #define CATALOG_MAP_BYTES (4ull << 30)
 #define CATALOG_RESERVE_BYTES (4 << 20)
 /* Texts are cut in pieces so that replacing one never frees a run of pages (kv.h). */
@@ -153,11 +154,21 @@ int catalog_part_del(struct kv_txn *txn, uint64_t hour, uint32_t gen, struct err
 	return kv_del(txn, CAT_PART, key_part(key, hour, gen), err);
 }
 
+/* "gen " and the hour */
+#define RESERVED_KEY_LEN 12
+static struct view key_reserved(uint8_t at[RESERVED_KEY_LEN], uint64_t hour)
+{
+	memcpy(at, "gen ", 4);
+	(void)key_u64(at + 4, hour);
+	return view_make(at, RESERVED_KEY_LEN);
+}
+
 int catalog_part_next_gen(struct kv_txn *txn, uint64_t hour, uint32_t *ret_gen, struct err *err)
 {
 	struct kv_cursor *cursor = NULL;
 	struct view found, value;
-	uint8_t key[12];
+	uint8_t key[12], reserved[RESERVED_KEY_LEN];
+	uint32_t gen = 0;
 	int rc = kv_cursor_open(txn, CAT_PART, &cursor, err);
 
 	if (rc < 0)
@@ -166,11 +177,45 @@ int catalog_part_next_gen(struct kv_txn *txn, uint64_t hour, uint32_t *ret_gen, 
 	if (rc >= 0) {
 		struct rd rd = rd_make(found);
 
-		*ret_gen = rc && rd_u64be(&rd) == hour ? rd_u32be(&rd) + 1 : 0;
-		rc = 0;
+		gen = rc && rd_u64be(&rd) == hour ? rd_u32be(&rd) + 1 : 0;
+		rc = kv_get(txn, CAT_META, key_reserved(reserved, hour), &value, err);
 	}
 	kv_cursor_close(cursor);
+	if (rc > 0) {
+		struct rd rd = rd_make(value);
+		uint32_t above = rd_u32le(&rd) + 1;
+
+		gen = above > gen ? above : gen;
+	}
+	if (rc < 0)
+		return rc;
+	*ret_gen = gen;
+	return 0;
+}
+
+int catalog_gen_reserve(struct kv_txn *txn, uint64_t hour, uint32_t *ret_gen, struct err *err)
+{
+	uint8_t key[RESERVED_KEY_LEN];
+	uint32_t gen;
+	struct wr wr;
+	int rc = catalog_part_next_gen(txn, hour, &gen, err);
+
+	if (rc < 0)
+		return rc;
+	wr_init(&wr, 0);
+	wr_u32le(&wr, gen);
+	rc = put_wr(txn, CAT_META, KV_PUT, key_reserved(key, hour), &wr, err);
+	if (rc == 0)
+		*ret_gen = gen;
 	return rc;
+}
+
+int catalog_gen_release(struct kv_txn *txn, uint64_t hour, struct err *err)
+{
+	uint8_t key[RESERVED_KEY_LEN];
+	int rc = kv_del(txn, CAT_META, key_reserved(key, hour), err);
+
+	return rc < 0 ? rc : 0;
 }
 
 /* Call fn with every entry of db, in order, until it answers other than 0. */
@@ -452,18 +497,83 @@ int catalog_status_get(struct kv_txn *txn, const char *name, struct arena *arena
 
 /* --------------------------------------------------------- policy and pins */
 
+/* The limits in the order of policy.def; a rule a key, so that every value stays small. */
+static struct view key_rule(char at[sizeof(RULE_KEY) + STORE_SCOPE_MAX], const char *scope)
+{
+	(void)snprintf(at, sizeof(RULE_KEY) + STORE_SCOPE_MAX, "%s%s", RULE_KEY, scope);
+	return view_str(at);
+}
+
+static int drop_rules(struct kv_txn *txn, struct err *err)
+{
+	for (;;) {	/* a delete ends what the cursor borrowed: one at a time */
+		uint8_t copy[sizeof(RULE_KEY) + STORE_SCOPE_MAX];
+		struct kv_cursor *cursor = NULL;
+		struct view key = { 0 }, value;
+		int rc = kv_cursor_open(txn, CAT_META, &cursor, err);
+
+		if (rc == 0)
+			rc = kv_cursor_seek(cursor, VIEW_LIT(RULE_KEY), &key, &value, err);
+		if (rc > 0 && view_starts(key, RULE_KEY) && key.len <= sizeof(copy))
+			memcpy(copy, key.at, key.len);
+		else if (rc > 0)
+			rc = 0;
+		kv_cursor_close(cursor);
+		if (rc > 0)
+			rc = kv_del(txn, CAT_META, view_make(copy, key.len), err);
+		if (rc <= 0)
+			return rc;
+	}
+}
+
 int catalog_policy_put(struct kv_txn *txn, const struct store_policy *policy, struct err *err)
 {
+	char key[sizeof(RULE_KEY) + STORE_SCOPE_MAX];
 	struct wr wr;
+	int rc;
 
 	wr_init(&wr, 0);
-	wr_u64le(&wr, policy->data_age_ns);
-	wr_u64le(&wr, policy->packet_age_ns);
-	wr_u64le(&wr, policy->data_bytes);
-	wr_u64le(&wr, policy->packet_bytes);
-	wr_u64le(&wr, policy->total_bytes);
-	wr_u64le(&wr, policy->free_bytes);
-	return put_wr(txn, CAT_META, KV_PUT, VIEW_LIT("policy"), &wr, err);
+#define LIMIT(name, member, type, arg, text) wr_u64le(&wr, policy->member);
+#include "store/policy.def"
+#undef LIMIT
+	rc = put_wr(txn, CAT_META, KV_PUT, VIEW_LIT("policy"), &wr, err);
+	if (rc == 0)
+		rc = drop_rules(txn, err);
+	for (size_t i = 0; i < policy->rules_count && rc == 0; i++) {
+		wr_init(&wr, 0);
+		wr_u64le(&wr, policy->rules[i].age_ns);
+		wr_u64le(&wr, policy->rules[i].bytes);
+		wr_u64le(&wr, policy->rules[i].min_age_ns);
+		rc = put_wr(txn, CAT_META, KV_PUT, key_rule(key, policy->rules[i].scope), &wr, err);
+	}
+	return rc;
+}
+
+static int read_rules(struct kv_txn *txn, struct store_policy *policy, struct err *err)
+{
+	struct kv_cursor *cursor = NULL;
+	struct view key, value;
+	int rc = kv_cursor_open(txn, CAT_META, &cursor, err);
+
+	if (rc == 0)
+		rc = kv_cursor_seek(cursor, VIEW_LIT(RULE_KEY), &key, &value, err);
+	while (rc > 0 && view_starts(key, RULE_KEY)) {
+		struct rd rd = rd_make(value);
+		struct store_rule rule = { .age_ns = rd_u64le(&rd) };
+
+		rule.bytes = rd_u64le(&rd);
+		rule.min_age_ns = rd_u64le(&rd);
+		key = view_sub(key, sizeof(RULE_KEY) - 1, key.len);
+		if (rd.bad || key.len >= sizeof(rule.scope) || policy->rules_count == STORE_RULES_MAX) {
+			rc = err_set(err, E_CORRUPT, "catalog: rule of %zu bytes", value.len);
+			break;
+		}
+		copy_text(rule.scope, sizeof(rule.scope), key);
+		policy->rules[policy->rules_count++] = rule;
+		rc = kv_cursor_next(cursor, &key, &value, err);
+	}
+	kv_cursor_close(cursor);
+	return rc < 0 ? rc : 0;
 }
 
 int catalog_policy_get(struct kv_txn *txn, struct store_policy *ret_policy, struct err *err)
@@ -472,20 +582,19 @@ int catalog_policy_get(struct kv_txn *txn, struct store_policy *ret_policy, stru
 	struct view value;
 	int rc = kv_get(txn, CAT_META, VIEW_LIT("policy"), &value, err);
 
-	if (rc < 0)
-		return rc;
 	if (rc > 0) {
 		struct rd rd = rd_make(value);
 
-		policy.data_age_ns = rd_u64le(&rd);
-		policy.packet_age_ns = rd_u64le(&rd);
-		policy.data_bytes = rd_u64le(&rd);
-		policy.packet_bytes = rd_u64le(&rd);
-		policy.total_bytes = rd_u64le(&rd);
-		policy.free_bytes = rd_u64le(&rd);
+		/* One that an older program wrote ends before. */
+#define LIMIT(name, member, type, arg, text) policy.member = rd_left(&rd) ? rd_u64le(&rd) : 0;
+#include "store/policy.def"
+#undef LIMIT
 		if (rd.bad)
 			return err_set(err, E_CORRUPT, "catalog: policy of %zu bytes", value.len);
+		rc = read_rules(txn, &policy, err);
 	}
+	if (rc < 0)
+		return rc;
 	*ret_policy = policy;
 	return 0;
 }

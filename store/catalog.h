@@ -25,6 +25,9 @@ int catalog_part_get(struct kv_txn *txn, uint64_t hour, uint32_t gen, struct par
 int catalog_part_del(struct kv_txn *txn, uint64_t hour, uint32_t gen, struct err *err);
 /* A generation that no entry of the hour has, above all of them. */
 int catalog_part_next_gen(struct kv_txn *txn, uint64_t hour, uint32_t *ret_gen, struct err *err);
+/* The same, and no other partition gets it before the release: for one that is made outside of a transaction. */
+int catalog_gen_reserve(struct kv_txn *txn, uint64_t hour, uint32_t *ret_gen, struct err *err);
+int catalog_gen_release(struct kv_txn *txn, uint64_t hour, struct err *err);
 /* All of them, ascending by (hour, gen); array from arena. */
 int catalog_parts(struct kv_txn *txn, struct arena *arena, struct part_entry **ret_entries, size_t *ret_count,
 		  struct err *err);

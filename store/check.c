@@ -4,7 +4,6 @@
  * recorder: what retention or the seal takes away meanwhile is no finding.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -28,6 +27,7 @@ struct check {
 	struct arena arena;
 	const struct view_part *vp;	/* the partition looked at */
 	size_t part;
+	unsigned good;			/* sealed: a bit for each of its segments that is what its MANIFEST says */
 };
 
 static void found(struct check *check, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -49,8 +49,8 @@ static void found(struct check *check, const char *fmt, ...)
 
 /* -------------------------------------------------------------------- files */
 
-/* The catalog still has this partition, with its packets where asked for: else retention came by. */
-static bool still_entered(struct check *check, bool packets)
+/* The catalog still has this partition, with that segment (-1: any): else retention came by. */
+static bool still_entered(struct check *check, int seg)
 {
 	const struct part_entry *want = &check->vp->entry;
 	struct part_entry entry;
@@ -60,20 +60,22 @@ static bool still_entered(struct check *check, bool packets)
 	if (rc == 0)
 		rc = catalog_part_get(txn, want->hour, want->gen, &entry, NULL);
 	kv_txn_abort(txn);
-	return rc != 0 && (rc < 0 || (entry.serial == want->serial && (entry.has_packets || !packets)));
+	return rc != 0 && (rc < 0 || (entry.serial == want->serial &&
+				      (seg < 0 || (seg < (int)entry.segs_count && entry.segs[seg].held))));
 }
 
-/* 1 as the MANIFEST says, 0 not (and told), <0 could not look. */
-static int check_file(struct check *check, const char *dir, const char *file, uint64_t want_bytes,
-		      uint64_t want_hash, struct err *err)
+/* 1 as the MANIFEST says, 0 not (and told), <0 could not look. seg: -1 its data file. */
+static int check_file(struct check *check, const char *dir, int seg, uint64_t want_bytes, uint64_t want_hash,
+		      struct err *err)
 {
+	const char *file = seg < 0 ? kv_sealed_file(dir) : part_seg_file((unsigned)seg);
 	char path[STORE_PATH_MAX];
 	uint64_t bytes, hash;
 	int rc = files_path(path, err, dir, file, NULL);
 
 	if (rc == 0)
 		rc = files_size(path, &bytes, err);
-	if (rc == 0 && still_entered(check, strcmp(file, PART_SEG_FILE) == 0))
+	if (rc == 0 && still_entered(check, seg))
 		found(check, "%s is missing", file);
 	else if (rc > 0 && bytes != want_bytes)
 		found(check, "%s has %llu bytes, and its MANIFEST says %llu", file, (unsigned long long)bytes,
@@ -100,35 +102,38 @@ static bool same_tables(const struct part_entry *a, const struct part_entry *b)
 			return false;
 	}
 	return a->hour == b->hour && a->gen == b->gen && a->data_bytes == b->data_bytes &&
-	       a->packet_bytes == b->packet_bytes && a->packet_plain_bytes == b->packet_plain_bytes;
+	       a->packet_bytes == b->packet_bytes && a->packet_plain_bytes == b->packet_plain_bytes &&
+	       a->segs_count == b->segs_count;
 }
 
-/* 1: its data file is what was sealed and may be opened. *ret_packets: so is packets.seg. */
-static int check_sealed_files(struct check *check, const char *dir, bool *ret_packets, struct err *err)
+/* 1: its data file is what was sealed and may be opened. check->good: so are those segments. */
+static int check_sealed_files(struct check *check, const char *dir, struct err *err)
 {
 	const struct part_entry *entry = &check->vp->entry;
 	struct manifest_hashes hashes;
 	struct part_entry manifest;
 	struct err why = { 0 };
-	int rc = manifest_read(dir, &manifest, &hashes, &why), packets;
+	int rc = manifest_read(dir, &manifest, &hashes, &why);
 
-	*ret_packets = false;
+	check->good = 0;
 	if (rc == E_NO_MEMORY)
 		return err_set(err, rc, "%s", why.text);
 	if (rc < 0) {
-		if (still_entered(check, false))
+		if (still_entered(check, -1))
 			found(check, "%s", why.text);
 		return 0;
 	}
 	if (!same_tables(&manifest, entry))
 		found(check, "MANIFEST and catalog disagree");
-	if (entry->has_packets && entry->packet_bytes) {
-		packets = check_file(check, dir, PART_SEG_FILE, manifest.packet_bytes, hashes.packets, err);
-		if (packets < 0)
-			return packets;
-		*ret_packets = packets > 0;
+	for (unsigned s = 0; s < entry->segs_count && s < manifest.segs_count; s++) {
+		if (!entry->segs[s].held || entry->segs[s].bytes == 0)
+			continue;
+		rc = check_file(check, dir, (int)s, manifest.segs[s].bytes, hashes.packets[s], err);
+		if (rc < 0)
+			return rc;
+		check->good |= rc > 0 ? 1u << s : 0;
 	}
-	return check_file(check, dir, kv_sealed_file(dir), manifest.data_bytes, hashes.data, err);
+	return check_file(check, dir, -1, manifest.data_bytes, hashes.data, err);
 }
 
 /* --------------------------------------------------------------- row groups */
@@ -286,13 +291,13 @@ static void check_block_flows(struct check *check, const struct block_entry *ent
 	}
 }
 
-static int check_block(struct check *check, int fd, const char *path, struct packet_units *units, uint32_t number,
+static int check_block(struct check *check, const struct packet_files *files, const char *path, uint32_t number,
 		       struct view value, struct packet_block *block, struct wr *stored, uint64_t *ret_packets,
 		       struct err *err)
 {
 	struct block_entry entry;
 	struct err why = { 0 };
-	int rc = block_entry_read(value, check->vp->entry.packet_bytes, &entry, &why);
+	int rc = block_entry_read(value, files->bytes, files->count, &entry, &why);
 
 	*ret_packets = 0;
 	if (rc < 0) {
@@ -300,14 +305,16 @@ static int check_block(struct check *check, int fd, const char *path, struct pac
 		return 0;
 	}
 	*ret_packets = entry.count;
+	if (files->fds[entry.seg] < 0 || (check->vp->entry.state == PART_SEALED && !(check->good & 1u << entry.seg)))
+		return 0;	/* expired, or told already */
 	check->totals.blocks++;
 	check->totals.packets += entry.count;
 	wr_reset(stored);
 	if (!wr_space(stored, entry.stored_bytes))
 		return err_set(err, E_NO_MEMORY, "check: out of memory");
-	rc = files_read_at(fd, stored->at, entry.stored_bytes, entry.offset, path, &why);
+	rc = files_read_at(files->fds[entry.seg], stored->at, entry.stored_bytes, entry.offset, path, &why);
 	if (rc == 0)
-		rc = packet_block_read_some(wr_view(stored), units, NULL, block, &why);
+		rc = packet_block_read_some(wr_view(stored), files->units[entry.seg], NULL, block, &why);
 	if (rc == E_NO_MEMORY)
 		return err_set(err, rc, "%s", why.text);
 	if (rc < 0) {
@@ -322,13 +329,11 @@ static int check_block(struct check *check, int fd, const char *path, struct pac
 	return 0;
 }
 
-static int check_blocks(struct check *check, int fd, const char *path, struct err *err)
+static int check_blocks(struct check *check, const struct packet_files *files, const char *path, struct err *err)
 {
-	struct packet_units *units = NULL;
 	struct kv_cursor *cursor = NULL;
 	struct packet_block block;
 	struct view key, value;
-	struct err why = { 0 };
 	uint64_t packets = 0;
 	uint32_t number = 0;
 	struct wr stored;
@@ -336,15 +341,6 @@ static int check_blocks(struct check *check, int fd, const char *path, struct er
 
 	wr_init(&stored, 0);
 	rc = packet_block_init(&block, 0);
-	if (rc == 0 && check->vp->entry.state == PART_SEALED) {
-		rc = packets_units_open(check->vp->txn, &check->vp->entry, fd, path, &units, &why);
-		if (rc == E_CORRUPT) {
-			found(check, "%s", why.text);
-			rc = 0;
-		} else if (rc < 0) {
-			rc = err_set(err, rc, "%s", why.text);
-		}
-	}
 	if (rc == 0)
 		rc = kv_cursor_open(check->vp->txn, PART_PKB, &cursor, err);
 	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &value, err)) > 0) {
@@ -353,12 +349,11 @@ static int check_blocks(struct check *check, int fd, const char *path, struct er
 
 		if (!view_eq(key, part_key_view(&want)))
 			found(check, "packet block %u is missing or misnumbered", number);
-		rc = check_block(check, fd, path, units, number, value, &block, &stored, &count, err);
+		rc = check_block(check, files, path, number, value, &block, &stored, &count, err);
 		packets += count;
 		number++;
 	}
 	kv_cursor_close(cursor);
-	packet_units_free(units);
 	packet_block_release(&block);
 	wr_release(&stored);
 	if (rc == 0 && (packets != check->vp->entry.tables[TABLE_PACKETS].rows ||
@@ -371,26 +366,34 @@ static int check_blocks(struct check *check, int fd, const char *path, struct er
 
 static int check_packets(struct check *check, const char *dir, struct err *err)
 {
-	bool hot = check->vp->entry.state == PART_HOT;
-	char path[STORE_PATH_MAX];
+	const struct part_entry *entry = &check->vp->entry;
+	struct packet_files files;
+	struct err why = { 0 };
 	struct stat st;
-	int rc = files_path(path, err, dir, hot ? PART_LOG_FILE : PART_SEG_FILE, NULL), fd;
+	int rc = packet_files_open(check->vp->txn, entry, dir, &files, &why);
 
-	if (rc < 0)
-		return rc;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT && !hot)
-		return 0;	/* expired since */
-	if (fd < 0)
-		return err_errno(err, errno, "%s", path);
-	if (hot && fstat(fd, &st) == 0) {
-		check->totals.bytes += (uint64_t)st.st_size;
-		if ((uint64_t)st.st_size < check->vp->entry.packet_bytes)
-			found(check, PART_LOG_FILE " has %lld bytes, and %llu are committed", (long long)st.st_size,
-			      (unsigned long long)check->vp->entry.packet_bytes);
+	if (rc == E_CORRUPT) {
+		found(check, "%s", why.text);
+		rc = 0;
+		goto out;
 	}
-	rc = check_blocks(check, fd, path, err);
-	(void)close(fd);
+	if (rc == E_EXPIRED) {	/* since */
+		rc = 0;
+		goto out;
+	}
+	if (rc < 0) {
+		rc = err_set(err, rc, "%s", why.text);
+		goto out;
+	}
+	if (entry->state == PART_HOT && fstat(files.fds[0], &st) == 0) {
+		check->totals.bytes += (uint64_t)st.st_size;
+		if ((uint64_t)st.st_size < entry->packet_bytes)
+			found(check, PART_LOG_FILE " has %lld bytes, and %llu are committed", (long long)st.st_size,
+			      (unsigned long long)entry->packet_bytes);
+	}
+	rc = check_blocks(check, &files, dir, err);
+out:
+	packet_files_close(&files);
 	return rc;
 }
 
@@ -401,7 +404,6 @@ static int check_part(struct check *check, size_t part, struct err *err)
 	struct view_part *vp = &check->view->parts[part];
 	char dir[STORE_PATH_MAX];
 	struct err why = { 0 };
-	bool packets = true;
 	int rc;
 
 	check->vp = vp;
@@ -409,7 +411,7 @@ static int check_part(struct check *check, size_t part, struct err *err)
 	check->totals.parts++;
 	rc = files_path(dir, err, check->store->dir, vp->info.path, NULL);
 	if (rc == 0 && vp->entry.state == PART_SEALED) {
-		rc = check_sealed_files(check, dir, &packets, err);
+		rc = check_sealed_files(check, dir, err);
 		if (rc <= 0)	/* told: what is not what was sealed need not be looked at in detail */
 			goto out;
 		rc = 0;
@@ -432,7 +434,7 @@ static int check_part(struct check *check, size_t part, struct err *err)
 	else if (kv_verify(vp->part->kv, &why) < 0)
 		found(check, "%s", why.text);
 	check_rows(check);
-	if (packets && vp->entry.tables[TABLE_PACKETS].rows && vp->entry.has_packets)
+	if (vp->entry.tables[TABLE_PACKETS].rows && (vp->entry.state == PART_HOT || check->good))
 		rc = check_packets(check, dir, err);
 out:
 	check->vp = NULL;

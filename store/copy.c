@@ -17,8 +17,6 @@
 #define COPY_BYTES (1u << 20)
 #define SALVAGE_HOT_MAX 4
 
-static const char *const sealed_files[] = { KV_SEALED_FILE, KV_DATA_FILE, PART_SEG_FILE, PART_MANIFEST_FILE };
-#define SEALED_FILES (sizeof(sealed_files) / sizeof(sealed_files[0]))
 
 /* -------------------------------------------------------------------- files */
 
@@ -79,10 +77,10 @@ static int link_sealed(const char *from, const char *to, const char *name, struc
 		rc = files_path(other, err, below, name, NULL);
 	if (rc == 0)
 		rc = files_mkdir(other, -1, err);
-	for (size_t i = 0; i < SEALED_FILES && rc == 0; i++) {
-		rc = files_path(a, err, path, sealed_files[i], NULL);
+	for (size_t i = 0; i < PART_FILES && rc == 0; i++) {
+		rc = files_path(a, err, path, part_files[i], NULL);
 		if (rc == 0)
-			rc = files_path(b, err, other, sealed_files[i], NULL);
+			rc = files_path(b, err, other, part_files[i], NULL);
 		if (rc == 0)
 			rc = link_or_copy(a, b, err);
 	}
@@ -428,15 +426,13 @@ struct shadow {
 static int manifest_again(const char *path, const char *to, struct err *err)
 {
 	struct kv_opts opts = { .mode = KV_SEALED, .dbs = part_dbs, .group_gid = -1 };
-	char data[STORE_PATH_MAX], seg[STORE_PATH_MAX], other[STORE_PATH_MAX];
+	char data[STORE_PATH_MAX], other[STORE_PATH_MAX];
 	struct manifest_hashes hashes = { 0 };
 	struct part_entry entry;
 	struct kv_txn *txn = NULL;
 	struct kv *kv = NULL;
 	int rc = files_path(data, err, path, kv_sealed_file(path), NULL);
 
-	if (rc == 0)
-		rc = files_path(seg, err, path, PART_SEG_FILE, NULL);
 	if (rc == 0 && files_size(data, &entry.data_bytes, err) != 1)
 		rc = E_NOT_FOUND;
 	if (rc < 0)
@@ -453,11 +449,19 @@ static int manifest_again(const char *path, const char *to, struct err *err)
 		return rc;
 	entry.state = PART_SEALED;
 	entry.data_bytes = opts.map_bytes;
-	entry.packet_bytes = 0;
-	entry.has_packets = files_size(seg, &entry.packet_bytes, err) == 1;
 	rc = manifest_hash(path, kv_sealed_file(path), &hashes.data, err);
-	if (rc == 0 && entry.has_packets)
-		rc = manifest_hash(path, PART_SEG_FILE, &hashes.packets, err);
+	entry.packet_bytes = 0;
+	for (unsigned s = 0; s < entry.segs_count && rc == 0; s++) {
+		/* the data file was written behind the packets: their sizes are in it */
+		rc = files_path(other, err, path, part_seg_file(s), NULL);
+		if (rc == 0)
+			rc = files_size(other, &entry.segs[s].bytes, err);
+		entry.segs[s].held = rc == 1;
+		entry.packet_bytes += entry.segs[s].bytes;
+		if (rc == 1)
+			rc = manifest_hash(path, part_seg_file(s), &hashes.packets[s], err);
+	}
+	part_entry_settle(&entry);
 	if (rc == 0)	/* the link leads to the damaged one */
 		rc = files_path(other, err, to, PART_MANIFEST_FILE, NULL);
 	if (rc == 0)

@@ -15,7 +15,7 @@
 #include "base/view.h"
 
 #define KV_KEY_MAX 511u			/* LMDB's limit on a key */
-#define KV_SMALL_MAX 1024u		/* larger values may lie on pages of their own: write once */
+#define KV_SMALL_MAX 1500u		/* larger values may lie on pages of their own: write once */
 #define KV_TXN_BYTES_MAX (48u << 20)	/* dirty pages of a write transaction live in memory */
 #define KV_DBS_MAX 12
 #define KV_DATA_FILE "data.mdb"

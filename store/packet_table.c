@@ -17,8 +17,11 @@ int block_entry_write(const struct block_entry *entry, const struct packet_block
 	wr_u64le(wr, entry->number_max);
 	wr_u32le(wr, entry->window);
 	wr_varint(wr, info ? info->flow_count : 0);
-	if (!info)
+	if (!info) {
+		if (entry->seg)	/* the first one is not told: as it was before there were others */
+			wr_u8(wr, (uint8_t)entry->seg);
 		return 0;
+	}
 	iter = packet_block_flows(info);
 	while ((rc = packet_block_flow_next(&iter, &id)) > 0) {
 		wr_varint(wr, id - last);
@@ -27,8 +30,10 @@ int block_entry_write(const struct block_entry *entry, const struct packet_block
 	return rc;
 }
 
-int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *ret_entry, struct err *err)
+int block_entry_read(struct view bytes, const uint64_t *seg_bytes, unsigned segs_count,
+		     struct block_entry *ret_entry, struct err *err)
 {
+	uint64_t log_bytes;
 	struct rd rd = rd_make(bytes);
 	struct block_entry entry = { .offset = rd_u64le(&rd) };
 
@@ -41,12 +46,16 @@ int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *
 	entry.number_min = rd_u64le(&rd);
 	entry.number_max = rd_u64le(&rd);
 	entry.window = rd_u32le(&rd);
-	if (rd.bad)
-		return err_set(err, E_CORRUPT, "block table: an entry of %zu bytes", bytes.len);
+	entry.flows = rd_rest(&rd);
+	if (rd_varint(&rd) == 0 && rd_left(&rd))
+		entry.seg = rd_u8(&rd);
+	if (rd.bad || entry.seg >= segs_count)
+		return err_set(err, E_CORRUPT, "block table: an entry of %zu bytes, in segment %u of %u", bytes.len,
+			       entry.seg, segs_count);
+	log_bytes = seg_bytes[entry.seg];
 	if (entry.offset > log_bytes || entry.stored_bytes > log_bytes - entry.offset)
 		return err_set(err, E_CORRUPT, "block table: bytes %llu..+%u lie beyond the packet log's %llu",
 			       (unsigned long long)entry.offset, entry.stored_bytes, (unsigned long long)log_bytes);
-	entry.flows = rd_rest(&rd);
 	*ret_entry = entry;
 	return 0;
 }

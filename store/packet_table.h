@@ -19,13 +19,14 @@ struct block_entry {
 	uint64_t time_min, time_max;	/* both inclusive */
 	uint64_t number_min, number_max;
 	uint32_t window;		/* sealed; 0 in a hot one */
+	uint32_t seg;			/* sealed: which segment it lies in */
 	struct view flows;		/* hot: its flow ids, see block_entry_has_flow. Borrowed */
 };
 
 /* info: of the stored block, whose flow ids are written delta-coded; NULL in a sealed partition. E_CORRUPT. */
 int block_entry_write(const struct block_entry *entry, const struct packet_block_info *info, struct wr *wr);
-/* Checks that the block lies within a log of log_bytes. */
-int block_entry_read(struct view bytes, uint64_t log_bytes, struct block_entry *ret_entry, struct err *err);
+/* Checks that the block lies within its segment, of segs (count, bytes each): a hot one's log is the only one. */
+int block_entry_read(struct view bytes, const uint64_t *seg_bytes, unsigned segs_count, struct block_entry *ret_entry, struct err *err);
 /* 1 when the block has a packet of one of the sorted flows, 0, or E_CORRUPT. */
 int block_entry_has_flow(const struct block_entry *entry, const uint64_t *flows, size_t flow_count,
 			 struct err *err);

@@ -25,6 +25,7 @@ struct window_rec {
 
 struct window_flow {		/* the frames of one flow of one source, in the order they came */
 	uint64_t source, id;
+	unsigned class_id;
 	uint64_t last_number;
 	uint32_t first, last;	/* recs */
 	bool unordered;		/* a number came too late */
@@ -33,7 +34,22 @@ struct window_flow {		/* the frames of one flow of one source, in the order they
 struct window_block {		/* order[from, to) */
 	uint32_t from, to;
 	uint64_t source;
+	unsigned seg;
+	size_t step;		/* of those of its segment */
 	struct packet_packed packed;
+};
+
+struct window_seg {		/* a segment of the partition: the same places as in its entry */
+	int fd;
+	char path[STORE_PATH_MAX];
+	uint64_t units;		/* written so far */
+	struct packet_packer *packer;
+};
+
+/* A load's blocks and slots of one segment. */
+struct load_seg {
+	size_t blocks_from, blocks_to;
+	size_t slots_from, slots_to;
 };
 
 /* One window: being filled, then being packed. */
@@ -54,19 +70,18 @@ struct load {
 	size_t blocks_ready;		/* with a live `packed` */
 	struct flow_slot *slots;
 	size_t slots_count, slots_cap;
+	struct load_seg segs[PART_SEGS_MAX];
 	bool packing;
 };
 
 struct packet_window {
 	struct packet_window_opts opts;
-	int fd;
-	char path[STORE_PATH_MAX];
+	struct window_seg segs[PART_SEGS_MAX];	/* those of the entry */
+	unsigned segs_count;
 	struct load loads[2];
 	unsigned filling;		/* which of the loads */
 	uint32_t number;		/* of the next window */
 	struct wr value;
-	struct packet_packer *packer;
-	uint64_t units;			/* written so far */
 };
 
 static int no_memory(struct err *err)
@@ -95,6 +110,7 @@ static void load_release(struct load *load)
 static void load_reset(struct load *load)
 {
 	load->count = load->flows_count = load->blocks_count = load->slots_count = 0;
+	memset(load->segs, 0, sizeof(load->segs));
 	if (load->flow_slots)
 		memset(load->flow_slots, 0, load->flow_slots_count * sizeof(*load->flow_slots));
 	wr_reset(&load->bytes);
@@ -191,6 +207,8 @@ static int cmp_flows(const void *a, const void *b)
 {
 	const struct window_flow *x = a, *y = b;
 
+	if (x->class_id != y->class_id)
+		return x->class_id < y->class_id ? -1 : 1;
 	if (x->source != y->source)
 		return x->source < y->source ? -1 : 1;
 	return x->id < y->id ? -1 : x->id > y->id;
@@ -205,7 +223,7 @@ static int cmp_numbers(const void *a, const void *b, void *arg)
 }
 
 /* Begin a block at order[from]. */
-static int block_begin(struct load *load, uint32_t from, uint64_t source)
+static int block_begin(struct load *load, uint32_t from, uint64_t source, unsigned seg)
 {
 	struct window_block *block;
 
@@ -219,11 +237,14 @@ static int block_begin(struct load *load, uint32_t from, uint64_t source)
 	load->blocks_count++;
 	block->from = block->to = from;
 	block->source = source;
+	block->seg = seg;
+	block->step = load->blocks_count - 1 - load->segs[seg].blocks_from;
 	return 0;
 }
 
 /* The frames of one flow behind those ordered so far, cut into blocks. */
-static int cluster_flow(struct load *load, const struct window_flow *flow, uint32_t *at, size_t *block_bytes)
+static int cluster_flow(struct load *load, const struct window_flow *flow, unsigned seg, uint32_t *at,
+			size_t *block_bytes)
 {
 	const uint32_t first_block = load->window->opts.entry->tables[TABLE_PACKETS].groups;
 	uint32_t from = *at, begun;
@@ -239,10 +260,10 @@ static int cluster_flow(struct load *load, const struct window_flow *flow, uint3
 		struct window_block *block = load->blocks_count ? &load->blocks[load->blocks_count - 1] : NULL;
 
 		hour = rec->time_ns / NS_PER_HOUR;
-		if (!block || block->source != flow->source || *block_bytes >= BLOCK_BYTES ||
+		if (!block || block->seg != seg || block->source != flow->source || *block_bytes >= BLOCK_BYTES ||
 		    block->to - block->from == BLOCK_FRAMES ||
 		    load->recs[load->order[block->from]].rec.time_ns / NS_PER_HOUR != hour) {
-			if (block_begin(load, i, flow->source) < 0)
+			if (block_begin(load, i, flow->source, seg) < 0)
 				return E_NO_MEMORY;
 			*block_bytes = 0;
 		}
@@ -261,9 +282,44 @@ static int cluster_flow(struct load *load, const struct window_flow *flow, uint3
 	return 0;
 }
 
-static int cluster(struct load *load)
+/* The segment of a class, made when it is the first time; its file, too. */
+static int seg_of(struct packet_window *window, unsigned class_id, unsigned *ret_seg, struct err *err)
 {
+	const char *name = payload_classes_name(window->opts.classes, class_id);
+	struct window_seg *seg;
+	unsigned s;
+	int rc = part_entry_seg(window->opts.entry, name, &s);
+
+	if (rc < 0)	/* more classes than segments: cannot be, both have one bound */
+		return err_set(err, rc, "packets: class %s: too many of them", name);
+	if (s < window->segs_count) {
+		*ret_seg = s;
+		return 0;
+	}
+	seg = &window->segs[s];
+	*seg = (struct window_seg){ .fd = -1 };
+	window->segs_count++;
+	rc = files_path(seg->path, err, window->opts.dir, part_seg_file(s), NULL);
+	if (rc == 0 && packet_packer_new(window->opts.zstd_level, &seg->packer) < 0)
+		rc = no_memory(err);
+	if (rc < 0)
+		return rc;
+	seg->fd = open(seg->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	if (seg->fd < 0)
+		return err_errno(err, errno, "%s: create", seg->path);
+	if (fchmod(seg->fd, 0640) < 0 ||
+	    (window->opts.group_gid >= 0 && fchown(seg->fd, (uid_t)-1, (gid_t)window->opts.group_gid) < 0))
+		return err_errno(err, errno, "%s: give to group %d", seg->path, window->opts.group_gid);
+	*ret_seg = s;
+	return 0;
+}
+
+/* Classes, each in a segment of its own, and the flows of each. */
+static int cluster(struct load *load, struct err *err)
+{
+	struct packet_window *window = load->window;
 	size_t block_bytes = 0;
+	unsigned seg = 0;
 	uint32_t at = 0;
 
 	mem_free(load->order);
@@ -271,11 +327,24 @@ static int cluster(struct load *load)
 	load->order = mem_array(load->count, sizeof(*load->order));
 	load->clustered = mem_resize(NULL, load->count, sizeof(*load->clustered));
 	if (!load->order || !load->clustered)
-		return E_NO_MEMORY;
-	qsort(load->flows, load->flows_count, sizeof(*load->flows), cmp_flows);
+		return no_memory(err);
 	for (size_t i = 0; i < load->flows_count; i++)
-		if (cluster_flow(load, &load->flows[i], &at, &block_bytes) < 0)
-			return E_NO_MEMORY;
+		load->flows[i].class_id = payload_classes_of(window->opts.classes, load->flows[i].id);
+	qsort(load->flows, load->flows_count, sizeof(*load->flows), cmp_flows);
+	for (size_t i = 0; i < load->flows_count; i++) {
+		if (i == 0 || load->flows[i].class_id != load->flows[i - 1].class_id) {
+			int rc = seg_of(window, load->flows[i].class_id, &seg, err);
+
+			if (rc < 0)
+				return rc;
+			load->segs[seg].blocks_from = load->blocks_count;
+			load->segs[seg].slots_from = load->slots_count;
+		}
+		if (cluster_flow(load, &load->flows[i], seg, &at, &block_bytes) < 0)
+			return no_memory(err);
+		load->segs[seg].blocks_to = load->blocks_count;
+		load->segs[seg].slots_to = load->slots_count;
+	}
 	return 0;
 }
 
@@ -294,35 +363,46 @@ static void pack_block(void *arg, size_t step)
 		*rec = load->recs[load->order[block->from + i]].rec;
 		rec->frame.at = load->bytes.at + (uintptr_t)rec->frame.at;
 	}
-	packet_packer_pack(load->window->packer, step, block->source, load->clustered + block->from, count,
-			   &block->packed);
+	packet_packer_pack(load->window->segs[block->seg].packer, block->step, block->source,
+			   load->clustered + block->from, count, &block->packed);
 }
 
 /* ------------------------------------------------------------------ writing */
 
-/* The payload units of all blocks, and where they lie. */
-static int write_units(struct packet_window *window, const struct load *load, struct err *err)
+/* Append to a segment. */
+static int seg_write(struct packet_window *window, unsigned seg, struct view bytes, struct err *err)
 {
-	struct part_entry *part = window->opts.entry;
-	struct part_key key = part_key_units(window->number);
-	uint64_t offset = part->packet_bytes, first = window->units;
+	struct part_seg *entry = &window->opts.entry->segs[seg];
+	int rc = files_write_at(window->segs[seg].fd, bytes, entry->bytes, window->segs[seg].path, err);
+
+	if (rc < 0)
+		return rc;
+	entry->bytes += bytes.len;
+	window->opts.entry->packet_bytes += bytes.len;
+	return 0;
+}
+
+/* The payload units of all blocks of a segment, and where they lie. */
+static int write_units(struct packet_window *window, const struct load *load, unsigned seg, struct err *err)
+{
+	struct part_key key = part_key_units(seg, window->number);
+	uint64_t offset = window->opts.entry->segs[seg].bytes, first = window->segs[seg].units;
 	struct wr unit_bytes;
 	int rc = 0;
 
 	wr_init(&unit_bytes, 0);
-	for (size_t i = 0; i < load->blocks_count && rc == 0; i++) {
+	for (size_t i = load->segs[seg].blocks_from; i < load->segs[seg].blocks_to && rc == 0; i++) {
 		const struct packet_packed *packed = &load->blocks[i].packed;
 
 		if (packed->rc < 0)
 			rc = err_set(err, packed->rc, "%s", packed->err.text);
 		else if (packed->units.len)
-			rc = files_write_at(window->fd, wr_view(&packed->units), part->packet_bytes, window->path, err);
-		part->packet_bytes += rc == 0 ? packed->units.len : 0;
+			rc = seg_write(window, seg, wr_view(&packed->units), err);
 		wr_bytes(&unit_bytes, wr_view(&packed->unit_bytes));
 	}
 	wr_reset(&window->value);
 	packet_directory_write(first, offset, wr_view(&unit_bytes), &window->value);
-	window->units += unit_bytes.len / sizeof(uint32_t);
+	window->segs[seg].units += unit_bytes.len / sizeof(uint32_t);
 	if (rc == 0 && (unit_bytes.bad || window->value.bad))
 		rc = no_memory(err);
 	if (rc == 0 && unit_bytes.len)
@@ -332,23 +412,26 @@ static int write_units(struct packet_window *window, const struct load *load, st
 	return rc;
 }
 
-static int write_block(struct packet_window *window, const struct packet_packed *packed, struct err *err)
+static int write_block(struct packet_window *window, unsigned seg, const struct packet_packed *packed,
+		       struct err *err)
 {
 	struct part_entry *part = window->opts.entry;
 	struct part_table *table = &part->tables[TABLE_PACKETS];
+	struct part_seg *in = &part->segs[seg];
 	struct part_key key = part_key_u32(table->groups);
 	struct block_entry entry = packed->entry;
 	int rc;
 
-	entry.offset = part->packet_bytes;
+	entry.offset = in->bytes;
 	entry.stored_bytes = (uint32_t)packed->block.len;
 	entry.window = window->number;
+	entry.seg = seg;
 	wr_reset(&window->value);
 	rc = block_entry_write(&entry, NULL, &window->value);
 	if (rc == 0 && window->value.bad)
 		rc = no_memory(err);
 	if (rc == 0)
-		rc = files_write_at(window->fd, wr_view(&packed->block), entry.offset, window->path, err);
+		rc = seg_write(window, seg, wr_view(&packed->block), err);
 	if (rc == 0)
 		rc = kv_batch_put(window->opts.batch, PART_PKB, KV_PUT_APPEND, part_key_view(&key),
 				  wr_view(&window->value), err);
@@ -356,7 +439,9 @@ static int write_block(struct packet_window *window, const struct packet_packed 
 		return rc;
 	table->groups++;
 	part_entry_count(part, TABLE_PACKETS, entry.count, entry.time_min, entry.time_max, entry.time_max);
-	part->packet_bytes += entry.stored_bytes;
+	in->packets += entry.count;
+	in->time_min = entry.time_min < in->time_min ? entry.time_min : in->time_min;
+	in->time_max = entry.time_max > in->time_max ? entry.time_max : in->time_max;
 	part->packet_plain_bytes += entry.plain_bytes;
 	return 0;
 }
@@ -370,39 +455,52 @@ static int cmp_slots(const void *a, const void *b)
 	return x->block < y->block ? -1 : x->block > y->block;
 }
 
-static int write_slots(struct packet_window *window, struct load *load, struct err *err)
+static int write_slots(struct packet_window *window, struct load *load, unsigned seg, struct err *err)
 {
 	struct part_key key = part_key_u32(window->number);
+	size_t from = load->segs[seg].slots_from, count = load->segs[seg].slots_to - from;
 
-	if (load->slots_count)
-		qsort(load->slots, load->slots_count, sizeof(*load->slots), cmp_slots);
+	if (count)
+		qsort(load->slots + from, count, sizeof(*load->slots), cmp_slots);
 	wr_reset(&window->value);
-	flow_table_write(load->slots, load->slots_count, &window->value);
+	flow_table_write(load->slots + from, count, &window->value);
 	if (window->value.bad)
 		return no_memory(err);
 	return kv_batch_put(window->opts.batch, PART_FLOW, KV_PUT_APPEND, part_key_view(&key),
 			    wr_view(&window->value), err);
 }
 
+/* What a load has of one segment: a window. */
+static int settle_seg(struct packet_window *window, struct load *load, unsigned seg, struct err *err)
+{
+	uint64_t from = window->opts.entry->segs[seg].bytes;
+	int rc = write_units(window, load, seg, err);
+
+	for (size_t i = load->segs[seg].blocks_from; i < load->segs[seg].blocks_to && rc == 0; i++)
+		rc = write_block(window, seg, &load->blocks[i].packed, err);
+	if (rc == 0)
+		rc = write_slots(window, load, seg, err);
+	window->number++;
+	if (seg)	/* memory is one window's, however many classes there are */
+		packet_packer_forget(window->segs[seg].packer);
+	/* Begin to write it out: the sync at the end waits for less. A hint, so failing is fine. */
+	(void)sync_file_range(window->segs[seg].fd, (off_t)from, 0, SYNC_FILE_RANGE_WRITE);
+	return rc;
+}
+
 /* Wait for the load that is being packed, if there is one, and write it. */
 static int settle(struct packet_window *window, struct load *load, struct err *err)
 {
-	uint64_t from = window->opts.entry->packet_bytes;
 	int rc = 0;
 
 	if (!load->packing)
 		return 0;
 	if (window->opts.pool)
 		pool_wait(window->opts.pool);
-	rc = write_units(window, load, err);
-	for (size_t i = 0; i < load->blocks_count && rc == 0; i++)
-		rc = write_block(window, &load->blocks[i].packed, err);
-	if (rc == 0)
-		rc = write_slots(window, load, err);
-	window->number++;
+	for (unsigned seg = 0; seg < window->segs_count && rc == 0; seg++)
+		if (load->segs[seg].blocks_to)
+			rc = settle_seg(window, load, seg, err);
 	load_reset(load);
-	/* Begin to write it out: the sync at the end waits for less. A hint, so failing is fine. */
-	(void)sync_file_range(window->fd, (off_t)from, 0, SYNC_FILE_RANGE_WRITE);
 	return rc;
 }
 
@@ -414,10 +512,12 @@ static int turn_over(struct packet_window *window, struct err *err)
 
 	if (rc < 0 || load->count == 0)
 		return rc;
-	if (cluster(load) < 0)
-		return no_memory(err);
+	rc = cluster(load, err);
+	if (rc < 0)
+		return rc;
 	load->packing = true;
-	packet_packer_begin(window->packer);
+	for (unsigned seg = 0; seg < window->segs_count; seg++)
+		packet_packer_begin(window->segs[seg].packer);
 	if (window->opts.pool) {
 		window->filling = !window->filling;
 		pool_start(window->opts.pool, pack_block, load, load->blocks_count);
@@ -433,37 +533,24 @@ static int turn_over(struct packet_window *window, struct err *err)
 int packet_window_new(const struct packet_window_opts *opts, struct packet_window **ret_window, struct err *err)
 {
 	struct packet_window *window = mem_zalloc(sizeof(*window));
+	unsigned seg;
 	int rc;
 
 	if (!window)
 		return no_memory(err);
 	window->opts = *opts;
-	window->fd = -1;
 	wr_init(&window->value, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		window->loads[i].window = window;
 		wr_init(&window->loads[i].bytes, 0);
 	}
-	rc = files_path(window->path, err, opts->dir, PART_SEG_FILE, NULL);
-	if (rc == 0 && packet_packer_new(opts->zstd_level, &window->packer) < 0)
-		rc = no_memory(err);
-	if (rc < 0)
-		goto out;
-	window->fd = open(window->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (window->fd < 0) {
-		rc = err_errno(err, errno, "%s: create", window->path);
-		goto out;
-	}
-	if (fchmod(window->fd, 0640) < 0 ||
-	    (opts->group_gid >= 0 && fchown(window->fd, (uid_t)-1, (gid_t)opts->group_gid) < 0)) {
-		rc = err_errno(err, errno, "%s: give to group %d", window->path, opts->group_gid);
-		goto out;
+	rc = seg_of(window, 0, &seg, err);
+	if (rc < 0) {
+		packet_window_free(window);
+		return rc;
 	}
 	*ret_window = window;
-	window = NULL;
-out:
-	packet_window_free(window);
-	return rc;
+	return 0;
 }
 
 void packet_window_free(struct packet_window *window)
@@ -475,9 +562,11 @@ void packet_window_free(struct packet_window *window)
 			pool_wait(window->opts.pool);
 		load_release(&window->loads[i]);
 	}
-	packet_packer_free(window->packer);
-	if (window->fd >= 0)
-		(void)close(window->fd);
+	for (unsigned seg = 0; seg < window->segs_count; seg++) {
+		packet_packer_free(window->segs[seg].packer);
+		if (window->segs[seg].fd >= 0)
+			(void)close(window->segs[seg].fd);
+	}
 	wr_release(&window->value);
 	mem_free(window);
 }
@@ -514,7 +603,8 @@ int packet_window_flush(struct packet_window *window, struct err *err)
 			pool_wait(window->opts.pool);
 		load_release(&window->loads[i]);
 	}
-	packet_packer_forget(window->packer);
+	for (unsigned seg = 0; seg < window->segs_count; seg++)
+		packet_packer_forget(window->segs[seg].packer);
 	return rc;
 }
 
@@ -522,10 +612,14 @@ int packet_window_end(struct packet_window *window, struct err *err)
 {
 	int rc = packet_window_flush(window, err);
 
-	if (rc == 0 && fsync(window->fd) < 0)
-		rc = err_errno(err, errno, "%s: sync", window->path);
-	if (close(window->fd) < 0 && rc == 0)
-		rc = err_errno(err, errno, "%s: close", window->path);
-	window->fd = -1;
+	for (unsigned i = 0; i < window->segs_count; i++) {
+		struct window_seg *seg = &window->segs[i];
+
+		if (rc == 0 && fsync(seg->fd) < 0)
+			rc = err_errno(err, errno, "%s: sync", seg->path);
+		if (close(seg->fd) < 0 && rc == 0)
+			rc = err_errno(err, errno, "%s: close", seg->path);
+		seg->fd = -1;
+	}
 	return rc;
 }

@@ -2,6 +2,8 @@
  * The writer of packets.seg: frames go in in the order of capture, are cut into
  * windows of at most 64 MiB, and clustered by flow within each. So one flow
  * lies in a few blocks, and an export of everything holds one window in memory.
+ * Frames of other payload classes than the default one go into segments of their
+ * own: what a load of frames has of each is a window.
  *
  * Blocks of a window are packed by the threads of a pool while the next window
  * fills; everything else happens in the caller's thread.
@@ -11,6 +13,7 @@
 
 #include "base/pool.h"
 #include "store/part.h"
+#include "store/payload_class.h"
 
 struct packet_window;
 
@@ -21,6 +24,7 @@ struct packet_window_opts {
 	struct kv_batch *batch;		/* takes the block table and the flow tables */
 	struct part_entry *entry;	/* counts packets, blocks and bytes */
 	struct pool *pool;		/* NULL: pack in the caller's thread */
+	const struct payload_classes *classes;	/* borrowed; asked when a window is full. NULL: all default */
 };
 int packet_window_new(const struct packet_window_opts *opts, struct packet_window **ret_window, struct err *err);
 void packet_window_free(struct packet_window *window);	/* takes NULL; what is not written is lost */

@@ -38,7 +38,7 @@ struct packet_source {
 
 struct store_packets {
 	char path[STORE_PATH_MAX];
-	int fd;
+	struct packet_files files;
 	uint64_t from_ns, to_ns;
 	uint64_t *flow_ids;
 	size_t flow_count;
@@ -51,8 +51,8 @@ struct store_packets {
 	struct open_block *spent;	/* held the last frame given out */
 	struct open_block *free;
 	struct wr stored;
-	struct packet_units *units;	/* of a sealed partition */
 	struct packet_want want;
+	bool expired;		/* a block that would do is of a segment that retention has dropped */
 };
 
 /* ---------------------------------------------------------- which blocks */
@@ -63,6 +63,15 @@ static int add_ref(struct store_packets *packets, const struct block_entry *entr
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
 	packets->refs[packets->refs_count] = *entry;
 	packets->refs[packets->refs_count++].flows = view_make(NULL, 0);	/* dies with the transaction */
+	return 0;
+}
+
+/* A block that would do: taken, or known to be gone. */
+static int take_ref(struct store_packets *packets, const struct block_entry *entry, struct err *err)
+{
+	if (packets->files.fds[entry->seg] >= 0)
+		return add_ref(packets, entry, err);
+	packets->expired = true;
 	return 0;
 }
 
@@ -84,14 +93,14 @@ static int collect_table(struct store_packets *packets, struct kv_txn *txn, cons
 		struct block_entry block;
 		int match = 1;
 
-		rc = block_entry_read(value, entry->packet_bytes, &block, err);
+		rc = block_entry_read(value, packets->files.bytes, packets->files.count, &block, err);
 		if (rc < 0)
 			break;
 		if (!in_time(packets, block.time_min, block.time_max))
 			continue;
 		if (by_flow)
 			match = block_entry_has_flow(&block, packets->flow_ids, packets->flow_count, err);
-		rc = match > 0 ? add_ref(packets, &block, err) : match;
+		rc = match > 0 ? take_ref(packets, &block, err) : match;
 	}
 	kv_cursor_close(cursor);
 	return rc < 0 ? rc : 0;
@@ -111,9 +120,9 @@ static int collect_slot(struct store_packets *packets, struct kv_txn *txn, const
 		if (rc == 0)
 			rc = err_set(err, E_CORRUPT, "%s: flow table: no block %u", packets->path, slot->block + i);
 		if (rc > 0)
-			rc = block_entry_read(value, entry->packet_bytes, &block, err);
+			rc = block_entry_read(value, packets->files.bytes, packets->files.count, &block, err);
 		if (rc == 0 && in_time(packets, block.time_min, block.time_max))
-			rc = add_ref(packets, &block, err);
+			rc = take_ref(packets, &block, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -155,6 +164,8 @@ static int cmp_refs(const void *a, const void *b)
 		return x->source < y->source ? -1 : 1;
 	if (x->number_min != y->number_min)
 		return x->number_min < y->number_min ? -1 : 1;
+	if (x->seg != y->seg)
+		return x->seg < y->seg ? -1 : 1;
 	return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
@@ -200,45 +211,74 @@ static int copy_flows(struct store_packets *packets, const uint64_t *flow_ids, s
 	return packets->flow_ids ? 0 : err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
 }
 
-static int open_log(struct store_packets *packets, const struct part_entry *entry, struct err *err)
+/* Of one segment of a sealed partition. */
+static int units_open(struct kv_txn *txn, unsigned seg, const char *path, struct packet_files *files, struct err *err)
 {
-	char path[STORE_PATH_MAX];
-	int rc = files_path(path, err, packets->path, entry->state == PART_HOT ? PART_LOG_FILE : PART_SEG_FILE, NULL);
-
-	if (rc < 0)
-		return rc;
-	packets->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (packets->fd >= 0)
-		return 0;
-	if (errno == ENOENT && entry->state == PART_SEALED)
-		return err_set(err, E_EXPIRED, "%s: retention has dropped the packets", packets->path);
-	return err_errno(err, errno, "%s", path);
-}
-
-int packets_units_open(struct kv_txn *txn, const struct part_entry *entry, int fd, const char *path,
-		       struct packet_units **ret_units, struct err *err)
-{
-	struct packet_units *units = NULL;
+	struct part_key prefix = part_key_units(seg, 0);
+	struct view from = view_make(prefix.at, PART_UNITS_KEY_LEN);
 	struct kv_cursor *cursor = NULL;
 	struct view key, directory;
-	int rc = packet_units_new(fd, path, UNITS_BYTES_MAX, &units, err);
+	int rc = packet_units_new(files->fds[seg], path, UNITS_BYTES_MAX / files->count, &files->units[seg], err);
 
 	if (rc == 0)
 		rc = kv_cursor_open(txn, PART_META, &cursor, err);
 	if (rc == 0)
-		rc = kv_cursor_seek(cursor, VIEW_LIT(PART_UNITS_KEY), &key, &directory, err);
-	while (rc > 0 && view_starts(key, PART_UNITS_KEY)) {
-		rc = packet_units_learn(units, directory, entry->packet_bytes, err);
+		rc = kv_cursor_seek(cursor, from, &key, &directory, err);
+	while (rc > 0 && key.len == from.len + 4 && memcmp(key.at, from.at, from.len) == 0) {
+		rc = packet_units_learn(files->units[seg], directory, files->bytes[seg], err);
 		if (rc == 0)
 			rc = kv_cursor_next(cursor, &key, &directory, err);
 	}
 	kv_cursor_close(cursor);
-	if (rc < 0) {
-		packet_units_free(units);
+	return rc < 0 ? rc : 0;
+}
+
+static int file_open(const char *dir, const char *file, int *ret_fd, struct err *err)
+{
+	char path[STORE_PATH_MAX];
+	int rc = files_path(path, err, dir, file, NULL);
+
+	if (rc < 0)
 		return rc;
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (*ret_fd >= 0)
+		return 1;
+	return errno == ENOENT ? 0 : err_errno(err, errno, "%s", path);
+}
+
+int packet_files_open(struct kv_txn *txn, const struct part_entry *entry, const char *path,
+		      struct packet_files *ret_files, struct err *err)
+{
+	bool hot = entry->state == PART_HOT, any = false;
+	int rc = 0;
+
+	*ret_files = (struct packet_files){ .count = hot ? 1 : entry->segs_count };
+	for (unsigned s = 0; s < PART_SEGS_MAX; s++)
+		ret_files->fds[s] = -1;
+	for (unsigned s = 0; s < ret_files->count && rc >= 0; s++) {
+		ret_files->bytes[s] = hot ? entry->packet_bytes : entry->segs[s].bytes;
+		if (!hot && (!entry->segs[s].held || entry->segs[s].bytes == 0))
+			continue;
+		rc = file_open(path, hot ? PART_LOG_FILE : part_seg_file(s), &ret_files->fds[s], err);
+		any |= rc > 0;
+		if (rc > 0 && !hot)
+			rc = units_open(txn, s, path, ret_files, err);
 	}
-	*ret_units = units;
-	return 0;
+	if (rc >= 0 && hot && !any)
+		rc = err_set(err, E_NOT_FOUND, "%s: has no " PART_LOG_FILE, path);
+	else if (rc >= 0 && !any)
+		rc = err_set(err, E_EXPIRED, "%s: retention has dropped the packets", path);
+	return rc < 0 ? rc : 0;
+}
+
+void packet_files_close(struct packet_files *files)
+{
+	for (unsigned s = 0; s < files->count; s++) {
+		packet_units_free(files->units[s]);
+		if (files->fds[s] >= 0)
+			(void)close(files->fds[s]);
+	}
+	files->count = 0;
 }
 
 int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char *path, uint64_t from_ns,
@@ -250,7 +290,6 @@ int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char 
 
 	if (!packets)
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", path);
-	packets->fd = -1;
 	packets->from_ns = from_ns;
 	packets->to_ns = to_ns;
 	packets->want = (struct packet_want){ .from_ns = from_ns, .to_ns = to_ns };
@@ -259,9 +298,7 @@ int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char 
 	if (rc == 0)
 		rc = copy_flows(packets, flow_ids, flow_count, err);
 	if (rc == 0 && entry->tables[TABLE_PACKETS].rows && (packets->all_flows || packets->flow_count)) {
-		rc = open_log(packets, entry, err);
-		if (rc == 0 && entry->state == PART_SEALED)
-			rc = packets_units_open(txn, entry, packets->fd, packets->path, &packets->units, err);
+		rc = packet_files_open(txn, entry, packets->path, &packets->files, err);
 		if (rc == 0 && !packets->all_flows && entry->state == PART_SEALED)
 			rc = collect_flows(packets, txn, entry, err);
 		else if (rc == 0)
@@ -290,6 +327,11 @@ int store_packets_open(struct store_view *view, size_t part, uint64_t from_ns, u
 		return err_set(err, E_EXPIRED, "%s: retention has dropped the packets", vp->info.path);
 	return packets_open(vp->txn, &vp->entry, vp->part->path, from_ns, to_ns, flow_ids, flow_count, ret_packets,
 			    err);
+}
+
+bool store_packets_expired(const struct store_packets *packets)
+{
+	return packets->expired;
 }
 
 static void open_block_free(struct open_block *open)
@@ -321,9 +363,7 @@ void store_packets_close(struct store_packets *packets)
 	mem_free(packets->refs);
 	mem_free(packets->flow_ids);
 	wr_release(&packets->stored);
-	packet_units_free(packets->units);
-	if (packets->fd >= 0)
-		(void)close(packets->fd);
+	packet_files_close(&packets->files);
 	mem_free(packets);
 }
 
@@ -452,10 +492,11 @@ static int load(struct store_packets *packets, const struct block_entry *ref, st
 	wr_reset(&packets->stored);
 	if (!wr_space(&packets->stored, ref->stored_bytes))
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
-	rc = files_read_at(packets->fd, packets->stored.at, ref->stored_bytes, ref->offset, packets->path, &why);
+	rc = files_read_at(packets->files.fds[ref->seg], packets->stored.at, ref->stored_bytes, ref->offset,
+			   packets->path, &why);
 	if (rc == 0)
-		rc = packet_block_read_some(wr_view(&packets->stored), packets->units, &packets->want, &open->block,
-					    &why);
+		rc = packet_block_read_some(wr_view(&packets->stored), packets->files.units[ref->seg],
+					    &packets->want, &open->block, &why);
 	if (rc == 0 && (open->block.source != ref->source || open->block.count > ref->count))
 		rc = err_set(&why, E_CORRUPT, "another block lies there");
 	if (rc == 0)

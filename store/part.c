@@ -5,7 +5,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define PART_ENTRY_VERSION 1
+#define PART_ENTRY_VERSION 2	/* 1: ends behind the tables */
+
+const char *const part_files[PART_FILES] = { KV_SEALED_FILE,	KV_DATA_FILE,	 PART_SEG_FILE,	  "packets.1.seg",
+					     "packets.2.seg",	"packets.3.seg", "packets.4.seg", "packets.5.seg",
+					     "packets.6.seg",	"packets.7.seg", PART_MANIFEST_FILE };
 
 const char *const part_dbs[] = { "meta", "rg", "zone", "pkb", "inv", "flt", "flow", NULL };
 
@@ -51,6 +55,77 @@ void part_entry_write(const struct part_entry *entry, struct wr *wr)
 		wr_u64le(wr, entry->tables[t].start_max);
 		wr_u64le(wr, entry->tables[t].end_max);
 	}
+	wr_u8(wr, (uint8_t)entry->segs_count);
+	for (unsigned s = 0; s < entry->segs_count; s++) {
+		const struct part_seg *seg = &entry->segs[s];
+
+		wr_vbytes(wr, view_str(seg->class_name));
+		wr_u8(wr, seg->held);
+		wr_u64le(wr, seg->bytes);
+		wr_u64le(wr, seg->packets);
+		wr_u64le(wr, seg->time_min);
+		wr_u64le(wr, seg->time_max);
+	}
+	for (int t = 1; t <= TABLE_MAX; t++)
+		wr_u64le(wr, entry->tables[t].bytes);
+	wr_u8(wr, ROLLUP_TIERS_COUNT);
+	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++) {
+		wr_u64le(wr, entry->tiers[t].rows);
+		wr_u64le(wr, entry->tiers[t].bytes);
+	}
+	wr_u8(wr, entry->residual);
+}
+
+/* What version 1 did not say: one segment, and no bytes of tables. */
+static void read_version_1(struct part_entry *entry)
+{
+	const struct part_table *packets = &entry->tables[TABLE_PACKETS];
+
+	if (entry->state != PART_SEALED || entry->packet_bytes == 0)
+		return;
+	entry->segs_count = 1;
+	entry->segs[0] = (struct part_seg){ .held = entry->has_packets, .bytes = entry->packet_bytes,
+					    .packets = packets->rows, .time_min = packets->start_min,
+					    .time_max = packets->end_max };
+}
+
+static void read_version_2(struct rd *rd, uint8_t tables, struct part_entry *entry)
+{
+	unsigned count = rd_u8(rd), tiers;
+
+	if (count > PART_SEGS_MAX) {
+		rd->bad = true;
+		return;
+	}
+	entry->segs_count = count;
+	for (unsigned s = 0; s < count; s++) {
+		struct part_seg *seg = &entry->segs[s];
+		struct view name = rd_vbytes(rd);
+
+		if (name.len >= sizeof(seg->class_name)) {
+			rd->bad = true;
+			return;
+		}
+		*seg = (struct part_seg){ .held = rd_u8(rd) != 0 };
+		if (name.len)
+			memcpy(seg->class_name, name.at, name.len);
+		seg->bytes = rd_u64le(rd);
+		seg->packets = rd_u64le(rd);
+		seg->time_min = rd_u64le(rd);
+		seg->time_max = rd_u64le(rd);
+	}
+	for (int t = 1; t <= tables; t++) {
+		uint64_t bytes = rd_u64le(rd);
+
+		if (t <= TABLE_MAX)
+			entry->tables[t].bytes = bytes;
+	}
+	tiers = rd_u8(rd);
+	for (unsigned t = 0; t < tiers && t < ROLLUP_TIERS_COUNT; t++) {
+		entry->tiers[t].rows = rd_u64le(rd);
+		entry->tiers[t].bytes = rd_u64le(rd);
+	}
+	entry->residual = rd_u8(rd);
 }
 
 int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err *err)
@@ -69,18 +144,24 @@ int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err 
 	entry.data_bytes = rd_u64le(&rd);
 	entry.packet_bytes = rd_u64le(&rd);
 	entry.packet_plain_bytes = rd_u64le(&rd);
-	for (int t = 1; t <= tables && t <= TABLE_MAX; t++) {	/* more tables than we know: a newer minor version */
-		entry.tables[t].rows = rd_u64le(&rd);
-		entry.tables[t].groups = rd_u32le(&rd);
-		entry.tables[t].start_min = rd_u64le(&rd);
-		entry.tables[t].start_max = rd_u64le(&rd);
-		entry.tables[t].end_max = rd_u64le(&rd);
+	for (int t = 1; t <= tables; t++) {
+		struct part_table unknown, *table = t <= TABLE_MAX ? &entry.tables[t] : &unknown;
+
+		table->rows = rd_u64le(&rd);	/* more tables than we know: a newer minor version */
+		table->groups = rd_u32le(&rd);
+		table->start_min = rd_u64le(&rd);
+		table->start_max = rd_u64le(&rd);
+		table->end_max = rd_u64le(&rd);
 	}
-	if (rd.bad)
-		return err_set(err, E_CORRUPT, "partition entry: cut short at %zu bytes", bytes.len);
-	if (version != PART_ENTRY_VERSION)
+	if (version == 1)
+		read_version_1(&entry);
+	else if (version == PART_ENTRY_VERSION)
+		read_version_2(&rd, tables, &entry);
+	else if (!rd.bad)
 		return err_set(err, E_UNSUPPORTED, "partition entry: version %u, and we know %u", version,
 			       PART_ENTRY_VERSION);
+	if (rd.bad)
+		return err_set(err, E_CORRUPT, "partition entry: cut short at %zu bytes", bytes.len);
 	if (entry.state != PART_HOT && entry.state != PART_SEALED)
 		return err_set(err, E_CORRUPT, "partition entry: state %u", entry.state);
 	if (entry.hour > UINT64_MAX / NS_PER_HOUR)
@@ -133,6 +214,58 @@ uint64_t part_entry_newest(const struct part_entry *entry)
 	return end;
 }
 
+uint64_t part_entry_packet_bytes(const struct part_entry *entry)
+{
+	uint64_t bytes = entry->state == PART_HOT ? entry->packet_bytes : 0;
+
+	for (unsigned s = 0; s < entry->segs_count; s++)
+		bytes += entry->segs[s].held ? entry->segs[s].bytes : 0;
+	return bytes;
+}
+
+uint64_t part_entry_packets(const struct part_entry *entry)
+{
+	uint64_t packets = entry->state == PART_HOT ? entry->tables[TABLE_PACKETS].rows : 0;
+
+	for (unsigned s = 0; s < entry->segs_count; s++)
+		packets += entry->segs[s].held ? entry->segs[s].packets : 0;
+	return packets;
+}
+
+uint64_t part_entry_packets_min(const struct part_entry *entry)
+{
+	uint64_t min = entry->state == PART_HOT ? entry->tables[TABLE_PACKETS].start_min : UINT64_MAX;
+
+	for (unsigned s = 0; s < entry->segs_count; s++)
+		if (entry->segs[s].held && entry->segs[s].packets && entry->segs[s].time_min < min)
+			min = entry->segs[s].time_min;
+	return min;
+}
+
+void part_entry_settle(struct part_entry *entry)
+{
+	entry->has_packets = entry->state == PART_HOT || entry->tables[TABLE_PACKETS].rows == 0;
+	for (unsigned s = 0; s < entry->segs_count; s++)
+		entry->has_packets |= entry->segs[s].held && entry->segs[s].bytes;
+}
+
+int part_entry_seg(struct part_entry *entry, const char *class_name, unsigned *ret_seg)
+{
+	unsigned s = 0;
+
+	while (s < entry->segs_count && strcmp(entry->segs[s].class_name, class_name) != 0)
+		s++;
+	if (s == PART_SEGS_MAX || strlen(class_name) >= PART_CLASS_MAX)
+		return E_LIMIT;
+	if (s == entry->segs_count) {
+		entry->segs[s] = (struct part_seg){ .held = true, .time_min = UINT64_MAX };
+		memcpy(entry->segs[s].class_name, class_name, strlen(class_name) + 1);
+		entry->segs_count++;
+	}
+	*ret_seg = s;
+	return 0;
+}
+
 bool part_entry_overlaps(const struct part_entry *entry, uint64_t from_ns, uint64_t to_ns)
 {
 	/* The last instant of 2554 has no range that holds it, unless the end of time counts as inside. */
@@ -148,8 +281,9 @@ void part_entry_info(const struct part_entry *entry, bool pinned, struct store_p
 		.has_packets = entry->has_packets,
 		.pinned = pinned,
 		.data_bytes = entry->data_bytes,
-		.packet_bytes = entry->packet_bytes,
-		.packets = entry->tables[TABLE_PACKETS].rows,
+		.packet_bytes = part_entry_packet_bytes(entry),
+		.packets = part_entry_packets(entry),
+		.packets_expired = entry->tables[TABLE_PACKETS].rows - part_entry_packets(entry),
 		.packet_plain_bytes = entry->packet_plain_bytes,
 	};
 	char name[PART_NAME_LEN];
@@ -182,13 +316,15 @@ struct part_key part_key_u32(uint32_t number)
 	return key;
 }
 
-struct part_key part_key_units(uint32_t window)
+struct part_key part_key_units(unsigned seg, uint32_t window)
 {
 	struct part_key key = part_key_u32(window);
 
-	memmove(key.at + strlen(PART_UNITS_KEY), key.at, key.len);
-	memcpy(key.at, PART_UNITS_KEY, strlen(PART_UNITS_KEY));
-	key.len += strlen(PART_UNITS_KEY);
+	memmove(key.at + PART_UNITS_KEY_LEN, key.at, key.len);
+	memcpy(key.at, PART_UNITS_KEY, PART_UNITS_KEY_LEN);
+	if (seg)
+		key.at[PART_UNITS_KEY_LEN - 1] = (uint8_t)('0' + seg);
+	key.len += PART_UNITS_KEY_LEN;
 	return key;
 }
 

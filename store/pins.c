@@ -31,7 +31,6 @@ static int group_of(const char *dir)
 
 static int link_part(const char *dir, const char *pin, const struct part_entry *entry, struct err *err)
 {
-	static const char *const files[] = { KV_SEALED_FILE, KV_DATA_FILE, PART_SEG_FILE, PART_MANIFEST_FILE };
 	char snap[STORE_PATH_MAX], to[STORE_PATH_MAX], from[STORE_PATH_MAX], parts[STORE_PATH_MAX];
 	char name[PART_NAME_LEN], a[STORE_PATH_MAX], b[STORE_PATH_MAX], above[STORE_PATH_MAX];
 	int rc;
@@ -48,11 +47,11 @@ static int link_part(const char *dir, const char *pin, const struct part_entry *
 		rc = files_mkdir(snap, group_of(dir), err);
 	if (rc == 0)
 		rc = files_mkdir(to, group_of(dir), err);
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc == 0; i++) {
-		rc = files_path(a, err, from, files[i], NULL);
+	for (size_t i = 0; i < PART_FILES && rc == 0; i++) {
+		rc = files_path(a, err, from, part_files[i], NULL);
 		if (rc == 0)
-			rc = files_path(b, err, to, files[i], NULL);
-		/* A partition without packets has no packets.seg, and one of the data files. */
+			rc = files_path(b, err, to, part_files[i], NULL);
+		/* A partition has the segments that it has. */
 		if (rc == 0 && link(a, b) < 0 && errno != EEXIST && errno != ENOENT)
 			rc = err_errno(err, errno, "%s: link to %s", a, b);
 	}
@@ -184,15 +183,14 @@ struct pin_size {
 
 static int add_part_size(const char *name, void *arg)
 {
-	static const char *const files[] = { KV_SEALED_FILE, KV_DATA_FILE, PART_SEG_FILE, PART_MANIFEST_FILE };
 	struct pin_size *size = arg;
 	char part[STORE_PATH_MAX], path[STORE_PATH_MAX];
 	int rc = files_path(part, size->err, size->dir, name, NULL);
 
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && rc >= 0; i++) {
+	for (size_t i = 0; i < PART_FILES && rc >= 0; i++) {
 		uint64_t bytes = 0;
 
-		rc = files_path(path, size->err, part, files[i], NULL);
+		rc = files_path(path, size->err, part, part_files[i], NULL);
 		if (rc == 0)
 			rc = files_size(path, &bytes, size->err);
 		size->bytes += bytes;

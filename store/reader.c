@@ -577,11 +577,14 @@ int store_horizon(struct store *store, struct store_horizon *ret_horizon, struct
 		const struct part_entry *entry = &entries[i];
 
 		for (int t = 1; t <= TABLE_MAX; t++)
-			if (entry->tables[t].rows && entry->tables[t].start_min < horizon.oldest_ns[t] &&
-			    (t != TABLE_PACKETS || entry->has_packets))
+			if (t != TABLE_PACKETS && entry->tables[t].rows &&
+			    !(entry->residual & 1u << t) &&
+			    entry->tables[t].start_min < horizon.oldest_ns[t])
 				horizon.oldest_ns[t] = entry->tables[t].start_min;
+		if (part_entry_packets_min(entry) < horizon.oldest_ns[TABLE_PACKETS])
+			horizon.oldest_ns[TABLE_PACKETS] = part_entry_packets_min(entry);
 		horizon.data_bytes += entry->data_bytes;
-		horizon.packet_bytes += entry->has_packets ? entry->packet_bytes : 0;
+		horizon.packet_bytes += part_entry_packet_bytes(entry);
 	}
 	horizon.newest_ns = progress.newest_ns;
 	horizon.last_commit_ns = progress.last_commit_ns;

@@ -112,6 +112,16 @@ static int adopt_sealed(const struct recover *r, const char *name)
 		rc = manifest_read(path, &entry, NULL, &why);
 	if (rc == E_NO_MEMORY)
 		return err_set(r->err, rc, "%s", why.text);
+	/* Died between the two renames of a partition made anew: the one it was to replace is whole. */
+	if (rc == 0 && entry.replaces) {
+		char other[PART_NAME_LEN];
+		int there;
+
+		part_name(entry.hour, entry.replaces_gen, other);
+		there = exists(r, "parts", other, r->err);
+		if (there)
+			return there < 0 ? there : trash_dir(r->writer->dir, "parts", name, r->err);
+	}
 	if (rc < 0) {
 		log_warn("partition without a readable manifest is left alone part=%s error=\"%s\"", name, why.text);
 		return 0;
@@ -133,10 +143,12 @@ static int recover_entry(const struct recover *r, const struct part_entry *entry
 		return sealed;
 	if (entry->state == PART_SEALED && sealed) {
 		rc = hot ? trash_dir(r->writer->dir, "hot", name, r->err) : 0;
-		if (rc == 0 && !entry->has_packets) {	/* died before the unlink */
-			rc = files_path(path, r->err, r->writer->dir, "parts", name);
+		for (unsigned s = 0; s < entry->segs_count && rc == 0; s++) {
+			if (entry->segs[s].held)
+				continue;
+			rc = files_path(path, r->err, r->writer->dir, "parts", name);	/* died before the unlink */
 			if (rc == 0)
-				rc = files_path(file, r->err, path, PART_SEG_FILE, NULL);
+				rc = files_path(file, r->err, path, part_seg_file(s), NULL);
 			if (rc == 0)
 				(void)unlink(file);
 		}

@@ -22,6 +22,22 @@ static int fill(struct seal *seal, struct err *err)
 	return rc == 0 ? seal_packets(seal, err) : rc;
 }
 
+/* The payload classes of the policy as it is now. */
+static int read_classes(struct seal *seal, struct err *err)
+{
+	struct store_policy policy;
+	struct kv_txn *txn = NULL;
+	int rc = kv_txn_begin(seal->opts->catalog, false, &txn, err);
+
+	if (rc < 0)
+		return rc;
+	rc = catalog_policy_get(txn, &policy, err);
+	kv_txn_abort(txn);
+	if (rc == 0 && payload_classes_new(&policy, &seal->classes) < 0)
+		rc = err_set(err, E_NO_MEMORY, "out of memory");
+	return rc;
+}
+
 int seal_begin(struct seal *seal, struct err *err)
 {
 	struct kv_opts opts = { .mode = KV_SEAL, .dbs = part_dbs, .group_gid = seal->opts->group_gid,
@@ -31,6 +47,8 @@ int seal_begin(struct seal *seal, struct err *err)
 	seal->entry.state = PART_SEALED;
 	if (rc == 0)
 		rc = files_mkdir(seal->path, seal->opts->group_gid, err);
+	if (rc == 0)
+		rc = read_classes(seal, err);
 	return rc == 0 ? kv_open(seal->path, &opts, &seal->batch.kv, err) : rc;
 }
 
@@ -39,6 +57,8 @@ static void close_batch(struct seal *seal)
 	kv_batch_abort(&seal->batch);
 	kv_close(seal->batch.kv);
 	seal->batch.kv = NULL;
+	payload_classes_free(seal->classes);
+	seal->classes = NULL;
 }
 
 static int put_entry(struct seal *seal, struct err *err)
@@ -69,8 +89,11 @@ int seal_end(struct seal *seal, struct err *err)
 		rc = files_size(path, &seal->entry.data_bytes, err) < 0 ? E_IO : 0;
 	if (rc == 0)
 		rc = manifest_hash(seal->path, KV_SEALED_FILE, &hashes.data, err);
-	if (rc == 0 && seal->entry.packet_bytes)
-		rc = manifest_hash(seal->path, PART_SEG_FILE, &hashes.packets, err);
+	for (unsigned s = 0; s < seal->entry.segs_count && rc == 0; s++)
+		if (seal->known)
+			hashes.packets[s] = seal->known->packets[s];
+		else if (seal->entry.segs[s].bytes)
+			rc = manifest_hash(seal->path, part_seg_file(s), &hashes.packets[s], err);
 	if (rc == 0)
 		rc = manifest_write(seal->path, &seal->entry, &hashes, seal->opts->group_gid, err);
 	return rc == 0 ? files_sync_dir(seal->path, err) : rc;

@@ -8,6 +8,7 @@
 #define STORE_SEAL_H
 
 #include "store/hot.h"
+#include "store/payload_class.h"
 
 struct seal_opts {
 	const char *dir;	/* of the store */
@@ -23,6 +24,8 @@ int seal_part(const struct seal_opts *opts, struct hot *hot, struct err *err);
 
 /* ---- the steps: seal.c, seal_rows.c, seal_packets.c; bulk.c takes them without a hot partition ---- */
 
+struct manifest_hashes;
+
 struct seal {
 	const struct seal_opts *opts;
 	struct part_entry from;		/* the hot one */
@@ -31,6 +34,8 @@ struct seal {
 	struct part_entry entry;	/* of the new one, growing */
 	const char *path;		/* below tmp/ */
 	struct kv_batch batch;		/* writes it */
+	struct payload_classes *classes;	/* of its flows; NULL: the policy has none. Rows go before packets */
+	const struct manifest_hashes *known;	/* of segments that are linked, not written; NULL: none are */
 	uint64_t damaged;		/* row groups and blocks that could not be read */
 };
 /* Make the directory and the environment. */

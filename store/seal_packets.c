@@ -34,7 +34,7 @@ int seal_packets(struct seal *seal, struct err *err)
 {
 	const struct packet_window_opts opts = { .dir = seal->path, .group_gid = seal->opts->group_gid,
 						 .zstd_level = seal->opts->zstd_level, .batch = &seal->batch,
-						 .entry = &seal->entry };
+						 .entry = &seal->entry, .classes = seal->classes };
 	struct packet_window *window = NULL;
 	int rc;
 

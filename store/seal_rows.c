@@ -259,6 +259,13 @@ static int write_group(struct rows_seal *rs, struct rg_builder *builder, const u
 	if (rc < 0)
 		return rc;
 	table->groups++;
+	table->bytes += rs->blob.len;
+	for (int t = 0; t < ROLLUP_TIERS_COUNT && rs->table->id == TABLE_ROLLUPS; t++) {
+		if (rs->builders[t] != builder)
+			continue;
+		rs->seal->entry.tiers[t].rows += rg.zone.rows;
+		rs->seal->entry.tiers[t].bytes += rs->blob.len;
+	}
 	part_entry_count(&rs->seal->entry, rs->table->id, rg.zone.rows, rg.zone.start_min, rg.zone.start_max,
 			 rg.zone.end_max);
 	rg_builder_reset(builder);
@@ -344,7 +351,8 @@ static int load_group(struct rows_seal *rs, uint32_t group, uint64_t from_ns, ui
 			continue;
 		if (mem_grow((void **)&rs->rows, &rs->rows_cap, rs->rows_count, sizeof(*rs->rows)) < 0)
 			return err_set(err, E_NO_MEMORY, "out of memory");
-		if (sort_row_make(&rs->sort, &rs->ranks, row, &rs->rows[rs->rows_count]) < 0)
+		if (sort_row_make(&rs->sort, &rs->ranks, row, &rs->rows[rs->rows_count]) < 0 ||
+		    payload_classes_note(rs->seal->classes, rs->table->id, row) < 0)
 			return err_set(err, E_NO_MEMORY, "out of memory");
 		rs->rows_count++;
 	}
@@ -581,6 +589,8 @@ int seal_run_add(struct seal_run *run, const void *row, struct err *err)
 			return rc;
 		rc = rg_builder_add(builder, row);
 	}
+	if (rc >= 0)
+		rc = payload_classes_note(rs->seal->classes, rs->table->id, row);
 	return rc < 0 ? err_set(err, rc, "%s: row not added: %s", rs->table->name, err_text(rc)) : 0;
 }
 

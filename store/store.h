@@ -18,6 +18,7 @@
 #include "schema/schema.h"
 #include "store/bitmap.h"
 #include "store/packet_block.h"
+#include "store/policy.h"
 #include "store/rowgroup.h"
 
 /* ------------------------------------------------------------------ writing */
@@ -107,12 +108,14 @@ struct store_part_info {
 	uint64_t hour;			/* start = hour * NS_PER_HOUR */
 	uint32_t gen;
 	bool sealed;
-	bool has_packets;		/* false once retention dropped the payload */
+	bool has_packets;		/* false once retention dropped all payload */
 	bool pinned;
 	uint64_t start_min, end_max;	/* of what was observed: flows, calls, events, packets */
 	uint64_t rows[TABLE_MAX + 1];
 	uint64_t data_bytes, packet_bytes;	/* on disk */
-	uint64_t packets, packet_plain_bytes;
+	uint64_t packets;		/* held */
+	uint64_t packets_expired;	/* of payload classes that retention has dropped */
+	uint64_t packet_plain_bytes;	/* of all that were captured */
 	char path[64];			/* below the data directory: "parts/2026-11-22T10.0" */
 };
 size_t store_view_parts(const struct store_view *view);		/* ascending by (hour, gen) */
@@ -166,6 +169,8 @@ int store_packets_open(struct store_view *view, size_t part, uint64_t from_ns, u
 /* 1 and a record, 0 at the end, <0. A damaged block is E_CORRUPT once; the next call goes on behind it. */
 int store_packets_next(struct store_packets *packets, struct packet_rec *ret_rec, uint64_t *ret_source,
 		       struct err *err);
+/* Frames that would have matched are of a payload class that retention has dropped; blocks tell, so some may not. */
+bool store_packets_expired(const struct store_packets *packets);
 void store_packets_close(struct store_packets *packets);
 
 /* Gaps that overlap the range, ascending; array from arena. */
@@ -187,17 +192,28 @@ int store_horizon(struct store *store, struct store_horizon *ret_horizon, struct
 
 /* -------------------------------------------------------------- maintenance */
 
-struct store_policy {		/* 0 = no limit */
-	uint64_t data_age_ns, packet_age_ns;	/* metadata, payload */
-	uint64_t data_bytes, packet_bytes;
-	uint64_t total_bytes;
-	uint64_t free_bytes;		/* keep that much free on the file system */
-};
 struct store_victim {
 	struct store_part_info part;
-	bool packets_only;	/* the payload goes, the rows stay */
-	uint64_t bytes;
-	char why[48];		/* "payload older than 7d" */
+	char scope[STORE_SCOPE_MAX];	/* what of it goes (scopes.def), or "all" */
+	bool packets_only;	/* payload goes, the rows stay */
+	uint64_t bytes;		/* of files that are removed; about so many where a partition is made anew with the rest */
+	char why[STORE_WHY_MAX];		/* "payload older than 7d" */
+};
+struct store_reach {		/* of one scope, once the victims are gone */
+	char scope[STORE_SCOPE_MAX];
+	uint64_t oldest_ns;	/* UINT64_MAX: nothing is held */
+	uint64_t bytes;		/* of rows: about */
+	uint64_t min_age_ns;	/* what its rule promises */
+	bool below;		/* and bytes did not allow */
+};
+struct store_plan {
+	struct store_victim *victims;	/* in order */
+	size_t victims_count;
+	uint64_t bytes;			/* of them */
+	struct store_reach *reaches;	/* those that are held, or have a rule */
+	size_t reaches_count;
+	bool below_horizon;		/* a victim is younger than its scope's minimum age */
+	uint64_t over_bytes;		/* that stay above a limit: what is left is hot, pinned or too young */
 };
 struct store_pin {
 	char name[64];
@@ -207,9 +223,9 @@ struct store_pin {
 /* A second process may do these while a recorder runs: they go through the catalog's own transactions. */
 int store_policy_get(struct store *store, struct store_policy *ret_policy, struct err *err);
 int store_policy_set(const char *dir, const struct store_policy *policy, struct err *err);
-/* What apply would do now. Array from arena, in order. */
-int store_retention_plan(struct store *store, uint64_t now_ns, struct arena *arena, struct store_victim **ret_victims,
-			 size_t *ret_count, struct err *err);
+/* What apply would do now. Arrays from arena. */
+int store_retention_plan(struct store *store, uint64_t now_ns, struct arena *arena, struct store_plan *ret_plan,
+			 struct err *err);
 /* Do it; hands every victim to fn (NULL allowed) once it is gone. Records an event of kind retention a victim. */
 int store_retention_apply(const char *dir, uint64_t now_ns, void (*fn)(const struct store_victim *victim, void *arg),
 			  void *arg, struct err *err);

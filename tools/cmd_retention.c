@@ -1,169 +1,382 @@
-/* What is kept, and for how long. */
+/* What is kept, and for how long. Text or JSON, of the same structs. */
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "tools/tools.h"
 
-static void limit_line(const char *name, uint64_t value, bool duration)
+static void put_time(struct json *json, const char *key, uint64_t ns)
 {
-	char text[32];
+	char text[CLOCK_TEXT_LEN];
 
-	if (!value)
-		snprintf(text, sizeof(text), "no limit");
-	else if (duration)
-		clock_format_duration(value, text, sizeof(text));
-	else
-		tool_bytes(value, text);
-	printf("  %-14s %s\n", name, text);
+	if (ns == UINT64_MAX) {
+		json_knull(json, key);
+		return;
+	}
+	clock_format(ns, text);
+	json_kcstr(json, key, text);
 }
 
-static int show(struct tool *tool, struct store *store)
+static void print_json(struct wr *out)
+{
+	wr_u8(out, '\n');
+	(void)tool_write(wr_view(out));
+	wr_release(out);
+}
+
+/* -------------------------------------------------------------------- policy */
+
+enum limit_kind { LIMIT_DURATION, LIMIT_SIZE, LIMIT_BOOL };
+static const struct limit {
+	const char *name;
+	enum limit_kind kind;
+	size_t offset;		/* of its u64 in the policy */
+} limits[] = {
+#define LIMIT(name, member, type, arg, text) { #name, LIMIT_##type, offsetof(struct store_policy, member) },
+#include "store/policy.def"
+#undef LIMIT
+};
+#define LIMITS (sizeof(limits) / sizeof(limits[0]))
+
+static uint64_t limit_of(const struct store_policy *policy, const struct limit *limit)
+{
+	uint64_t value;
+
+	memcpy(&value, (const uint8_t *)policy + limit->offset, sizeof(value));
+	return value;
+}
+
+static const char *limit_text(uint64_t value, enum limit_kind kind, char text[32])
+{
+	if (kind == LIMIT_BOOL)
+		return value ? "yes" : "no";
+	if (!value)
+		return "no limit";
+	if (kind == LIMIT_SIZE)
+		return tool_bytes(value, text);
+	clock_format_duration(value, text, 32);
+	return text;
+}
+
+static void show_text(const struct store_policy *policy, const struct store_pin *pins, size_t count)
+{
+	char a[CLOCK_TEXT_LEN], b[CLOCK_TEXT_LEN], c[32];
+
+	puts("policy");
+	for (size_t i = 0; i < LIMITS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%s", limits[i].name);
+		for (char *at = name; *at; at++)
+			*at = *at == '_' ? '-' : *at;
+		printf("  %-14s %s\n", name, limit_text(limit_of(policy, &limits[i]), limits[i].kind, c));
+	}
+	if (policy->rules_count)
+		printf("rules\n  %-32s %-12s %-12s %s\n", "scope", "age", "bytes", "at least");
+	for (size_t i = 0; i < policy->rules_count; i++) {
+		const struct store_rule *rule = &policy->rules[i];
+		char age[32], bytes[32], least[32];
+
+		printf("  %-32s %-12s %-12s %s\n", rule->scope, limit_text(rule->age_ns, LIMIT_DURATION, age),
+		       limit_text(rule->bytes, LIMIT_SIZE, bytes),
+		       rule->min_age_ns ? limit_text(rule->min_age_ns, LIMIT_DURATION, least) : "-");
+	}
+	puts("pins");
+	for (size_t i = 0; i < count; i++) {
+		clock_format(pins[i].from_ns, a);
+		clock_format(pins[i].to_ns, b);
+		printf("  %-20s %s .. %s  %s\n", pins[i].name, a, b, tool_bytes(pins[i].bytes, c));
+	}
+	if (count == 0)
+		puts("  none");
+}
+
+static void show_json(const struct store_policy *policy, const struct store_pin *pins, size_t count)
+{
+	struct json json;
+	struct wr out;
+
+	wr_init(&out, 0);
+	json_init(&json, &out, true);
+	json_object(&json);
+	json_key(&json, "policy");
+	json_object(&json);
+	for (size_t i = 0; i < LIMITS; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "%s%s", limits[i].name, limits[i].kind == LIMIT_DURATION ? "_ns" : "");
+		if (limits[i].kind == LIMIT_BOOL)
+			json_kbool(&json, key, limit_of(policy, &limits[i]) != 0);
+		else
+			json_ku64(&json, key, limit_of(policy, &limits[i]));
+	}
+	json_object_end(&json);
+	json_key(&json, "rules");
+	json_array(&json);
+	for (size_t i = 0; i < policy->rules_count; i++) {
+		json_object(&json);
+		json_kcstr(&json, "scope", policy->rules[i].scope);
+		json_ku64(&json, "age_ns", policy->rules[i].age_ns);
+		json_ku64(&json, "bytes", policy->rules[i].bytes);
+		json_ku64(&json, "min_age_ns", policy->rules[i].min_age_ns);
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	json_key(&json, "pins");
+	json_array(&json);
+	for (size_t i = 0; i < count; i++) {
+		json_object(&json);
+		json_kcstr(&json, "name", pins[i].name);
+		put_time(&json, "from", pins[i].from_ns);
+		put_time(&json, "to", pins[i].to_ns);
+		json_ku64(&json, "bytes", pins[i].bytes);
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	json_object_end(&json);
+	print_json(&out);
+}
+
+static int show(struct tool *tool, struct store *store, bool as_json)
 {
 	struct store_policy policy;
 	struct store_pin *pins;
 	size_t count;
-	char from[CLOCK_TEXT_LEN], to[CLOCK_TEXT_LEN], bytes[32];
 
 	if (store_policy_get(store, &policy, &tool->err) < 0 ||
 	    store_pins(store, tool->arena, &pins, &count, &tool->err) < 0)
 		return tool_fail(tool);
-	puts("policy");
-	limit_line("data-age", policy.data_age_ns, true);
-	limit_line("packet-age", policy.packet_age_ns, true);
-	limit_line("data-bytes", policy.data_bytes, false);
-	limit_line("packet-bytes", policy.packet_bytes, false);
-	limit_line("total-bytes", policy.total_bytes, false);
-	limit_line("free-bytes", policy.free_bytes, false);
-	puts("pins");
-	for (size_t i = 0; i < count; i++) {
-		clock_format(pins[i].from_ns, from);
-		clock_format(pins[i].to_ns, to);
-		printf("  %-20s %s .. %s  %s\n", pins[i].name, from, to, tool_bytes(pins[i].bytes, bytes));
-	}
-	if (count == 0)
-		puts("  none");
+	(as_json ? show_json : show_text)(&policy, pins, count);
 	return EXIT_DONE;
 }
+
+/* ---------------------------------------------------------------------- plan */
 
 static void victim_line(const struct store_victim *victim)
 {
 	char bytes[32];
 
-	printf("  %-28s %-8s %10s  %s\n", victim->part.path, victim->packets_only ? "packets" : "all",
-	       tool_bytes(victim->bytes, bytes), victim->why);
+	printf("  %-28s %-20s %10s  %s\n", victim->part.path, victim->scope, tool_bytes(victim->bytes, bytes), victim->why);
 }
 
-/* How far back the tables reach once the victims are gone. */
-static void print_reach(struct store *store, const struct store_victim *victims, size_t count)
+static void victim_json(const struct store_victim *victim, struct json *json)
 {
-	uint64_t rows_from = UINT64_MAX, packets_from = UINT64_MAX;
-	struct store_view *view;
-	char text[CLOCK_TEXT_LEN];
-
-	if (store_view_open(store, 0, UINT64_MAX, &view, NULL) < 0)
-		return;
-	for (size_t i = 0; i < store_view_parts(view); i++) {
-		const struct store_part_info *part = store_view_part(view, i);
-		bool gone = false, packets_gone = !part->has_packets;
-
-		for (size_t v = 0; v < count; v++) {
-			if (strcmp(victims[v].part.path, part->path) != 0)
-				continue;
-			packets_gone = true;
-			gone |= !victims[v].packets_only;
-		}
-		if (!gone && part->start_min < rows_from)
-			rows_from = part->start_min;
-		if (!gone && !packets_gone && part->packets && part->start_min < packets_from)
-			packets_from = part->start_min;
-	}
-	store_view_close(view);
-	if (rows_from != UINT64_MAX) {
-		clock_format(rows_from, text);
-		printf("rows then reach back to    %s\n", text);
-	}
-	if (packets_from != UINT64_MAX) {
-		clock_format(packets_from, text);
-		printf("packets then reach back to %s\n", text);
-	}
+	json_object(json);
+	json_kcstr(json, "partition", victim->part.path);
+	json_kcstr(json, "scope", victim->scope);
+	json_ku64(json, "bytes", victim->bytes);
+	json_kcstr(json, "why", victim->why);
+	put_time(json, "from", victim->part.start_min);
+	put_time(json, "to", victim->part.end_max);
+	json_object_end(json);
 }
 
-static int plan(struct tool *tool, struct store *store, size_t *ret_count)
+static void plan_text(const struct store_plan *plan)
 {
-	struct store_victim *victims;
-	uint64_t bytes = 0;
-	char text[32];
+	char text[CLOCK_TEXT_LEN], bytes[32];
 
-	if (store_retention_plan(store, tool->set.now_ns, tool->arena, &victims, ret_count, &tool->err) < 0)
+	for (size_t i = 0; i < plan->victims_count; i++)
+		victim_line(&plan->victims[i]);
+	printf("%zu would go, %s\n", plan->victims_count, tool_bytes(plan->bytes, bytes));
+	for (size_t i = 0; i < plan->reaches_count; i++) {
+		const struct store_reach *reach = &plan->reaches[i];
+
+		if (reach->oldest_ns == UINT64_MAX && !reach->min_age_ns)
+			continue;
+		if (reach->oldest_ns != UINT64_MAX)
+			clock_format(reach->oldest_ns, text);
+		printf("  %-32s then reaches back to %-30s %10s%s\n", reach->scope,
+		       reach->oldest_ns == UINT64_MAX ? "nothing" : text, tool_bytes(reach->bytes, bytes),
+		       reach->below ? "  LESS THAN ITS MINIMUM AGE" : "");
+	}
+	if (plan->below_horizon)
+		puts("limits of bytes reach into a minimum age: the bytes win (--horizon-first turns that round)");
+	if (plan->over_bytes)
+		printf("%s stay above a limit: what is left is hot, pinned or too young\n",
+		       tool_bytes(plan->over_bytes, bytes));
+}
+
+static void plan_json(const struct store_plan *plan, struct json *json)
+{
+	json_key(json, "victims");
+	json_array(json);
+	for (size_t i = 0; i < plan->victims_count; i++)
+		victim_json(&plan->victims[i], json);
+	json_array_end(json);
+	json_ku64(json, "bytes", plan->bytes);
+	json_key(json, "reach");
+	json_array(json);
+	for (size_t i = 0; i < plan->reaches_count; i++) {
+		const struct store_reach *reach = &plan->reaches[i];
+
+		json_object(json);
+		json_kcstr(json, "scope", reach->scope);
+		put_time(json, "oldest", reach->oldest_ns);
+		json_ku64(json, "bytes", reach->bytes);
+		json_ku64(json, "min_age_ns", reach->min_age_ns);
+		json_kbool(json, "below_minimum", reach->below);
+		json_object_end(json);
+	}
+	json_array_end(json);
+	json_kbool(json, "below_horizon", plan->below_horizon);
+	json_ku64(json, "over_bytes", plan->over_bytes);
+}
+
+static int plan(struct tool *tool, struct store *store, bool as_json)
+{
+	struct store_plan plan;
+	struct json json;
+	struct wr out;
+
+	if (store_retention_plan(store, tool->set.now_ns, tool->arena, &plan, &tool->err) < 0)
 		return tool_fail(tool);
-	for (size_t i = 0; i < *ret_count; i++) {
-		victim_line(&victims[i]);
-		bytes += victims[i].bytes;
+	if (!as_json) {
+		plan_text(&plan);
+		return EXIT_DONE;
 	}
-	printf("%zu would go, %s\n", *ret_count, tool_bytes(bytes, text));
-	print_reach(store, victims, *ret_count);
+	wr_init(&out, 0);
+	json_init(&json, &out, true);
+	json_object(&json);
+	plan_json(&plan, &json);
+	json_object_end(&json);
+	print_json(&out);
 	return EXIT_DONE;
 }
 
-static void gone(const struct store_victim *victim, void *arg)
-{
-	uint64_t *bytes = arg;
+/* --------------------------------------------------------------------- apply */
 
-	*bytes += victim->bytes;
-	victim_line(victim);
+struct gone {
+	struct json *json;	/* NULL: text */
+	uint64_t bytes;
+};
+
+static void gone_fn(const struct store_victim *victim, void *arg)
+{
+	struct gone *gone = arg;
+
+	gone->bytes += victim->bytes;
+	if (gone->json)
+		victim_json(victim, gone->json);
+	else
+		victim_line(victim);
 }
 
-static int apply(struct tool *tool, struct store *store)
+static int apply_json(struct tool *tool)
 {
-	uint64_t bytes = 0;
-	size_t count = 0;
-	char answer[16], text[32];
-	int code = plan(tool, store, &count);
+	struct gone gone = { .bytes = 0 };
+	struct json json;
+	struct wr out;
+	int rc;
 
-	if (code != EXIT_DONE || count == 0 || tool->set.dry_run)
-		return code;
-	if (!tool->set.yes) {
-		if (!isatty(STDIN_FILENO))
+	wr_init(&out, 0);
+	json_init(&json, &out, true);
+	gone.json = &json;
+	json_object(&json);
+	json_key(&json, "victims");
+	json_array(&json);
+	rc = store_retention_apply(tool->set.data, tool->set.now_ns, gone_fn, &gone, &tool->err);
+	json_array_end(&json);
+	json_ku64(&json, "bytes", gone.bytes);
+	json_kbool(&json, "complete", rc == 0);
+	json_object_end(&json);
+	print_json(&out);
+	return rc < 0 ? tool_fail(tool) : EXIT_DONE;
+}
+
+static int apply(struct tool *tool, struct store *store, bool as_json)
+{
+	struct gone gone = { .bytes = 0 };
+	struct store_plan plan;
+	char answer[16], text[32];
+
+	if (store_retention_plan(store, tool->set.now_ns, tool->arena, &plan, &tool->err) < 0)
+		return tool_fail(tool);
+	if (!as_json)
+		plan_text(&plan);
+	if (!tool->set.yes && plan.victims_count) {
+		if (!isatty(STDIN_FILENO) || as_json)
 			return tool_usage(tool, "apply deletes data: say --yes, or --dry-run to look only");
 		printf("Delete? [y/N] ");
 		fflush(stdout);
 		if (!fgets(answer, sizeof(answer), stdin) || (answer[0] != 'y' && answer[0] != 'Y'))
 			return EXIT_DONE;
 	}
+	if (as_json)
+		return apply_json(tool);
+	if (plan.victims_count == 0)
+		return EXIT_DONE;
 	puts("deleted");
-	if (store_retention_apply(tool->set.data, tool->set.now_ns, gone, &bytes, &tool->err) < 0)
+	if (store_retention_apply(tool->set.data, tool->set.now_ns, gone_fn, &gone, &tool->err) < 0)
 		return tool_fail(tool);
-	printf("freed %s\n", tool_bytes(bytes, text));
+	printf("freed %s\n", tool_bytes(gone.bytes, text));
 	return EXIT_DONE;
 }
 
-static int set(struct tool *tool, struct store *store)
+/* ----------------------------------------------------------------- set, unset */
+
+static int set_rule(struct tool *tool, const char *scope, struct store_policy *policy)
+{
+	const struct settings *s = &tool->set;
+	const struct store_rule *old = store_policy_rule(policy, scope);
+	struct store_rule rule = { .age_ns = 0 };
+	const struct store_scope *known;
+
+	if (store_scope_find(scope, &known, &tool->err) < 0)
+		return tool_usage(tool, "%s", tool->err.text);
+	if (!s->given[PARAM_ID_age] && !s->given[PARAM_ID_bytes] && !s->given[PARAM_ID_min_age])
+		return tool_usage(tool, "set %s to what? --age, --bytes, --min-age", scope);
+	if (old)
+		rule = *old;
+	snprintf(rule.scope, sizeof(rule.scope), "%s", scope);
+	if (s->given[PARAM_ID_age])
+		rule.age_ns = s->age;
+	if (s->given[PARAM_ID_bytes])
+		rule.bytes = s->bytes;
+	if (s->given[PARAM_ID_min_age])
+		rule.min_age_ns = s->min_age;
+	if (rule.age_ns && rule.min_age_ns > rule.age_ns)
+		return tool_usage(tool, "%s: a minimum age above the age", scope);
+	return store_policy_put(policy, &rule, &tool->err) < 0 ? tool_usage(tool, "%s", tool->err.text) : EXIT_DONE;
+}
+
+static int set(struct tool *tool, struct store *store, const char *scope, bool as_json)
 {
 	struct store_policy policy;
 	const struct settings *s = &tool->set;
 	bool any = false;
+	int code;
 
 	if (store_policy_get(store, &policy, &tool->err) < 0)
 		return tool_fail(tool);
-#define TAKE(flag, member)					\
-	do {							\
-		if (s->given[PARAM_ID_##flag]) {		\
-			policy.member = s->flag;		\
-			any = true;				\
-		}						\
-	} while (0)
-	TAKE(data_age, data_age_ns);
-	TAKE(packet_age, packet_age_ns);
-	TAKE(data_bytes, data_bytes);
-	TAKE(packet_bytes, packet_bytes);
-	TAKE(total_bytes, total_bytes);
-	TAKE(free_bytes, free_bytes);
-#undef TAKE
-	if (!any)
-		return tool_usage(tool, "set what? For example --packet-age 3d --total-bytes 50GiB");
+#define LIMIT(name, member, type, arg, text)			\
+	if (s->given[PARAM_ID_##name]) {			\
+		policy.member = s->name;			\
+		any = true;					\
+	}
+#include "store/policy.def"
+#undef LIMIT
+	if (!scope && (s->given[PARAM_ID_age] || s->given[PARAM_ID_bytes] || s->given[PARAM_ID_min_age]))
+		return tool_usage(tool, "--age, --bytes and --min-age are of a scope: set SCOPE --age ...");
+	if (!scope && !any)
+		return tool_usage(tool, "set what? For example --packet-age 3d --total-bytes 50GiB, or packets/error --age 14d");
+	code = scope ? set_rule(tool, scope, &policy) : EXIT_DONE;
+	if (code != EXIT_DONE)
+		return code;
 	if (store_policy_set(s->data, &policy, &tool->err) < 0)
 		return tool_fail(tool);
-	return show(tool, store);
+	return show(tool, store, as_json);
+}
+
+static int unset(struct tool *tool, struct store *store, const char *scope, bool as_json)
+{
+	struct store_policy policy;
+
+	if (!scope)
+		return tool_usage(tool, "unset which scope?");
+	if (store_policy_get(store, &policy, &tool->err) < 0 || store_policy_drop(&policy, scope, &tool->err) < 0 ||
+	    store_policy_set(tool->set.data, &policy, &tool->err) < 0)
+		return tool_fail(tool);
+	return show(tool, store, as_json);
 }
 
 static int pin(struct tool *tool, const char *name)
@@ -180,7 +393,7 @@ int cmd_retention(struct tool *tool)
 	const char *verb = tool->set.args_count ? tool->set.args[0] : "show";
 	const char *name = tool->set.args_count > 1 ? tool->set.args[1] : NULL;
 	struct store *store = NULL;
-	size_t count;
+	bool as_json = false;
 	int code;
 
 	if (strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0) {
@@ -190,18 +403,23 @@ int cmd_retention(struct tool *tool)
 			return pin(tool, name);
 		return store_unpin(tool->set.data, name, &tool->err) < 0 ? tool_fail(tool) : EXIT_DONE;
 	}
+	code = tool_wants_json(tool, &as_json);
+	if (code != EXIT_DONE)
+		return code;
 	if (store_open(tool->set.data, &store, &tool->err) < 0)
 		return tool_fail(tool);
 	if (strcmp(verb, "show") == 0)
-		code = show(tool, store);
-	else if (strcmp(verb, "plan") == 0)
-		code = plan(tool, store, &count);
+		code = show(tool, store, as_json);
+	else if (strcmp(verb, "plan") == 0 || (strcmp(verb, "apply") == 0 && tool->set.dry_run))
+		code = plan(tool, store, as_json);
 	else if (strcmp(verb, "apply") == 0)
-		code = apply(tool, store);
+		code = apply(tool, store, as_json);
 	else if (strcmp(verb, "set") == 0)
-		code = set(tool, store);
+		code = set(tool, store, name, as_json);
+	else if (strcmp(verb, "unset") == 0)
+		code = unset(tool, store, name, as_json);
 	else
-		code = tool_usage(tool, "\"%s\" is none of show, plan, apply, set, pin, unpin", verb);
+		code = tool_usage(tool, "\"%s\" is none of show, plan, apply, set, unset, pin, unpin", verb);
 	store_close(store);
 	return code;
 }

@@ -201,6 +201,21 @@ int help_completion(FILE *file, const char *shell)
 
 /* ---------------------------------------------------------------------- docs */
 
+static void docs_scopes(FILE *file)
+{
+	fputs("\n# Scopes of retention\n\nGenerated from store/scopes.def. What `tapedeck retention set SCOPE` knows. When "
+	      "bytes run out, what has the smaller number goes first, the oldest before the newer; of the classes of packets "
+	      "the one with the shortest age.\n\n| scope | goes | what |\n| --- | --- | --- |\n", file);
+	for (size_t i = 0; i < store_scopes_count; i++) {
+		const char *name = store_scopes[i].name;
+
+		fprintf(file, "| `%s%s` | ", name, name[strlen(name) - 1] == '=' ? "NAME" : "");
+		if (store_scopes[i].order)
+			fprintf(file, "%u", store_scopes[i].order);
+		fprintf(file, " | %s |\n", store_scopes[i].text);
+	}
+}
+
 static void docs_cli(FILE *file)
 {
 	fputs("# Commands\n\nGenerated from tools/commands.def and tools/params.def by `make docs`.\n\n"
@@ -225,6 +240,7 @@ static void docs_cli(FILE *file)
 		fprintf(file, "` | %s | %s | %s |\n", params[i].def,
 			strcmp(params[i].commands, "*") ? params[i].commands : "all", params[i].text);
 	}
+	docs_scopes(file);
 }
 
 static void docs_columns(FILE *file)

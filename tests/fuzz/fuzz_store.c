@@ -33,13 +33,14 @@ static void entry(struct view bytes)
 static void block(struct view bytes)
 {
 	const uint64_t flows[] = { 1, 5, 1ull << 40, UINT64_MAX };
+	const uint64_t segs[] = { 1u << 30, 1u << 20 };
 	struct block_entry entry;
 	struct rg_zone zone;
 
 	(void)rg_zone_read(bytes, &zone, NULL);
-	if (block_entry_read(bytes, 1u << 30, &entry, NULL) < 0)
+	if (block_entry_read(bytes, segs, 2, &entry, NULL) < 0)
 		return;
-	assert(entry.offset + entry.stored_bytes <= 1u << 30);
+	assert(entry.seg < 2 && entry.offset + entry.stored_bytes <= segs[entry.seg]);
 	(void)block_entry_has_flow(&entry, flows, 4, NULL);
 }
 

@@ -38,27 +38,27 @@ static void take_victim(const struct store_victim *victim, void *arg)
 /* Plan, apply, compare; returns what was done. */
 static struct victims apply(const char *dir, const struct store_policy *policy)
 {
-	struct store_victim *plan = NULL;
 	struct victims done = { .count = 0 };
+	struct store_plan plan = { 0 };
 	struct store *store;
 	struct err err = { 0 };
 	struct arena arena;
-	size_t count = 0;
 
 	CHECK_OK(store_policy_set(dir, policy, &err), err);
 	store = kit_store(dir);
 	arena_init(&arena, 0);
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &count, &err), err);
+	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
 	CHECK_OK(store_retention_apply(dir, NOW, take_victim, &done, &err), err);
-	CHECK_U64(done.count, count);
-	for (size_t i = 0; i < count; i++) {
-		CHECK_STR(done.list[i].part.path, plan[i].part.path);
-		CHECK_U64(done.list[i].bytes, plan[i].bytes);
-		CHECK_U64(done.list[i].packets_only, plan[i].packets_only);
-		CHECK_STR(done.list[i].why, plan[i].why);
+	CHECK_U64(done.count, plan.victims_count);
+	for (size_t i = 0; i < plan.victims_count; i++) {
+		CHECK_STR(done.list[i].part.path, plan.victims[i].part.path);
+		CHECK_STR(done.list[i].scope, plan.victims[i].scope);
+		CHECK_U64(done.list[i].bytes, plan.victims[i].bytes);
+		CHECK_U64(done.list[i].packets_only, plan.victims[i].packets_only);
+		CHECK_STR(done.list[i].why, plan.victims[i].why);
 	}
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &count, &err), err);
-	CHECK_U64(count, 0);	/* it is done */
+	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
+	CHECK_U64(plan.victims_count, 0);	/* it is done */
 	arena_release(&arena);
 	store_close(store);
 	return done;
@@ -106,14 +106,13 @@ TEST(store_retention, age_of_the_newest_observation)
 	struct entity_row entity = { .id = 1, .start_ns = KIT_START, .end_ns = KIT_START + 9 * NS_PER_HOUR };
 	const char *dir = check_tmpdir();
 	struct store_writer *writer = kit_writer(dir, NULL);
+	struct store_plan plan = { 0 };
 	struct flow_row flow;
-	struct store_victim *plan = NULL;
 	struct store_horizon horizon;
 	struct store_view *view = NULL;
 	struct store *store;
 	struct err err = { 0 };
 	struct arena arena;
-	size_t count = 0;
 	char text[64];
 
 	flow = kit_flow(0, newest_ns - NS_PER_SEC, text);
@@ -130,10 +129,10 @@ TEST(store_retention, age_of_the_newest_observation)
 	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
 	CHECK_U64(store_view_part(view, 0)->start_min, newest_ns - NS_PER_SEC);
 	CHECK_U64(store_view_part(view, 0)->end_max, newest_ns);
-	CHECK_OK(store_retention_plan(store, newest_ns + 15 * NS_PER_MIN, &arena, &plan, &count, &err), err);
-	CHECK_U64(count, 0);
-	CHECK_OK(store_retention_plan(store, newest_ns + 15 * NS_PER_MIN + 1, &arena, &plan, &count, &err), err);
-	CHECK_U64(count, 1);
+	CHECK_OK(store_retention_plan(store, newest_ns + 15 * NS_PER_MIN, &arena, &plan, &err), err);
+	CHECK_U64(plan.victims_count, 0);
+	CHECK_OK(store_retention_plan(store, newest_ns + 15 * NS_PER_MIN + 1, &arena, &plan, &err), err);
+	CHECK_U64(plan.victims_count, 1);
 	store_view_close(view);
 	arena_release(&arena);
 	store_close(store);
