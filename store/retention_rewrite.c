@@ -131,12 +131,13 @@ static int copy_keys(struct rewrite *rw, unsigned db, enum kv_put how, struct vi
 
 static int copy_table(struct rewrite *rw, enum table_id table, struct err *err)
 {
-	static const unsigned dbs[] = { PART_RG, PART_ZONE, PART_INV, PART_FLT };
+	static const unsigned dbs[] = { PART_RG, PART_ZONE, PART_FLT, PART_INV };
 	uint8_t meta[6] = { 'i', 'n', 'd', 'e', 'x', (uint8_t)table };
 	int rc = copy_keys(rw, PART_META, KV_PUT, view_make(meta, sizeof(meta)), err);
 
 	for (size_t i = 0; i < sizeof(dbs) / sizeof(dbs[0]) && rc == 0; i++)
-		rc = copy_keys(rw, dbs[i], KV_PUT_APPEND, view_make(meta + 5, 1), err);
+		/* As a run writes them: in one database keys come in order, or they do not. */
+		rc = copy_keys(rw, dbs[i], dbs[i] == PART_INV ? KV_PUT_APPEND : KV_PUT, view_make(meta + 5, 1), err);
 	rw->seal.entry.tables[table] = rw->old.tables[table];
 	if (table == TABLE_ROLLUPS)
 		memcpy(rw->seal.entry.tiers, rw->old.tiers, sizeof(rw->old.tiers));

@@ -25,7 +25,7 @@ _tapedeck() {
 		show) words="flow call --config --log-level --color --data --server --token-file --raw --help" ;;
 		export) words="--config --log-level --color --data --server --token-file --filter --from --to --output --fail-empty --strict --format --bpf --query-time --query-rows --query-memory --help" ;;
 		replay) words="--config --log-level --color --data --server --token-file --filter --from --to --output --speed --help" ;;
-		retention) words="show plan apply set pin unpin --config --log-level --color --data --from --to --data-age --packet-age --data-bytes --packet-bytes --total-bytes --free-bytes --yes --dry-run --help" ;;
+		retention) words="show plan apply set unset pin unpin --config --log-level --color --data --from --to --output --data-age --packet-age --data-bytes --packet-bytes --total-bytes --free-bytes --horizon-first --age --bytes --min-age --yes --dry-run --help" ;;
 		horizon) words="--config --log-level --color --data --server --token-file --from --to --output --help" ;;
 		stats) words="--config --log-level --color --data --server --token-file --output --columns --help" ;;
 		check) words="--config --log-level --color --data --output --repair --help" ;;
