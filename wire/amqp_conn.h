@@ -66,6 +66,7 @@ struct amqp_conn {
 	enum amqp_mode mode;
 	bool begun, roles, sure;
 	bool opaque;
+	bool tls_asked, tls;	/* the client, then the server too, says that TLS comes */
 	bool doubt[2];			/* something in this direction was lost */
 	uint8_t client;
 	struct call_fifo asked[2];	/* by direction of the request: those a method answers */

@@ -1,5 +1,7 @@
 #include "wire/amqp_msg.h"
 
+#include "wire/secret.h"
+
 #include <stdio.h>
 
 #define TABLE_DEPTH_MAX	12
@@ -60,11 +62,6 @@ static struct view rd_long(struct rd *rd)
 /* ---- tables ---- */
 
 static void show_table(struct view table, unsigned depth, struct json *json);
-
-static bool is_secret(struct view name)
-{
-	return view_ieq(name, "password") || view_ieq(name, "passwd") || view_ieq(name, "token") || view_ieq(name, "secret");
-}
 
 /* A value of a table, of the types that RabbitMQ writes (it and the specification differ on s, l and L). */
 static void table_value(struct rd *rd, unsigned depth, struct json *json)
@@ -170,9 +167,9 @@ static void show_pairs(struct rd *rd, unsigned depth, struct json *json)
 		if (rd->bad)
 			break;
 		json_keyv(json, name);
-		if (is_secret(name)) {
+		if (secret_name(name)) {
 			table_value(rd, depth, NULL);
-			json_cstr(json, "***");
+			json_cstr(json, SECRET_MASK);
 		} else {
 			table_value(rd, depth, json);
 		}
@@ -247,7 +244,7 @@ void amqp_show_sasl(struct view response, struct json *json)
 	if (user.len)
 		json_kstr(json, "user", user);
 	if (response.len)
-		json_kcstr(json, "secret", "***");
+		json_kcstr(json, "secret", SECRET_MASK);
 	json_ku64(json, "bytes", response.len);
 	json_object_end(json);
 }

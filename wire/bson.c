@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/rd.h"
+#include "wire/secret.h"
 
 #define DOCUMENT_MAX (64u << 20)
 
@@ -345,10 +346,18 @@ static bool show_value(const struct bson_elem *elem, unsigned depth, size_t *bud
 	}
 }
 
+/* In the document of a command, which its first name says, is that the name of a secret (secret.h)? */
+static bool is_secret(struct view command, struct view name)
+{
+	if (view_is(name, "payload"))
+		return view_is(command, "saslStart") || view_is(command, "saslContinue");
+	return view_is(name, "pwd") && (view_is(command, "createUser") || view_is(command, "updateUser"));
+}
+
 bool bson_show(struct view document, bool array, unsigned depth, size_t *budget, struct json *json)
 {
 	struct bson_elem elem;
-	struct view rest;
+	struct view rest, command = { NULL, 0 };
 	bool whole = true;
 
 	if (!bson_open(document, &rest) || depth > BSON_DEPTH_MAX) {
@@ -369,7 +378,12 @@ bool bson_show(struct view document, bool array, unsigned depth, size_t *budget,
 		*budget -= cost;
 		if (!array)
 			json_keyv(json, elem.name);
-		whole &= show_value(&elem, depth, budget, json);
+		if (!command.at)
+			command = elem.name;
+		if (!array && is_secret(command, elem.name))
+			json_cstr(json, SECRET_MASK);
+		else
+			whole &= show_value(&elem, depth, budget, json);
 	}
 	if (array)
 		json_array_end(json);

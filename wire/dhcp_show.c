@@ -2,6 +2,7 @@
 #include "base/rd.h"
 #include "wire/dhcp_msg.h"
 #include "wire/dissect.h"
+#include "wire/secret.h"
 
 #define TEXT_MAX	512
 #define DEPTH_MAX	3	/* association, address, status */
@@ -173,7 +174,7 @@ static void show_value(struct show *s, enum kind kind, struct view value, unsign
 		show_status(s, value);
 		break;
 	case SECRET:
-		json_cstr(s->json, "(masked)");
+		json_cstr(s->json, SECRET_MASK);
 		break;
 	case TEXT:
 	case OCTETS:

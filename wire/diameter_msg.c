@@ -3,6 +3,7 @@
 #include "base/ip.h"
 #include "base/rd.h"
 #include "wire/dissect.h"
+#include "wire/secret.h"
 
 #define LEN_MAX		(1u << 20)
 #define DEPTH_MAX	4
@@ -238,7 +239,7 @@ static void show_value(struct show *s, enum kind kind, struct view value, unsign
 	} else if (kind == U64 && value.len == 8) {
 		json_u64(s->json, rd_u64be(&rd));
 	} else if (kind == SECRET) {
-		json_cstr(s->json, "(masked)");
+		json_cstr(s->json, SECRET_MASK);
 	} else if (kind == ADDRESS) {
 		show_address(s, value);
 	} else if (depth < DEPTH_MAX && (kind == GROUP || (kind == UNKNOWN && is_group(value)))) {

@@ -12,6 +12,7 @@
 #include "wire/h2_frame.h"
 #include "wire/hpack.h"
 #include "wire/http_body.h"
+#include "wire/secret.h"
 
 #define FIELDS_MAX	1000
 
@@ -330,8 +331,7 @@ static void show_fields(const char *key, const struct wr *fields, struct json *j
 		if (name.len && name.at[0] == ':')
 			continue;
 		json_object(json);
-		json_kstr(json, "name", name);
-		json_kstr(json, "value", value);
+		secret_show_header(json, name, value);
 		json_object_end(json);
 	}
 	json_array_end(json);

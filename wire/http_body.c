@@ -4,6 +4,7 @@
 #include "wire/grpc_show.h"
 #include "wire/http_head.h"
 #include "wire/inflate.h"
+#include "wire/secret.h"
 
 #define CODINGS_MAX	3	/* "gzip, br" is odd enough */
 #define RAW_MAX		((size_t)64 << 20)	/* between two codings */
@@ -98,12 +99,11 @@ static int show_fields(const char *key, struct view fields, struct json *json)
 	json_array(json);
 	while (http_field_next(&fields, &name, &value)) {
 		json_object(json);
-		json_kstr(json, "name", name);
 		wr_reset(&flat);
 		for (size_t i = 0; i < value.len; i++)	/* a folded line is one line */
 			if (value.at[i] != '\r' && value.at[i] != '\n')
 				wr_u8(&flat, value.at[i]);
-		json_kstr(json, "value", wr_view(&flat));
+		secret_show_header(json, name, wr_view(&flat));
 		json_object_end(json);
 	}
 	json_array_end(json);

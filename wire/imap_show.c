@@ -2,6 +2,7 @@
 #include "wire/http_body.h"
 #include "wire/imap_msg.h"
 #include "wire/lines.h"
+#include "wire/secret.h"
 
 #define LINES_MAX 2000
 
@@ -29,7 +30,7 @@ static void show_literal(struct show *s, struct view line, struct view *rest, bo
 	*rest = view_sub(*rest, literal.len, rest->len);
 	json_ku64(s->json, "literal_bytes", bytes);
 	if (masked) {
-		json_kcstr(s->json, "body", LINE_MASK);
+		json_kcstr(s->json, "body", SECRET_MASK);
 		return;
 	}
 	s->cut |= literal.len > s->budget || literal.len < bytes;
@@ -55,7 +56,7 @@ static void show_request(struct show *s, struct view bytes)
 		if (command.command == IMAP_AUTHENTICATE)
 			json_kstr(s->json, "mechanism", line_word(&command.rest));
 		if (command.rest.len)
-			json_kstr(s->json, "arguments", masked ? VIEW_LIT(LINE_MASK) : command.rest);
+			json_kstr(s->json, "arguments", masked ? VIEW_LIT(SECRET_MASK) : command.rest);
 	}
 	show_literal(s, line, &rest, masked);
 	for (unsigned i = 0; rest.len && i < LINES_MAX; i++) {
@@ -69,7 +70,7 @@ static void show_request(struct show *s, struct view bytes)
 			rest = view_make("", 0);
 		}
 		json_object(s->json);
-		json_kstr(s->json, "line", masked ? VIEW_LIT(LINE_MASK) : line);
+		json_kstr(s->json, "line", masked ? VIEW_LIT(SECRET_MASK) : line);
 		show_literal(s, line, &rest, masked);
 		json_object_end(s->json);
 	}

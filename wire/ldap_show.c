@@ -1,6 +1,7 @@
 /* An LDAP call in full. Passwords are not shown. */
 #include "wire/dissect.h"
 #include "wire/ldap_msg.h"
+#include "wire/secret.h"
 
 #define ENTRIES_MAX	100
 #define VALUES_MAX	100
@@ -14,7 +15,7 @@ struct show {
 static void show_masked(struct show *s, const char *key, struct view value)
 {
 	if (value.len)
-		json_kcstr(s->json, key, "(masked)");
+		json_kcstr(s->json, key, SECRET_MASK);
 	else
 		json_kcstr(s->json, key, "");
 }
@@ -42,7 +43,7 @@ static void show_values(struct show *s, struct view attribute, struct view set)
 			break;
 		}
 		if (is_secret(attribute))
-			json_cstr(s->json, "(masked)");
+			json_cstr(s->json, SECRET_MASK);
 		else
 			show_bytes(s->json, value.body, &s->budget);
 	}

@@ -115,8 +115,6 @@ size_t fold_address(struct view address, char *text, size_t cap);
 
 /* ---- detail ---- */
 
-#define LINE_MASK "********"	/* stands for a secret, whatever its length */
-
 /* Members "command" and "argument" of a command line; masked: without the argument. */
 void show_command(struct json *json, struct view line, bool masked);
 /* "replies": [{"code", "enhanced", "lines": [...]}] of bytes; lines of other forms belong to the reply before. */

@@ -1,6 +1,7 @@
 /* Commands, replies and messages of line protocols in full. */
 #include "wire/http_body.h"
 #include "wire/lines.h"
+#include "wire/secret.h"
 
 #define HEADERS_MAX 200
 
@@ -10,7 +11,7 @@ void show_command(struct json *json, struct view line, bool masked)
 
 	json_kstr(json, "command", word);
 	if (line.len)
-		json_kstr(json, "argument", masked ? VIEW_LIT(LINE_MASK) : line);
+		json_kstr(json, "argument", masked ? VIEW_LIT(SECRET_MASK) : line);
 }
 
 static bool is_digit(uint8_t c)

@@ -2,6 +2,9 @@
 #include "base/rd.h"
 #include "wire/http_body.h"
 #include "wire/memcached_msg.h"
+#include "wire/secret.h"
+
+enum { SASL_AUTH = 0x21, SASL_STEP = 0x22 };
 
 struct show {
 	struct json *json;
@@ -70,7 +73,9 @@ static struct view show_packet(struct show *s, struct view bytes)
 	}
 	if (head.key)
 		json_kstr(s->json, "key", view_sub(rest, head.extras, head.key));
-	if (head.body > (uint32_t)head.extras + head.key)
+	if (head.request && (head.opcode == SASL_AUTH || head.opcode == SASL_STEP))
+		json_kcstr(s->json, "body", SECRET_MASK);
+	else if (head.body > (uint32_t)head.extras + head.key)
 		show_data(s, view_sub(rest, (size_t)head.extras + head.key, rest.len));
 	json_object_end(s->json);
 	s->budget -= s->budget < MEMCACHED_HEAD_BYTES ? s->budget : MEMCACHED_HEAD_BYTES;

@@ -1,6 +1,7 @@
 #include "wire/nats_msg.h"
 
 #include "wire/http_body.h"
+#include "wire/secret.h"
 
 #define WORDS_MAX 6
 
@@ -311,7 +312,6 @@ bool nats_subject_fits(struct view pattern, struct view subject)
 
 static void show_options(struct view text, struct json *json)
 {
-	static const char *const secrets[] = { "pass", "auth_token", "jwt", "sig" };
 	const struct json_val *root, *val;
 	struct json_doc *doc;
 	const char *name;
@@ -324,13 +324,9 @@ static void show_options(struct view text, struct json *json)
 	root = json_root(doc);
 	json_object(json);
 	for (size_t i = 0; (val = json_member(root, i, &name)); i++) {
-		bool secret = false;
-
-		for (size_t k = 0; k < sizeof(secrets) / sizeof(secrets[0]); k++)
-			secret |= strcmp(name, secrets[k]) == 0;
 		json_key(json, name);
-		if (secret)
-			json_cstr(json, "***");
+		if (secret_name(view_str(name)))
+			json_cstr(json, SECRET_MASK);
 		else
 			json_val(json, val);
 	}
@@ -354,8 +350,7 @@ static void show_headers(struct view bytes, struct json *json)
 	while (header_next(&bytes, &line)) {
 		split(line, &name, &value);
 		json_object(json);
-		json_kstr(json, "name", name);
-		json_kstr(json, "value", value);
+		secret_show_header(json, name, value);
 		json_object_end(json);
 	}
 	json_array_end(json);

@@ -17,6 +17,7 @@
 
 #define PORT_AMQP	5672
 #define HEADER_BYTES	8
+#define TLS_HANDSHAKE	22
 
 /* ---- what both versions use ---- */
 
@@ -119,7 +120,7 @@ struct call *amqp_answered(struct amqp_conn *conn, unsigned d, uint16_t channel,
 
 /* ---- protocol headers: "AMQP", and four numbers ---- */
 
-enum header { HEADER_NONE, HEADER_091, HEADER_10, HEADER_OTHER };
+enum header { HEADER_NONE, HEADER_091, HEADER_10, HEADER_TLS, HEADER_OTHER };
 
 static enum header header_read(struct view bytes, char version[8])
 {
@@ -142,7 +143,7 @@ static enum header header_read(struct view bytes, char version[8])
 	}
 	if ((at[4] == 0 || at[4] == 2 || at[4] == 3) && at[5] == 1 && at[6] < 10 && at[7] < 10) {
 		(void)snprintf(version, 8, "1.%u", at[6]);
-		return at[4] == 2 ? HEADER_OTHER : HEADER_10;	/* 2: TLS comes */
+		return at[4] == 2 ? HEADER_TLS : HEADER_10;
 	}
 	return HEADER_NONE;
 }
@@ -156,6 +157,7 @@ static int take_header(struct frames *f, const struct frame *frame)
 
 	if (header == HEADER_NONE)
 		return FRAME_BAD;
+	f->stop = header == HEADER_TLS;
 	conn->at_more[f->d] = false;
 	conn->at_content[f->d] = NULL;
 	if (!conn->sure) {
@@ -168,6 +170,7 @@ static int take_header(struct frames *f, const struct frame *frame)
 		if (conn->mode && conn->mode != mode)
 			return FRAME_BAD;
 		conn->mode = mode;
+		conn->tls_asked = header == HEADER_TLS;
 		conn->version_len = amqp_keep(conn->version, sizeof(conn->version), view_str(version));
 		call = amqp_open(f, frame, false, VIEW_LIT("Protocol-Header"));
 		if (call)
@@ -191,8 +194,8 @@ static int take_header(struct frames *f, const struct frame *frame)
 	} else if (call) {
 		ROW_SET(CALL, &call->row, status_class, CLASS_ok);
 	}
-	if (header == HEADER_OTHER)
-		conn->opaque = true;
+	conn->opaque = header == HEADER_OTHER;
+	conn->tls = header == HEADER_TLS && conn->tls_asked;
 	return FRAME_OK;
 }
 
@@ -267,8 +270,15 @@ static int64_t amqp_feed(void *at, unsigned d, const struct chunk *chunk, struct
 {
 	struct amqp_conn *conn = at;
 	struct frames f = { .conn = conn, .dir = &conn->dir[d], .d = d, .chunk = chunk, .sink = sink, .sure = conn->sure };
+	int64_t rc;
 
-	return conn->opaque && !conn->dir[d].open ? PROTO_SKIP_REST : frames_feed(&f, &frame_ops);
+	/* both sides have named TLS (1.0, 5.2.1); a client in a hurry waits here for the server's word */
+	if (conn->tls_asked && !conn->dir[d].open && chunk->bytes.len && chunk->bytes.at[0] == TLS_HANDSHAKE)
+		return conn->tls ? PROTO_SWITCH(0, L7_tls) : chunk->end ? (int64_t)chunk->bytes.len : 0;
+	if (conn->opaque && !conn->dir[d].open)
+		return PROTO_SKIP_REST;
+	rc = frames_feed(&f, &frame_ops);
+	return f.stop && conn->tls && !conn->dir[d].open && rc >= 0 && rc < PROTO_SKIP_BASE ? PROTO_SWITCH(rc, L7_tls) : rc;
 }
 
 static int amqp_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)

@@ -8,6 +8,7 @@
 #include "wire/http_body.h"
 #include "wire/lines.h"
 #include "wire/sasl.h"
+#include "wire/secret.h"
 
 #define PORT_POP3	110
 #define LINE_MAX_BYTES	8192
@@ -384,7 +385,7 @@ static int pop3_detail(struct view request, struct view response, size_t body_ma
 			json_key(json, "responses");
 			json_array(json);
 			for (bool more = args.len; more || line_next(&rest, &line); more = false)
-				json_cstr(json, LINE_MASK);
+				json_cstr(json, SECRET_MASK);
 			json_array_end(json);
 		} else {
 			show_command(json, line, view_ieq(word, "PASS") || view_ieq(word, "APOP") || line_find(word, names) < 0);

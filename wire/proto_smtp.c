@@ -9,6 +9,7 @@
  */
 #include "wire/lines.h"
 #include "wire/sasl.h"
+#include "wire/secret.h"
 
 #define LINE_MAX_BYTES	((size_t)13 << 10)	/* RFC 4954: 12,288 in AUTH */
 #define TARGET_MAX	320			/* RFC 5321 4.5.3.1: 64 @ 255 */
@@ -550,7 +551,7 @@ static void show_request(struct view request, size_t body_max, struct json *json
 		json_key(json, "responses");
 		json_array(json);
 		for (bool more = args.len; more || line_next(&rest, &line); more = false)
-			json_cstr(json, LINE_MASK);
+			json_cstr(json, SECRET_MASK);
 		json_array_end(json);
 	} else {
 		/* what no server knows may be a secret in a wrong place */

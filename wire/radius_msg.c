@@ -3,6 +3,7 @@
 #include "base/ip.h"
 #include "base/rd.h"
 #include "wire/dissect.h"
+#include "wire/secret.h"
 
 enum kind { NONE, TEXT, SECRET, IPV4, IPV6, PREFIX, NUMBER, OCTETS, TAGGED_NUMBER, TAGGED_TEXT };
 
@@ -227,7 +228,7 @@ static void show_vendor(struct json *json, struct view value, size_t *budget)
 		json_object(json);
 		json_ku64(json, "type", sub.type);
 		if (vendor_secret(vendor, sub.type))
-			json_kcstr(json, "value", "(masked)");
+			json_kcstr(json, "value", SECRET_MASK);
 		else
 			show_kbytes(json, "value", sub.value, budget);
 		json_object_end(json);
@@ -249,7 +250,7 @@ static void show_attr(struct json *json, const struct radius_attr *attr, size_t 
 		if (attrs[attr->type].name)
 			json_kcstr(json, "name", attrs[attr->type].name);
 		if (attrs[attr->type].kind == SECRET) {
-			json_kcstr(json, "value", "(masked)");
+			json_kcstr(json, "value", SECRET_MASK);
 		} else {
 			radius_value_text(attr, &txt);
 			show_text(json, &txt, budget);

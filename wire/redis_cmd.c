@@ -56,6 +56,42 @@ bool redis_cmd_subscribes(struct view name)
 	return false;
 }
 
+bool redis_cmd_secret(struct redis_words *words, struct view word)
+{
+	uint64_t i = words->count++;
+	bool secret = false;
+
+	if (i == 0) {
+		words->asks = view_ieq(word, "auth") ? REDIS_ASKS_AUTH : view_ieq(word, "hello") ? REDIS_ASKS_HELLO :
+			      view_ieq(word, "migrate") ? REDIS_ASKS_MIGRATE : view_ieq(word, "acl") ? REDIS_ASKS_ACL :
+			      view_ieq(word, "config") ? REDIS_ASKS_CONFIG : REDIS_ASKS_NOTHING;
+		return false;
+	}
+	switch (words->asks) {
+	case REDIS_ASKS_NOTHING:
+		return false;
+	case REDIS_ASKS_AUTH:	/* AUTH [user] password */
+		return i + 1 == words->all || i > 2;
+	case REDIS_ASKS_HELLO:	/* ... AUTH user password ... */
+	case REDIS_ASKS_MIGRATE:	/* ... AUTH password ..., ... AUTH2 user password ... */
+		secret = words->in == 1;
+		words->in -= words->in > 0;
+		if (!secret && !words->in && view_ieq(word, "auth"))
+			words->in = words->asks == REDIS_ASKS_HELLO ? 2 : 1;
+		else if (!secret && !words->in && view_ieq(word, "auth2"))
+			words->in = 2;
+		return secret;
+	case REDIS_ASKS_ACL:	/* SETUSER user >password #digest <password !digest */
+		return i > 2 && word.len && memchr("><#!", word.at[0], 4);
+	case REDIS_ASKS_CONFIG:	/* SET requirepass password ... */
+		secret = words->in == 1;
+		words->in = !secret && (view_ieq(word, "requirepass") || view_ieq(word, "masterauth") ||
+					view_ieq(word, "tls-key-file-pass") || view_ieq(word, "tls-client-key-file-pass"));
+		return secret;
+	}
+	return false;
+}
+
 bool redis_cmd_is_name(struct view name)
 {
 	if (!name.len || name.len > REDIS_NAME_MAX || !((name.at[0] | 0x20) >= 'a' && (name.at[0] | 0x20) <= 'z'))

@@ -18,4 +18,13 @@ bool redis_cmd_subscribes(struct view name);
 /* A name a command can have: letters, and what modules put between them. */
 bool redis_cmd_is_name(struct view name);
 
+/* The words of a command as they come; zeroed but for all, how many there will be. */
+struct redis_words {
+	uint64_t all, count;
+	enum { REDIS_ASKS_NOTHING, REDIS_ASKS_AUTH, REDIS_ASKS_HELLO, REDIS_ASKS_MIGRATE, REDIS_ASKS_ACL, REDIS_ASKS_CONFIG } asks;
+	uint8_t in;	/* so many words on stands a password */
+};
+/* Is the next word a password (secret.h)? */
+bool redis_cmd_secret(struct redis_words *words, struct view word);
+
 #endif

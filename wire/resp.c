@@ -1,5 +1,8 @@
 #include "wire/resp.h"
 
+#include "wire/redis_cmd.h"
+#include "wire/secret.h"
+
 #define BULK_MAX	((uint64_t)1 << 40)
 #define ITEMS_MAX	((uint64_t)1 << 32)
 #define SHOWN_ITEMS_MAX	10000
@@ -130,6 +133,8 @@ struct show {
 	struct view rest;
 	size_t budget;	/* bytes of text left to show */
 	bool cut;	/* bytes or items were left out */
+	bool command;	/* the words of one are shown */
+	struct redis_words words;
 };
 
 static void show_text(struct show *s, struct view text)
@@ -140,6 +145,14 @@ static void show_text(struct show *s, struct view text)
 	}
 	s->budget -= text.len;
 	json_str(s->json, text);
+}
+
+static void show_word(struct show *s, struct view word)
+{
+	if (s->command && redis_cmd_secret(&s->words, word))
+		json_cstr(s->json, SECRET_MASK);
+	else
+		show_text(s, word);
 }
 
 static bool show_value(struct show *s, unsigned depth);
@@ -158,7 +171,7 @@ static bool show_bulk(struct show *s, const struct resp_head *head)
 	} else {
 		if (head->type == '=' && text.len >= 4)
 			text = view_sub(text, 4, text.len);	/* "txt:" */
-		show_text(s, text);
+		show_word(s, text);
 	}
 	return whole;
 }
@@ -230,7 +243,7 @@ static bool show_value(struct show *s, unsigned depth)
 
 static void show_inline(struct show *s)
 {
-	struct view line = s->rest, word;
+	struct view line = s->rest, word, words;
 	ptrdiff_t nl = view_find(line, VIEW_LIT("\n"));
 
 	if (nl >= 0)
@@ -240,8 +253,10 @@ static void show_inline(struct show *s)
 	json_kbool(s->json, "inline", true);
 	json_key(s->json, "arguments");
 	json_array(s->json);
+	for (words = line; resp_word_next(&words, &word);)
+		s->words.all++;
 	while (resp_word_next(&line, &word))
-		show_text(s, word);
+		show_word(s, word);
 	json_array_end(s->json);
 }
 
@@ -283,13 +298,14 @@ static void show_values(struct show *s)
 
 int resp_detail(struct view request, struct view response, size_t body_max, struct json *json)
 {
-	struct show s = { .json = json, .rest = request, .budget = body_max };
+	struct show s = { .json = json, .rest = request, .budget = body_max, .command = true };
 
 	if (request.len) {
 		json_key(json, "request");
 		json_object(json);
 		if (request.at[0] == '*') {
 			json_key(json, "arguments");
+			s.words.all = resp_head(request).count;
 			(void)show_value(&s, 0);
 		} else {
 			show_inline(&s);

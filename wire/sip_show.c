@@ -2,6 +2,7 @@
 #include "wire/http_body.h"
 #include "wire/http_head.h"
 #include "wire/lines.h"
+#include "wire/secret.h"
 #include "wire/sip_msg.h"
 
 #define MESSAGES_MAX	50
@@ -110,8 +111,7 @@ static void show_message_of(struct json *json, const struct sip_msg *msg, struct
 	json_array(json);
 	while (http_field_next(&rest, &name, &value)) {
 		json_object(json);
-		json_kstr(json, "name", sip_header_name(name));
-		json_kstr(json, "value", value);
+		secret_show_header(json, sip_header_name(name), value);
 		json_object_end(json);
 	}
 	json_array_end(json);

@@ -2,6 +2,7 @@
 
 #include "base/rd.h"
 #include "wire/dissect.h"
+#include "wire/secret.h"
 
 #define VALUE_TEXT_MAX 512
 
@@ -290,7 +291,7 @@ static void show_message(const char *key, struct view bytes, size_t budget, stru
 	if (snmp_msg(bytes, &msg)) {
 		json_kcstr(json, "version", snmp_version_name(msg.version));
 		if (msg.version < 3) {
-			json_kcstr(json, "community", "(masked)");
+			json_kcstr(json, "community", SECRET_MASK);
 		} else {
 			json_ku64(json, "msg_id", msg.msg_id);
 			show_kbytes(json, "user", msg.user, &budget);

@@ -131,6 +131,6 @@ want "1.0: links" "$(of "method == attach && src.ip == $near4 && end_reason == c
 
 "$tapedeck" query calls --data "$work/tape" -o ndjson -n 10000 | grep -q s3cret && fail "a password in a row"
 id=$(of 'method == "Connection.Start" && user == tape' | jq -r .id | head -n 1)
-want "the password in full view" "$("$tapedeck" show call "$id" --data "$work/tape" | jq -r '.. | .secret? // empty')" '***'
+want "the password in full view" "$("$tapedeck" show call "$id" --data "$work/tape" | jq -r '.. | .secret? // empty')" '(masked)'
 id=$(of 'method == "Basic.Publish" && queue == bills && req_body_bytes == 300000' | jq -r .id)
 want "a body of several frames in full view" "$("$tapedeck" show call "$id" --data "$work/tape" | jq -r '.. | .body_bytes? // empty' | head -n 1)" 300000

@@ -95,4 +95,4 @@ want "nobody there" "$(of 'topic == "svc.none"' | jq -r '"\(.status) \(.status_c
 want "logins" "$(of 'method == CONNECT && user == tape' | jq -r '.error // "-"' | sort | xargs)" "- - - Authorization Violation"
 "$tapedeck" query calls --data "$work/tape" -o ndjson -n 10000 | grep -q s3cret && fail "a password in a row"
 id=$(of 'method == CONNECT && status_class == none' | jq -r .id | head -n 1)
-want "the password in full view" "$("$tapedeck" show call "$id" --data "$work/tape" | jq -r '.. | .pass? // empty')" '***'
+want "the password in full view" "$("$tapedeck" show call "$id" --data "$work/tape" | jq -r '.. | .pass? // empty')" '(masked)'

@@ -1,4 +1,5 @@
 #include "tests/calls_truth.h"
+#include "tests/tls_bytes.h"
 
 #define STEPS_MAX 14
 
@@ -73,6 +74,14 @@ static const struct dialogue {
 	{ "a version the server does not speak", 5672, {
 		TALK('>', "AMQP\0\1\0\0"), TALK('<', HEADER), TALK('f', ""),
 	}, "Protocol-Header - - complete req=0+8 rsp=0+8 error=the server speaks 0-9-1\n", false },
+	{ "TLS comes", 5672, {
+		TALK('>', "AMQP\2\1\0\0"), TALK('<', "AMQP\2\1\0\0"), TALK('>', B_CH12), TALK('<', B_SH12_RESUMED B_CCS B_FIN12),
+	}, "Protocol-Header - - complete req=0+8 rsp=0+8\n"
+	   "TLS 1.2 a.example - complete req=8+118 rsp=8+109 answers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2, resumed\n", false },
+	{ "TLS comes, and the client does not wait", 5672, {
+		TALK('>', "AMQP\2\1\0\0" B_CH12), TALK('<', "AMQP\2\1\0\0"), TALK('<', B_SH12_RESUMED B_CCS B_FIN12),
+	}, "Protocol-Header - - complete req=0+8 rsp=0+8\n"
+	   "TLS 1.2 a.example - complete req=8+118 rsp=8+109 answers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2, resumed\n", false },
 	{ "publications without confirms, frames of two channels mixed", 5672, {
 		TALK('>', HEADER), TALK('<', START), TALK('>', PUB("\1") PUB("\2") HEAD("\1", "\5") B("\1", "\2", "he")
 							       HEAD("\2", "\0") B("\1", "\3", "llo")),
@@ -348,7 +357,7 @@ TEST(amqp, shows_calls_in_full)
 	check_detail(view_make(NULL, 0), view_make(start, sizeof(start) - 1), 100,
 		     "{\"response\":{\"channel\":0,\"method\":\"Connection.Start-Ok\",\"arguments\":{\"client_properties\":"
 		     "{\"product\":\"pika\",\"version\":\"1.2\"},\"mechanism\":\"PLAIN\",\"response\":{\"user\":\"bob\","
-		     "\"secret\":\"***\",\"bytes\":7},\"locale\":\"en_US\"}}}");
+		     "\"secret\":\"(masked)\",\"bytes\":7},\"locale\":\"en_US\"}}}");
 }
 
 TEST(amqp, shows_calls_of_10_in_full)
@@ -366,7 +375,7 @@ TEST(amqp, shows_calls_of_10_in_full)
 		     "\"settled\":true,\"state\":{\"type\":\"accepted\"}}}}");
 	check_detail(view_make(init, sizeof(init) - 1), view_make(reject, sizeof(reject) - 1), 100,
 		     "{\"request\":{\"channel\":0,\"performative\":\"sasl-init\",\"fields\":{\"mechanism\":\"PLAIN\","
-		     "\"initial_response\":{\"user\":\"bob\",\"secret\":\"***\",\"bytes\":7}}},\"response\":{\"channel\":5,"
+		     "\"initial_response\":{\"user\":\"bob\",\"secret\":\"(masked)\",\"bytes\":7}}},\"response\":{\"channel\":5,"
 		     "\"performative\":\"disposition\",\"fields\":{\"role\":true,\"first\":4,\"settled\":true,\"state\":{\"type\":"
 		     "\"rejected\",\"error\":{\"type\":\"error\",\"condition\":\"cond\",\"description\":\"why\"}}}}}");
 }

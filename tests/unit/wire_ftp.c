@@ -129,7 +129,7 @@ TEST(ftp, shows_calls_in_full)
 		const char *request, *response, *json;
 	} cases[] = {
 		{ "PASS secret\r\n", "230-hi\r\n there\r\n230 in\r\n",
-		  "{\"request\":{\"command\":\"PASS\",\"argument\":\"********\"},\"response\":{\"replies\":[{\"code\":230,"
+		  "{\"request\":{\"command\":\"PASS\",\"argument\":\"(masked)\"},\"response\":{\"replies\":[{\"code\":230,"
 		  "\"lines\":[\"hi\",\" there\",\"in\"]}]}}" },
 		{ "PORT 10,0,0,2,0,80\r\n", "200 ok\r\n",
 		  "{\"request\":{\"command\":\"PORT\",\"argument\":\"10,0,0,2,0,80\",\"data_connection\":\"10.0.0.2:80\"},"

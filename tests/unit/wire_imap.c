@@ -153,17 +153,17 @@ TEST(imap, shows_calls_in_full)
 		const char *request, *response, *json;
 	} cases[] = {
 		{ "a LOGIN ann secret\r\n", "a OK in\r\n",
-		  "{\"request\":{\"tag\":\"a\",\"command\":\"LOGIN\",\"arguments\":\"********\"},\"response\":{\"lines\":["
+		  "{\"request\":{\"tag\":\"a\",\"command\":\"LOGIN\",\"arguments\":\"(masked)\"},\"response\":{\"lines\":["
 		  "{\"line\":\"a OK in\"}],\"status\":\"OK\",\"text\":\"in\"}}" },
 		{ "a LOGIN {3}\r\nann {2}\r\nxy\r\n", "",
-		  "{\"request\":{\"tag\":\"a\",\"command\":\"LOGIN\",\"arguments\":\"********\",\"literal_bytes\":3,\"body\":\"********\","
-		  "\"more\":[{\"line\":\"********\",\"literal_bytes\":2,\"body\":\"********\"},{\"line\":\"********\"}]}}" },
+		  "{\"request\":{\"tag\":\"a\",\"command\":\"LOGIN\",\"arguments\":\"(masked)\",\"literal_bytes\":3,\"body\":\"(masked)\","
+		  "\"more\":[{\"line\":\"(masked)\",\"literal_bytes\":2,\"body\":\"(masked)\"},{\"line\":\"(masked)\"}]}}" },
 		{ "a UID FETCH 1 BODY[]\r\n", "* 1 FETCH (BODY[] {5}\r\nhello)\r\na OK done\r\n",
 		  "{\"request\":{\"tag\":\"a\",\"command\":\"UID FETCH\",\"arguments\":\"1 BODY[]\"},\"response\":{\"lines\":["
 		  "{\"line\":\"* 1 FETCH (BODY[] {5}\",\"literal_bytes\":5,\"body\":\"hello\"},{\"line\":\")\"},{\"line\":\"a OK done\"}],"
 		  "\"status\":\"OK\",\"text\":\"done\"}}" },
 		{ "1 AUTHENTICATE PLAIN\r\nAGEAYg==\r\n", "",
-		  "{\"request\":{\"tag\":\"1\",\"command\":\"AUTHENTICATE\",\"mechanism\":\"PLAIN\",\"more\":[{\"line\":\"********\"}]}}" },
+		  "{\"request\":{\"tag\":\"1\",\"command\":\"AUTHENTICATE\",\"mechanism\":\"PLAIN\",\"more\":[{\"line\":\"(masked)\"}]}}" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

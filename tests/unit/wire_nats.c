@@ -230,8 +230,8 @@ TEST(nats, shows_calls_in_full)
 		     "\"subject\":\"in\",\"sid\":\"7\",\"status\":503,\"status_text\":\"No Responders\",\"headers\":[],\"body_bytes\":0,\"body\":\"\"}}");
 	/* a password is not shown */
 	check_detail("CONNECT {\"user\":\"u\",\"pass\":\"p\",\"auth_token\":\"t\",\"jwt\":\"j\",\"sig\":\"s\",\"echo\":true}\r\n", "", 100,
-		     "{\"request\":{\"operation\":\"CONNECT\",\"options\":{\"user\":\"u\",\"pass\":\"***\",\"auth_token\":\"***\",\"jwt\":\"***\","
-		     "\"sig\":\"***\",\"echo\":true}}}");
+		     "{\"request\":{\"operation\":\"CONNECT\",\"options\":{\"user\":\"u\",\"pass\":\"(masked)\",\"auth_token\":\"(masked)\",\"jwt\":\"(masked)\","
+		     "\"sig\":\"(masked)\",\"echo\":true}}}");
 	check_detail("CONNECT {broken}\r\n", "-ERR 'x'\r\n", 100,
 		     "{\"request\":{\"operation\":\"CONNECT\",\"options\":null},\"response\":{\"operation\":\"-ERR\",\"error\":\"x\"}}");
 }

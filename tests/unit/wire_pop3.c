@@ -134,12 +134,12 @@ TEST(pop3, shows_calls_in_full)
 		const char *request, *response, *json;
 	} cases[] = {
 		{ "PASS secret\r\n", "-ERR no\r\n",
-		  "{\"request\":{\"command\":\"PASS\",\"argument\":\"********\"},\"response\":{\"status\":\"-ERR\",\"text\":\"no\"}}" },
+		  "{\"request\":{\"command\":\"PASS\",\"argument\":\"(masked)\"},\"response\":{\"status\":\"-ERR\",\"text\":\"no\"}}" },
 		{ "RETR 1\r\n", "+OK 9\r\nTo: x\r\n\r\nhi\r\n.\r\n",
 		  "{\"request\":{\"command\":\"RETR\",\"argument\":\"1\"},\"response\":{\"status\":\"+OK\",\"text\":\"9\","
 		  "\"headers\":[{\"name\":\"To\",\"value\":\"x\"}],\"body\":\"hi\\r\\n\"}}" },
 		{ "AUTH PLAIN\r\nAGEAYg==\r\n", "+ \r\n+OK in\r\n",
-		  "{\"request\":{\"command\":\"AUTH\",\"mechanism\":\"PLAIN\",\"responses\":[\"********\"]},"
+		  "{\"request\":{\"command\":\"AUTH\",\"mechanism\":\"PLAIN\",\"responses\":[\"(masked)\"]},"
 		  "\"response\":{\"status\":\"+OK\",\"text\":\"in\"}}" },
 		{ "CAPA\r\n", "+OK\r\nUIDL\r\n.\r\n",
 		  "{\"request\":{\"command\":\"CAPA\"},\"response\":{\"status\":\"+OK\",\"text\":\"\",\"body\":\"UIDL\\r\\n\"}}" },
