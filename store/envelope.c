@@ -42,12 +42,18 @@ void envelope_must_know(struct wr *out, size_t start, uint16_t must_know)
 
 int envelope_end(struct wr *out, size_t start, size_t checked_bytes, struct err *err)
 {
+	return envelope_end_before(out, start, checked_bytes, 0, err);
+}
+
+int envelope_end_before(struct wr *out, size_t start, size_t checked_bytes, size_t behind_bytes, struct err *err)
+{
 	size_t len;
 
 	if (out->bad)
 		return err_set(err, E_NO_MEMORY, "no memory for what is to be stored");
 	len = out->len - start;
 	assert(checked_bytes >= ENVELOPE_BYTES && checked_bytes <= len);
+	len += behind_bytes;
 	if (len > UINT32_MAX)
 		return err_set(err, E_LIMIT, "%zu bytes do not fit one stored thing", len);
 	wr_patch_u32le(out, start + LENGTH_AT, (uint32_t)len);

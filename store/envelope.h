@@ -28,6 +28,8 @@ size_t envelope_begin(struct wr *out, uint32_t magic, uint16_t version, uint16_t
 void envelope_must_know(struct wr *out, size_t start, uint16_t must_know);
 /* Everything is written: fill in length and checksum, the latter over checked_bytes from start. E_NO_MEMORY, E_LIMIT. */
 int envelope_end(struct wr *out, size_t start, size_t checked_bytes, struct err *err);
+/* As above; behind_bytes more belong to it, which are to be stored behind out. */
+int envelope_end_before(struct wr *out, size_t start, size_t checked_bytes, size_t behind_bytes, struct err *err);
 
 /*
  * Look at stored bytes: magic, version (1..version_max), unknown must_know bits,

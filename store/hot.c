@@ -256,16 +256,14 @@ int hot_add_rows(struct hot *hot, const struct table *table, const void *rows, s
 }
 
 /* The block's entry, put behind the others that wait for the commit. */
-static int add_block_entry(struct hot *hot, const struct block_entry *entry, struct view stored, struct err *err)
+static int add_block_entry(struct hot *hot, const struct block_entry *entry, const struct packet_block_info *info,
+			   struct err *err)
 {
 	size_t len_at = hot->block_entries.len;
-	struct packet_block_info info;
-	int rc = packet_block_peek(stored, &info, err);
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	wr_u32le(&hot->block_entries, 0);
-	rc = block_entry_write(entry, &info, &hot->block_entries);
+	rc = block_entry_write(entry, info, &hot->block_entries);
 	if (rc == 0 && hot->block_entries.bad)
 		rc = E_NO_MEMORY;
 	if (rc < 0) {
@@ -295,20 +293,29 @@ int hot_add_packets(struct hot *hot, const struct packet_block *block, enum code
 {
 	struct block_entry entry = block_entry_make(block);
 	struct wr *stored = &hot->stored;
+	struct packet_block_info info;
+	struct view frames = { 0 };	/* what lies elsewhere, and goes behind */
 	int rc;
 
 	wr_reset(stored);
-	rc = packet_block_write(block, NULL, codec, HOT_LZ4_LEVEL, stored, err);
-	if (rc == 0 && stored->bad)
-		rc = err_set(err, E_NO_MEMORY, "%s: out of memory", hot->path);
+	if (codec == CODEC_NONE) {
+		rc = packet_block_write_head(block, stored, &info, err);
+		frames = wr_view(&block->bytes);
+	} else {
+		rc = packet_block_write(block, NULL, codec, HOT_LZ4_LEVEL, stored, err);
+		if (rc == 0)
+			rc = packet_block_peek(wr_view(stored), &info, err);
+	}
 	if (rc < 0)
 		return rc;
 	entry.offset = hot->log_bytes;
-	entry.stored_bytes = (uint32_t)stored->len;
+	entry.stored_bytes = (uint32_t)(stored->len + frames.len);
 	hot->log_dirty = true;
 	rc = files_write_at(hot->log_fd, wr_view(stored), hot->log_bytes, hot->path, err);
 	if (rc == 0)
-		rc = add_block_entry(hot, &entry, wr_view(stored), err);
+		rc = files_write_at(hot->log_fd, frames, hot->log_bytes + stored->len, hot->path, err);
+	if (rc == 0)
+		rc = add_block_entry(hot, &entry, &info, err);
 	if (rc < 0) {	/* give the space of the half block back; the next one overwrites it in any case */
 		(void)!ftruncate(hot->log_fd, (off_t)hot->log_bytes);
 		return rc;

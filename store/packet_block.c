@@ -293,25 +293,19 @@ static void header_write(const struct packet_block *block, const struct layout *
 	wr_u64le(out, layout->frames_checksum);
 }
 
-int packet_block_write(const struct packet_block *block, const uint32_t *order, enum codec codec, int level,
-		       struct wr *out, struct err *err)
+/* What is written of a block in front of its frames: columns in the order of writing, and the distinct flows. */
+static int head_begin(const struct packet_block *block, const uint32_t *order, enum codec codec, int level,
+		      struct wr *out, struct layout *layout, struct err *err)
 {
-	struct wr columns, gathered, head;
 	struct flow_set set = { 0 };
-	struct layout layout = { 0 };
-	size_t start = out->len, checked, at;
-	struct view frames;
+	size_t start = out->len, at;
+	struct wr columns;
 	int rc;
 
-	assert(block->count >= 1);
 	wr_init(&columns, 0);
-	wr_init(&gathered, 0);
-	wr_init(&head, 0);
 	rc = flow_set_take(block, order, &set);
 	if (rc == 0)
 		rc = columns_write(block, order, &set, codec != CODEC_ZSTD, &columns);
-	if (rc == 0)
-		rc = frames_gather(block, order, &gathered, &frames);
 	if (rc < 0) {
 		(void)err_set(err, rc, WHAT ": out of memory with %u records", block->count);
 		goto out;
@@ -319,14 +313,58 @@ int packet_block_write(const struct packet_block *block, const uint32_t *order, 
 	(void)envelope_begin(out, MAGIC, VERSION, 0, 0);
 	(void)wr_space(out, HEADER_BYTES - ENVELOPE_BYTES);
 	flow_set_write(&set, out);
-	layout.flow_count = set.count;
-	layout.flow_bytes = out->len - start - HEADER_BYTES;
-	layout.columns_plain = columns.len;
+	layout->flow_count = set.count;
+	layout->flow_bytes = out->len - start - HEADER_BYTES;
+	layout->columns_plain = columns.len;
 	at = out->len;
-	rc = section_write(wr_view(&columns), codec, level, out, &layout.columns_codec, err);
+	rc = section_write(wr_view(&columns), codec, level, out, &layout->columns_codec, err);
+	layout->columns_stored = out->len - at;
+out:
+	flow_set_release(&set);
+	wr_release(&columns);
+	return rc;
+}
+
+/* All is written; behind_bytes of the frames are to be stored behind out. */
+static int head_end(const struct packet_block *block, const struct layout *layout, size_t start, size_t checked,
+		    size_t behind_bytes, struct wr *out, struct err *err)
+{
+	struct wr head;
+	int rc;
+
+	wr_init(&head, 0);
+	header_write(block, layout, &head);
+	if (head.bad || out->bad) {
+		rc = err_set(err, E_NO_MEMORY, WHAT ": out of memory");
+		goto out;
+	}
+	assert(head.len == HEADER_BYTES - ENVELOPE_BYTES);
+	memcpy(out->at + start + ENVELOPE_BYTES, head.at, head.len);
+	rc = envelope_end_before(out, start, checked, behind_bytes, err);
+out:
+	wr_release(&head);
+	return rc;
+}
+
+int packet_block_write(const struct packet_block *block, const uint32_t *order, enum codec codec, int level,
+		       struct wr *out, struct err *err)
+{
+	struct layout layout = { 0 };
+	size_t start = out->len, checked;
+	struct wr gathered;
+	struct view frames;
+	int rc;
+
+	assert(block->count >= 1);
+	wr_init(&gathered, 0);
+	rc = head_begin(block, order, codec, level, out, &layout, err);
 	if (rc < 0)
 		goto out;
-	layout.columns_stored = out->len - at;
+	rc = frames_gather(block, order, &gathered, &frames);
+	if (rc < 0) {
+		(void)err_set(err, rc, WHAT ": out of memory with %u records", block->count);
+		goto out;
+	}
 	checked = out->len - start;
 	layout.frames_plain = frames.len;
 	layout.frames_checksum = codec_checksum(frames);
@@ -334,22 +372,39 @@ int packet_block_write(const struct packet_block *block, const uint32_t *order, 
 	if (rc < 0)
 		goto out;
 	layout.frames_stored = out->len - start - checked;
-	header_write(block, &layout, &head);
-	if (head.bad || out->bad) {
-		rc = err_set(err, E_NO_MEMORY, WHAT ": out of memory");
-		goto out;
-	}
-	assert(head.len == HEADER_BYTES - ENVELOPE_BYTES);
-	memcpy(out->at + start + ENVELOPE_BYTES, head.at, head.len);
-	rc = envelope_end(out, start, checked, err);
+	rc = head_end(block, &layout, start, checked, 0, out, err);
 out:
 	if (rc < 0)
 		out->len = start;
-	flow_set_release(&set);
-	wr_release(&columns);
 	wr_release(&gathered);
-	wr_release(&head);
 	return rc;
+}
+
+int packet_block_write_head(const struct packet_block *block, struct wr *out, struct packet_block_info *ret_info,
+			    struct err *err)
+{
+	struct view frames = wr_view(&block->bytes);
+	struct layout layout = { .frames_codec = CODEC_NONE, .frames_plain = frames.len, .frames_stored = frames.len };
+	size_t start = out->len;
+	int rc;
+
+	assert(block->count >= 1);
+	rc = head_begin(block, NULL, CODEC_NONE, 0, out, &layout, err);
+	if (rc == 0) {
+		layout.frames_checksum = codec_checksum(frames);
+		rc = head_end(block, &layout, start, out->len - start, frames.len, out, err);
+	}
+	if (rc < 0) {
+		out->len = start;
+		return rc;
+	}
+	*ret_info = (struct packet_block_info){
+		.source = block->source, .hour = block->hour, .time_min = block->time_min, .time_max = block->time_max,
+		.number_min = block->number_min, .number_max = block->number_max, .count = block->count,
+		.flow_count = layout.flow_count, .plain_bytes = (uint32_t)frames.len, .stored_bytes = (uint32_t)frames.len,
+		.codec = CODEC_NONE, .flows = view_make(out->at + start + HEADER_BYTES, layout.flow_bytes),
+	};
+	return 0;
 }
 
 /* ---- reading ---- */

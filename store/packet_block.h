@@ -80,6 +80,12 @@ struct packet_block_info {
 	struct view flows;		/* for the functions below */
 };
 int packet_block_peek(struct view stored, struct packet_block_info *ret_info, struct err *err);
+/*
+ * As packet_block_write of an unpacked block, but for its frames, which are to be stored behind: they lie in
+ * block->bytes as they are needed. *ret_info borrows out.
+ */
+int packet_block_write_head(const struct packet_block *block, struct wr *out, struct packet_block_info *ret_info,
+			    struct err *err);
 /* Whether a frame of that flow is inside. */
 bool packet_block_has_flow(const struct packet_block_info *info, uint64_t flow_id);
 /* The distinct flow ids, ascending: 1, 0 at the end, E_CORRUPT. iter = packet_block_flows(info). */

@@ -433,6 +433,7 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 		(void)no_memory(err);
 		goto out;
 	}
+	builder->scratch.quick = codec == RG_CODEC_LZ4;	/* a hot row group, which lives an hour */
 	valid_fill(&writing);
 	groups_find(&writing);
 	header_store(&writing);

@@ -93,6 +93,32 @@ TEST(packet_block, frames_come_back_identical)
 	wr_release(&out);
 }
 
+TEST(packet_block, a_head_and_the_frames_are_the_block)
+{
+	struct random random = random_new("packet_block head");
+	struct packet_block_info info, peeked;
+	struct packet_block block;
+	struct err err = { 0 };
+	struct wr whole, parts;
+
+	CHECK_EQ(packet_block_init(&block, 77), 0);
+	wr_init(&whole, 0);
+	wr_init(&parts, 0);
+	block_fill(&random, &block, 900, 500);
+	CHECK_OK(packet_block_write(&block, NULL, CODEC_NONE, 0, &whole, &err), err);
+	CHECK_OK(packet_block_write_head(&block, &parts, &info, &err), err);
+	CHECK_OK(packet_block_peek(wr_view(&whole), &peeked, &err), err);
+	CHECK_U64(info.flow_count, peeked.flow_count);
+	CHECK(view_eq(info.flows, peeked.flows));
+	CHECK_U64(info.number_max, peeked.number_max);
+	CHECK_U64(info.stored_bytes, peeked.stored_bytes);
+	wr_bytes(&parts, wr_view(&block.bytes));
+	CHECK(view_eq(wr_view(&parts), wr_view(&whole)));
+	packet_block_release(&block);
+	wr_release(&whole);
+	wr_release(&parts);
+}
+
 TEST(packet_block, peek_tells_span_and_flows)
 {
 	struct random random = random_new("packet_block peek");
