@@ -211,12 +211,13 @@ run:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)exec build/tapedeck run --data $(DATA) $(if $(CAPTURE),--capture $(CAPTURE))
 
-BENCHES := bench_dissect bench_recorder bench_scan
+BENCHES := bench_dissect bench_recorder bench_rows bench_scan
+-include $(BENCHES:%=$(B)/tests/bench/%.d)
 $(addprefix $(B)/,$(BENCHES)): $(B)/%: $(B)/tests/bench/%.o $(LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 
-bench: all $(B)/bench_dissect
+bench: all $(B)/bench_dissect $(B)/bench_rows
 	$(Q)deploy/deps.sh bench
 	$(Q)TAPEDECK=$(CURDIR)/build/tapedeck CAPTURE='$(CAPTURE)' tests/bench/run.sh
 

@@ -83,6 +83,11 @@ say "== dissection alone"
 [ ! -x build/release/bench_dissect ] || ROUNDS=$rounds build/release/bench_dissect
 
 say
+say "== ready rows into the hot tier, commits included"
+[ ! -x build/release/bench_rows ] || build/release/bench_rows "$work/rows" 1000000 2>/dev/null
+rm -rf "$work/rows"
+
+say
 say "== size"
 store=$(du -sb "$work/tape" | cut -f1)
 zst=$(zstd -3 -q -c "$capture" | wc -c)
