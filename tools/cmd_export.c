@@ -2,6 +2,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/ioprio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tools/tools.h"
@@ -59,6 +62,13 @@ static int export_remote(struct tool *tool, struct target *target)
 	return client_get(tool, "/api/v1/export", list, sizeof(list) / sizeof(list[0]), remote_write, target);
 }
 
+/* An export takes all it can get, next to a recorder that must not wait: of processor and disk it takes what others leave. */
+static void give_way(void)
+{
+	(void)setpriority(PRIO_PROCESS, 0, 10);
+	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, 7));
+}
+
 int cmd_export(struct tool *tool)
 {
 	struct query_opts opts = tool_query_opts(tool);
@@ -80,6 +90,7 @@ int cmd_export(struct tool *tool)
 		target.fd = -1;
 	}
 	tool_catch_signals();
+	give_way();
 	if (*tool->set.server) {
 		code = export_remote(tool, &target);
 	} else if (store_open(tool->set.data, &store, &tool->err) < 0 ||
