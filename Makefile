@@ -100,7 +100,7 @@ ifneq ($(LIB_LACK),)
 endif
 	@command -v pkg-config $(CC) >/dev/null || { echo "missing pkg-config or $(CC); run deploy/deps.sh build" >&2; exit 1; }
 
--include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_BIN:%=%.d) $(SKELS:.skel.h=.bpf.d)
+-include $(LIB_OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(UNIT_OBJ:.o=.d) $(FUZZ_BIN:%=%.d) $(wildcard $(B)/tests/bench/*.d $(B)/tests/bench/*/*.d) $(SKELS:.skel.h=.bpf.d)
 
 # ---- generated code ------------------------------------------------------------------------------
 

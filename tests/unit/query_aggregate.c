@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "ingest/rollup.h"
 #include "query/filter.h"
 #include "tests/query_store.h"
 
@@ -625,4 +626,44 @@ TEST(aggregate, keeps_to_its_budget)
 		query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err),
 		E_BUDGET);
 	fixture_close(&fixture);
+}
+
+/* Edges beyond their number are one edge, and say so in the answer; nothing of them is missing in the sum. */
+TEST(aggregate, shows_the_edges_that_were_folded)
+{
+	struct query_opts opts = { .from_ns = T0, .to_ns = T0 + NS_PER_MIN };
+	struct query_aggregate what = { .table = TABLE_ROLLUPS, .by = VIEW_LIT("dst.workload"), .agg = VIEW_LIT("count") };
+	struct rollup *rollup = rollup_new(4, NULL);
+	struct rollup_counts one = { .calls = 1 };
+	struct batch *batch = batch_new();
+	struct query_groups groups;
+	struct query_stats stats;
+	struct fixture fixture;
+	struct err err = { 0 };
+	double other = 0, all = 0;
+
+	CHECK(rollup && batch);
+	for (int i = 0; i < 100; i++) {
+		char name[16];
+		struct rollup_edge edge = { .src_workload = VIEW_LIT("web"), .proto = 6 };
+
+		(void)snprintf(name, sizeof(name), "svc-%02d", i % 20);
+		edge.dst_workload = view_str(name);
+		rollup_add(rollup, batch, T0 + (uint64_t)i, &edge, &one, NULL);
+	}
+	rollup_flush(rollup, batch);
+	fixture_open(&fixture);
+	fixture_write(&fixture, TABLE_ROLLUPS, batch->rows[TABLE_ROLLUPS].at, batch->rows[TABLE_ROLLUPS].count);
+	fixture_seal(&fixture);
+	CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), err);
+	CHECK_U64(groups.count, 5);
+	for (size_t g = 0; g < groups.count; g++) {
+		all += groups.groups[g].values[0];
+		if (view_is(groups.groups[g].keys[0], "other"))
+			other += groups.groups[g].values[0];
+	}
+	CHECK(all == 100 && other == 80, "%g calls, %g of them folded", all, other);
+	fixture_close(&fixture);
+	batch_free(batch);
+	rollup_free(rollup);
 }

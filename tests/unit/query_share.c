@@ -93,6 +93,7 @@ static void same_value(double a, double b, const char *what)
 static void same_groups(const struct query_groups *a, const struct query_groups *b, const char *what)
 {
 	CHECK(a->count == b->count, "%s: %zu groups alone, %zu shared", what, a->count, b->count);
+	CHECK_LE(a->values_count, b->values_count);
 	for (size_t i = 0; i < a->count; i++) {
 		CHECK_U64(a->groups[i].bucket_ns, b->groups[i].bucket_ns);
 		for (size_t k = 0; k < a->keys_count; k++) {
@@ -225,5 +226,53 @@ TEST(share, budgets_hold_for_all_together)
 	CHECK_EQ(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &groups, &stats, &err), E_CANCELLED);
 	crew_free(opts.crew);
 	mem_free(rows);
+	fixture_close(&fixture);
+}
+
+/*
+ * Conditions look at columns as they are stored when no aggregate needs them. With aggregates that do, the same
+ * columns are decoded first: the groups, and what both were asked, are the same.
+ */
+TEST(share, columns_as_stored_or_decoded_give_the_same_answer, .timeout = 120)
+{
+	static const char all[] = ",count(status),count(dst.workload),count(src.pod),count(src.ip),count(latency),"
+				  "count(dst.port),count(l7)";
+	struct crew *crew = crew_new(1);
+	uint64_t seed = clock_mono_ns() | 1, matched = 0;
+	struct fixture fixture;
+	struct call_row *rows;
+	struct wr by, agg;
+
+	random_state = seed;
+	printf("seed %" PRIu64 "\n", seed);
+	wr_init(&by, 0);
+	wr_init(&agg, 0);
+	rows = store_fill(&fixture);
+	fixture_seal(&fixture);
+	for (unsigned round = 0; round < 40; round++) {
+		struct query_opts opts = { .filter = view_str(PICK(conditions)), .crew = round % 2 ? crew : NULL };
+		struct query_aggregate what = { .table = TABLE_CALLS, .starts_within = true, .step_ns = PICK(steps) };
+		struct query_groups stored, decoded;
+		struct query_stats stats, more;
+		struct err err = { 0 };
+
+		arena_reset(&fixture.arena);
+		pick_list(&by, columns, sizeof(columns) / sizeof(columns[0]), 0, 2);
+		pick_list(&agg, aggregates, sizeof(aggregates) / sizeof(aggregates[0]), 1, 3);
+		what.by = wr_view(&by);
+		what.agg = wr_view(&agg);
+		CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &stored, &stats, &err), err);
+		wr_str(&agg, all);
+		what.agg = wr_view(&agg);
+		CHECK_OK(query_aggregate(fixture.store, &opts, &what, &fixture.arena, &decoded, &more, &err), err);
+		same_groups(&stored, &decoded, (const char *)opts.filter.at);
+		CHECK_U64(stats.rows_matched, more.rows_matched);
+		matched += stats.rows_matched;
+	}
+	CHECK_GT(matched, ROWS);
+	crew_free(crew);
+	mem_free(rows);
+	wr_release(&by);
+	wr_release(&agg);
 	fixture_close(&fixture);
 }
