@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "store/codec.h"
 #include "store/files.h"
 #include "tests/unit/store_kit.h"
 
@@ -92,6 +93,21 @@ TEST(seg, gives_back_what_was_put_in_order)
 		CHECK_EQ(seg_get(seg, DBS, VIEW_LIT("x"), &value, &err), 0);
 		seg_close(seg);
 	}
+}
+
+/* Bytes on somebody's disk: what was written once has to be read for ever. */
+TEST(seg, the_layout_is_stored_and_stays)
+{
+	const char *path = path_in("data.seg");
+	struct err err = { 0 };
+	uint8_t *file = NULL;
+	size_t len = 0;
+
+	build(path, 240);
+	CHECK_OK(files_load(path, 4u << 20, &file, &len, &err), err);
+	CHECK_U64(len, 109288);
+	CHECK_U64(codec_checksum(view_make(file, len)), 12049850781429464747u);
+	mem_free(file);
 }
 
 TEST(seg, finds_keys_and_their_neighbours)
