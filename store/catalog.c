@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 enum { CAT_META, CAT_PART, CAT_GAP, CAT_STATUS, CAT_PIN, CAT_NOTE };
-const char *const catalog_dbs[] = { "meta", "part", "gap", "status", "pin", "note", NULL };
+const char *const catalog_dbs[] = { "meta+", "part+", "gap+", "status+", "pin+", "note+", NULL };
 
 #define RULE_KEY "rule "	/* and the scope: in META */
 #define CATALOG_MAP_BYTES (4ull << 30)

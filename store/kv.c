@@ -29,6 +29,7 @@ struct kv {
 	struct seg *seg;
 	struct seg_build *build;
 	MDB_dbi dbi[KV_DBS_MAX];
+	uint64_t salt[KV_DBS_MAX];	/* of its entries' sums; 0: they have none */
 	unsigned dbs;
 	dev_t dev;		/* of data.mdb: what makes it the same environment */
 	ino_t ino;
@@ -107,22 +108,56 @@ static struct view kv_view(MDB_val v)
 
 /* ------------------------------------------------------------ environments */
 
+/* The database of that name and its salt, or the one an older version made. */
+static int kv_open_db(struct kv *kv, MDB_txn *txn, const char *name, bool create, unsigned db)
+{
+	struct view named = view_str(name);
+	bool summed = named.at[named.len - 1] == KV_SUMMED;
+	int rc = mdb_dbi_open(txn, name, 0, &kv->dbi[db]);
+
+	kv->salt[db] = summed ? kv_salt(named) : 0;
+	if (rc == MDB_NOTFOUND && summed) {
+		char plain[KV_NAME_MAX];
+
+		(void)snprintf(plain, sizeof(plain), "%.*s", (int)named.len - 1, name);
+		rc = mdb_dbi_open(txn, plain, 0, &kv->dbi[db]);
+		if (rc == 0)
+			kv->salt[db] = 0;
+	}
+	return rc == MDB_NOTFOUND && create ? mdb_dbi_open(txn, name, MDB_CREATE, &kv->dbi[db]) : rc;
+}
+
+/* Databases whose names we do not know: a flipped bit has renamed one, and nothing may be made in its place. */
+static bool kv_has_others(MDB_txn *txn, unsigned found)
+{
+	MDB_stat stat;
+	MDB_dbi names;
+
+	return mdb_dbi_open(txn, NULL, 0, &names) == 0 && mdb_stat(txn, names, &stat) == 0 && stat.ms_entries > found;
+}
+
 static int kv_open_dbs_in(struct kv *kv, const char *const *names, bool create)
 {
+	unsigned missing = 0;
 	MDB_txn *txn = NULL;
 	int rc = mdb_txn_begin(kv->env, NULL, create ? 0 : MDB_RDONLY, &txn);
 
-	if (rc)
-		return rc;
-	for (kv->dbs = 0; names[kv->dbs]; kv->dbs++) {
-		assert(kv->dbs < KV_DBS_MAX);
-		rc = mdb_dbi_open(txn, names[kv->dbs], create ? MDB_CREATE : 0, &kv->dbi[kv->dbs]);
-		if (rc) {
-			mdb_txn_abort(txn);
-			return rc;
+	for (int pass = 0; pass < 1 + create && rc == 0; pass++) {
+		for (kv->dbs = 0; names[kv->dbs] && rc == 0; kv->dbs++) {
+			assert(kv->dbs < KV_DBS_MAX);
+			rc = kv_open_db(kv, txn, names[kv->dbs], pass, kv->dbs);
+			missing += !pass && rc == MDB_NOTFOUND;
+			if (create && !pass && rc == MDB_NOTFOUND)
+				rc = 0;
 		}
+		if (rc == 0 && create && !pass && kv_has_others(txn, kv->dbs - missing))
+			rc = MDB_INCOMPATIBLE;
 	}
-	return mdb_txn_commit(txn);	/* also a reading one: an abort would close the handles again */
+	if (rc == 0)
+		return mdb_txn_commit(txn);	/* also a reading one: an abort would close the handles again */
+	if (txn)
+		mdb_txn_abort(txn);
+	return rc;
 }
 
 /* A write transaction only where a database is missing: it may have to wait for other processes. */
@@ -244,15 +279,16 @@ static void kv_free(struct kv *kv)
 
 static int kv_open_seg(struct kv *kv, const char *path, const struct kv_opts *opts, struct err *err)
 {
+	uint32_t own_sums = 0;
 	int rc;
 
-	while (opts->dbs[kv->dbs])
-		kv->dbs++;
+	for (; opts->dbs[kv->dbs]; kv->dbs++)
+		own_sums |= (uint32_t)(opts->dbs[kv->dbs][strlen(opts->dbs[kv->dbs]) - 1] != KV_SUMMED) << kv->dbs;
 	assert(kv->dbs <= KV_DBS_MAX);
 	kv->read_only = true;
 	if (opts->mode == KV_SEALED)
 		return seg_open(path, opts->map_bytes, &kv->seg, err);
-	rc = seg_build_new(path, kv->dbs, opts->own_sums, &kv->build, err);
+	rc = seg_build_new(path, kv->dbs, own_sums, &kv->build, err);
 	if (rc == 0 && opts->group_gid >= 0 && chown(path, (uid_t)-1, (gid_t)opts->group_gid) < 0)
 		rc = err_errno(err, errno, "%s: give to group %d", path, opts->group_gid);
 	if (rc == 0 && chmod(path, KV_DATA_PERMS) < 0)
@@ -555,6 +591,13 @@ int kv_txn_renew(struct kv_txn *txn, struct err *err)
 
 /* ------------------------------------------------------------------ values */
 
+/* Take the sum off a value. */
+static int kv_unsum(const struct kv *kv, unsigned db, struct view key, struct view *value, struct err *err)
+{
+	return !kv->salt[db] || kv_sum_check(kv->salt[db], key, value) ? 0 :
+		err_set(err, E_CORRUPT, "%s: an entry of %zu bytes is not what was written", kv->dir, value->len);
+}
+
 int kv_get(struct kv_txn *txn, unsigned db, struct view key, struct view *ret_value, struct err *err)
 {
 	MDB_val k = kv_val(key), v;
@@ -569,17 +612,25 @@ int kv_get(struct kv_txn *txn, unsigned db, struct view key, struct view *ret_va
 	if (rc)
 		return kv_fail(err, txn->kv, rc, "get");
 	*ret_value = kv_view(v);
-	return 1;
+	rc = kv_unsum(txn->kv, db, key, ret_value, err);
+	return rc < 0 ? rc : 1;
 }
 
 int kv_put(struct kv_txn *txn, unsigned db, enum kv_put how, struct view key, struct view value, struct err *err)
 {
 	unsigned flags = how == KV_PUT_NEW ? MDB_NOOVERWRITE : how == KV_PUT_APPEND ? MDB_APPEND : 0;
+	uint64_t salt = txn->kv->salt[db];
 	MDB_val k = kv_val(key), v = kv_val(value);
 	int rc;
 
 	assert(db < txn->kv->dbs && key.len && key.len <= KV_KEY_MAX);
+	if (salt) {
+		v.mv_size += KV_SUM_BYTES;
+		flags |= MDB_RESERVE;
+	}
 	rc = mdb_put(txn->txn, txn->kv->dbi[db], &k, &v, flags);
+	if (rc == 0 && salt)
+		kv_sum_write(salt, key, value, v.mv_data);
 	return rc ? kv_fail(err, txn->kv, rc, "put") : 0;
 }
 
@@ -671,7 +722,8 @@ static int kv_cursor_op(struct kv_cursor *cursor, MDB_cursor_op op, struct view 
 		return kv_fail(err, cursor->txn->kv, rc, "read cursor");
 	*ret_key = kv_view(k);
 	*ret_value = kv_view(v);
-	return 1;
+	rc = kv_unsum(cursor->txn->kv, cursor->place.db, *ret_key, ret_value, err);
+	return rc < 0 ? rc : 1;
 }
 
 int kv_cursor_seek(struct kv_cursor *cursor, struct view key, struct view *ret_key, struct view *ret_value,

@@ -35,10 +35,13 @@ enum kv_mode {
 
 struct kv_opts {
 	enum kv_mode mode;
-	const char *const *dbs;	/* NULL-terminated names; a database is called by its index */
+	/*
+	 * NULL-terminated names; a database is called by its index. Of one whose name ends with '+' every entry gets a
+	 * checksum here; values of others have their own. Older environments have its name without the '+', and no sums.
+	 */
+	const char *const *dbs;
 	size_t map_bytes;	/* WRITE, BUILD: the most it can hold. SEALED: its file's size, E_CORRUPT if it is not */
 	int group_gid;		/* WRITE, SEAL: group of the files; -1 leaves it */
-	uint32_t own_sums;	/* SEAL: a bit a database whose values have checksums of their own */
 };
 
 /*

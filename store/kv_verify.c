@@ -1,10 +1,12 @@
 #include "store/kv_verify.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include "base/rd.h"
+#include "store/codec.h"
 #include "store/files.h"
 
 /*
@@ -44,6 +46,7 @@ struct walk {
 	uint64_t visited;
 	bool free_db;		/* its values are lists of pages */
 	bool main_db;		/* its values may be databases */
+	uint64_t salt;		/* of the sums of its entries; 0: it has none */
 	struct err *err;
 };
 
@@ -51,6 +54,41 @@ static int bad(struct walk *walk, uint64_t page, const char *what)
 {
 	return err_set(walk->err, E_CORRUPT, "page %llu of the tree: %s", (unsigned long long)page, what);
 }
+
+/* ------------------------------------------------------------ sums of entries */
+
+uint64_t kv_salt(struct view name)
+{
+	return codec_checksum(name) | 1;
+}
+
+static uint64_t kv_sum(uint64_t salt, struct view key, struct view value)
+{
+	return salt + codec_checksum(key) * 0x9e3779b97f4a7c15u + codec_checksum(value);
+}
+
+void kv_sum_write(uint64_t salt, struct view key, struct view value, uint8_t *ret_stored)
+{
+	uint64_t sum = htole64(kv_sum(salt, key, value));
+
+	if (value.len)
+		memcpy(ret_stored, value.at, value.len);
+	memcpy(ret_stored + value.len, &sum, sizeof(sum));
+}
+
+bool kv_sum_check(uint64_t salt, struct view key, struct view *value)
+{
+	struct view plain = view_sub(*value, 0, value->len < KV_SUM_BYTES ? 0 : value->len - KV_SUM_BYTES);
+	struct rd rd = rd_make(view_sub(*value, plain.len, SIZE_MAX));
+	uint64_t stored = rd_u64le(&rd);
+
+	if (rd.bad || stored != kv_sum(salt, key, plain))
+		return false;
+	*value = plain;
+	return true;
+}
+
+/* ---------------------------------------------------------------- meta pages */
 
 static int read_meta(struct view page, struct meta *ret_meta, struct err *err)
 {
@@ -94,7 +132,8 @@ static int read_metas(struct view file, struct meta metas[2], struct err *err)
 
 static int walk_page(struct walk *walk, uint64_t number, unsigned depth);
 
-static int walk_db(struct walk *walk, struct view db, bool main_db)
+/* name: of one among many; else empty. */
+static int walk_db(struct walk *walk, struct view db, bool main_db, struct view name)
 {
 	struct walk below = *walk;
 	struct rd rd = rd_make(db);
@@ -113,6 +152,7 @@ static int walk_db(struct walk *walk, struct view db, bool main_db)
 	if (root == NO_PAGE)
 		return 0;
 	below.main_db = main_db;
+	below.salt = name.len && name.at[name.len - 1] == KV_SUMMED ? kv_salt(name) : 0;
 	rc = walk_page(&below, root, 0);
 	walk->visited = below.visited;
 	return rc;
@@ -138,6 +178,7 @@ static int check_free(struct walk *walk, uint64_t page, struct view list)
 static int walk_leaf_node(struct walk *walk, uint64_t page, struct view node, size_t data_bytes, uint16_t flags,
 			  size_t key_bytes)
 {
+	struct view key = view_sub(node, NODE_BYTES, key_bytes);
 	struct view data = view_sub(node, NODE_BYTES + key_bytes, data_bytes);
 	uint64_t run;
 	struct rd rd;
@@ -157,7 +198,9 @@ static int walk_leaf_node(struct walk *walk, uint64_t page, struct view node, si
 	if (data.len != data_bytes)
 		return bad(walk, page, "a node is cut short");
 	if (flags & NODE_DB)
-		return walk_db(walk, data, false);
+		return walk_db(walk, data, false, key);
+	if (walk->salt && !(flags & NODE_BIG) && !kv_sum_check(walk->salt, key, &data))
+		return bad(walk, page, "an entry is not what was written");
 	return walk->free_db ? check_free(walk, page, data) : 0;
 }
 
@@ -246,9 +289,9 @@ int kv_verify_bytes(struct view file, uint64_t txn_id, struct err *err)
 			       (unsigned long long)meta->last_page + 1, file.len / walk.page_bytes);
 	walk.pages = meta->last_page + 1;
 	walk.free_db = true;
-	rc = walk_db(&walk, meta->free_db, false);
+	rc = walk_db(&walk, meta->free_db, false, view_make(NULL, 0));
 	walk.free_db = false;
-	return rc == 0 ? walk_db(&walk, meta->main_db, true) : rc;
+	return rc == 0 ? walk_db(&walk, meta->main_db, true, view_make(NULL, 0)) : rc;
 }
 
 int kv_verify_tree(const char *path, uint64_t txn_id, struct err *err)

@@ -12,10 +12,22 @@
 int kv_verify_head(const char *path, struct err *err);
 /*
  * Every branch and leaf page that the snapshot txn_id reaches: page numbers,
- * bounds, order of keys, places of large values (whose bytes have checksums of
- * their own and are not read). The caller holds a reading transaction with that id.
+ * bounds, order of keys, sums of entries, places of large values (whose bytes have checksums of
+ * their own, or are summed when they are read). The caller holds a reading transaction with that id.
  */
 int kv_verify_tree(const char *path, uint64_t txn_id, struct err *err);
+/*
+ * A database whose name ends with KV_SUMMED keeps behind each value the sum of its entry, eight bytes little-endian:
+ * salt + XXH3(key) * an odd number + XXH3(value), with the XXH3 of the database's name as salt.
+ */
+#define KV_SUMMED '+'
+#define KV_SUM_BYTES 8u
+#define KV_NAME_MAX 16
+uint64_t kv_salt(struct view name);	/* never 0 */
+void kv_sum_write(uint64_t salt, struct view key, struct view value, uint8_t *ret_stored);	/* value, then its sum */
+/* Take the sum off *value; false when it is another one. */
+bool kv_sum_check(uint64_t salt, struct view key, struct view *value);
+
 /* The same on bytes in memory: for tests and fuzzing. txn_id UINT64_MAX: the newest. */
 int kv_verify_bytes(struct view file, uint64_t txn_id, struct err *err);
 

@@ -11,7 +11,7 @@ const char *const part_files[PART_FILES] = { KV_SEALED_FILE,	KV_DATA_FILE,	 PART
 					     "packets.2.seg",	"packets.3.seg", "packets.4.seg", "packets.5.seg",
 					     "packets.6.seg",	"packets.7.seg", PART_MANIFEST_FILE };
 
-const char *const part_dbs[] = { "meta", "rg", "zone", "pkb", "inv", "flt", "flow", NULL };
+const char *const part_dbs[] = { "meta+", "rg", "zone+", "pkb+", "inv+", "flt", "flow+", NULL };
 
 void part_entry_init(struct part_entry *entry, uint64_t hour, uint32_t gen, uint64_t serial)
 {

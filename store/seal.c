@@ -40,8 +40,7 @@ static int read_classes(struct seal *seal, struct err *err)
 
 int seal_begin(struct seal *seal, struct err *err)
 {
-	struct kv_opts opts = { .mode = KV_SEAL, .dbs = part_dbs, .group_gid = seal->opts->group_gid,
-				.own_sums = 1u << PART_RG | 1u << PART_FLT };
+	struct kv_opts opts = { .mode = KV_SEAL, .dbs = part_dbs, .group_gid = seal->opts->group_gid };
 	int rc = files_remove_tree(seal->path, err);
 
 	seal->entry.state = PART_SEALED;

@@ -22,7 +22,7 @@ for what in write alloc kill; do
 	[ $what != kill ] || rounds=200
 	"$out/store_torture" "$what" "$dir/$what" "${ROUNDS:-$rounds}" "${SEED:-1}"
 done
-for what in read; do
+for what in read flip; do
 	"$out/damage_torture" $what "$dir/damage-$what" "${SEED:-1}"
 done
 mkdir "$dir/power"
