@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "base/base64.h"
+
 #define TEXT(v) (int)((v).len > 60 ? 60 : (v).len), (const char *)(v).at
 
 static int refuse(struct err *err, int status, int code, const char *words)
@@ -504,42 +506,18 @@ int http_chunked_feed(struct http_chunked *c, struct view bytes, size_t body_max
 
 /* ---- base64 ---- */
 
-static int base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+' || c == '-')
-		return 62;
-	return c == '/' || c == '_' ? 63 : -1;
-}
-
 int http_base64(struct view text, struct arena *arena, struct view *ret_bytes)
 {
 	uint8_t *out = arena_alloc(arena, text.len + 1);
-	uint32_t bits = 0;
-	unsigned have = 0;
-	size_t len = 0;
+	size_t len, used;
 
 	if (!out)
 		return E_NO_MEMORY;
 	while (text.len && text.at[text.len - 1] == '=')
 		text.len--;
-	for (size_t i = 0; i < text.len; i++) {
-		int digit = base64_digit(text.at[i]);
-
-		if (digit < 0)
-			return E_FORMAT;
-		bits = (bits << 6 | (unsigned)digit) & 0xffffff;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			out[len++] = (uint8_t)(bits >> have);
-		}
-	}
+	len = base64_read(text, out, text.len, &used);
+	if (used < text.len)
+		return E_FORMAT;
 	*ret_bytes = view_make(out, len);
 	return 0;
 }

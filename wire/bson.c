@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/base64.h"
 #include "base/rd.h"
 #include "wire/secret.h"
 
@@ -191,25 +192,14 @@ static void show_hex(struct view bytes, struct json *json)
 
 static bool show_base64(struct view bytes, size_t *budget, struct json *json)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	char text[1024];
+	uint8_t text[1024];
 	bool whole = bytes.len <= sizeof(text) / 4 * 3 && bytes.len <= *budget;
-	size_t n = 0;
 
 	if (!whole)
 		bytes.len = *budget < sizeof(text) / 4 * 3 ? *budget : sizeof(text) / 4 * 3;
 	*budget -= bytes.len;
-	for (size_t i = 0; i < bytes.len; i += 3) {
-		unsigned left = (unsigned)(bytes.len - i);
-		uint32_t v = (uint32_t)bytes.at[i] << 16 | (left > 1 ? (uint32_t)bytes.at[i + 1] << 8 : 0) |
-			     (left > 2 ? bytes.at[i + 2] : 0);
-
-		text[n++] = digits[v >> 18];
-		text[n++] = digits[v >> 12 & 63];
-		text[n++] = left > 1 ? digits[v >> 6 & 63] : '=';
-		text[n++] = left > 2 ? digits[v & 63] : '=';
-	}
-	json_str(json, view_make(text, n));
+	base64_write(bytes, text);
+	json_str(json, view_make(text, BASE64_LEN(bytes.len)));
 	return whole;
 }
 

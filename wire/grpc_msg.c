@@ -1,5 +1,6 @@
 #include "wire/grpc_msg.h"
 
+#include "base/base64.h"
 #include "wire/dissect.h"
 #include "wire/http_head.h"
 
@@ -134,17 +135,6 @@ static void walk_plain(struct grpc_walk *walk, struct view bytes, struct call_si
 		}
 		bytes = view_sub(bytes, n, bytes.len);
 	}
-}
-
-static int base64_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' || c == '-' ? 62 : c == '/' || c == '_' ? 63 : -1;
 }
 
 /* A group of four digits; 64 is padding. */

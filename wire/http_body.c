@@ -1,5 +1,6 @@
 #include "wire/http_body.h"
 
+#include "base/base64.h"
 #include "base/wr.h"
 #include "wire/grpc_show.h"
 #include "wire/http_head.h"
@@ -47,37 +48,23 @@ static bool is_text(struct view *body, bool more)
 	return true;
 }
 
-static void base64(struct view v, struct wr *out)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint8_t *at = wr_space(out, (v.len + 2) / 3 * 4);
-
-	for (size_t i = 0; at && i < v.len; i += 3, at += 4) {
-		size_t left = v.len - i;
-		uint32_t w = (uint32_t)v.at[i] << 16 | (left > 1 ? (uint32_t)v.at[i + 1] << 8 : 0) |
-			(left > 2 ? v.at[i + 2] : 0);
-
-		at[0] = (uint8_t)digits[w >> 18];
-		at[1] = (uint8_t)digits[w >> 12 & 63];
-		at[2] = (uint8_t)(left > 1 ? digits[w >> 6 & 63] : '=');
-		at[3] = (uint8_t)(left > 2 ? digits[w & 63] : '=');
-	}
-}
-
 int body_show(struct view body, bool more, struct json *json)
 {
 	struct wr out;
+	uint8_t *text;
 	int rc = 0;
 
 	if (is_text(&body, more)) {
 		json_kstr(json, "body", body);
 	} else {
 		wr_init(&out, 0);
-		base64(body, &out);
-		if (out.bad)
-			rc = E_NO_MEMORY;
-		else
+		text = wr_space(&out, BASE64_LEN(body.len));
+		if (text) {
+			base64_write(body, text);
 			json_kstr(json, "body", wr_view(&out));
+		} else {
+			rc = E_NO_MEMORY;
+		}
 		wr_release(&out);
 		json_kcstr(json, "encoding", "base64");
 	}

@@ -1,39 +1,8 @@
 #include "wire/sasl.h"
 
+#include "base/base64.h"
+
 #define DECODED_MAX 384
-
-static int sextet(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* RFC 4648, as far as it is base64 and fits. */
-static size_t decode(struct view text, uint8_t *at, size_t cap)
-{
-	uint32_t bits = 0;
-	unsigned have = 0;
-	size_t len = 0;
-
-	for (size_t i = 0; i < text.len && len < cap; i++) {
-		int six = sextet(text.at[i]);
-
-		if (six < 0)
-			break;
-		bits = bits << 6 | (uint32_t)six;
-		have += 6;
-		if (have >= 8) {
-			have -= 8;
-			at[len++] = (uint8_t)(bits >> have);
-		}
-	}
-	return len;
-}
 
 /* Up to the first of the bytes in stops. */
 static struct view upto(struct view text, const char *stops, size_t count)
@@ -55,7 +24,8 @@ static struct view after(struct view text, const char *what)
 size_t sasl_user(struct view mechanism, unsigned step, struct view line, char user[SASL_USER_MAX])
 {
 	uint8_t bytes[DECODED_MAX];
-	struct view text = view_make(bytes, decode(line, bytes, sizeof(bytes))), name = { NULL, 0 };
+	size_t used;
+	struct view text = view_make(bytes, base64_read(line, bytes, sizeof(bytes), &used)), name = { NULL, 0 };
 
 	if (view_ieq(mechanism, "plain")) {	/* RFC 4616: authorisation, NUL, user, NUL, password */
 		struct view first = upto(text, "", 1);
