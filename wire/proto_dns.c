@@ -300,7 +300,7 @@ static void query(const struct message *m, const struct summary *sum)
 		return;
 	}
 	call = pending_find(m->conn, sum, &prev);
-	if (call && sum->has_question) {
+	if (call && (sum->has_question || m->missing)) {	/* cut off before it: the id tells */
 		retry(m, prev, call);
 		return;
 	}
@@ -445,7 +445,9 @@ static int64_t feed_datagram(struct message *m)
 		struct summary sum = { .msg = { .all = bytes }, .problem = "shorter than a header" };
 
 		expire(m->conn, call_sink_now(m->sink), m->sink);
-		lone(m, &sum, CALL_END_oneway);
+		/* not captured is not malformed: of such a one not even the side is known */
+		if (!m->missing)
+			lone(m, &sum, CALL_END_oneway);
 	} else {
 		m->multicast = m->chunk->flow->src_port == PORT_MDNS || m->chunk->flow->dst_port == PORT_MDNS;
 		take_message(m, &msg);

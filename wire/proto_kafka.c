@@ -44,6 +44,21 @@ static bool from_broker(const struct guess_hint *flow, unsigned d)
 	return (d ? flow->dst_port : flow->src_port) == PORT_KAFKA && flow->src_port != flow->dst_port;
 }
 
+/*
+ * A head that nobody but a client sends. An answer to Produce reads as a Produce request when its correlation id is
+ * small: the version is that, the client's name is the topic's. But then it writes to no topic.
+ */
+static enum kafka_head asked(struct view bytes, struct kafka_request *ret_request)
+{
+	enum kafka_head head = kafka_request(bytes, ret_request);
+	struct kafka_facts facts;
+
+	if (head != KAFKA_HEAD || ret_request->key != 0 || ret_request->len > bytes.len)
+		return head;
+	kafka_facts(ret_request->api, ret_request->version, false, ret_request->body, &facts);
+	return facts.topic.len || facts.topic_uuid.len ? KAFKA_HEAD : KAFKA_NONE;
+}
+
 static uint64_t tag_make(const struct kafka_request *r)
 {
 	return (uint64_t)(uint32_t)r->id << 32 | (uint64_t)r->key << 16 | (uint64_t)(r->version & 0x7fff) << 1;
@@ -246,7 +261,7 @@ static int64_t size(struct frames *f, struct view bytes, uint64_t *ret_show)
 		if (bytes.len < want)
 			return 0;
 		/* the number of an answer and what is behind it may look like a request that gives no name */
-		conn->client = (uint8_t)(kafka_request(view_sub(bytes, 0, (size_t)want), &r) == KAFKA_HEAD &&
+		conn->client = (uint8_t)(asked(view_sub(bytes, 0, (size_t)want), &r) == KAFKA_HEAD &&
 					 (r.client_id.len || !from_broker(f->chunk->flow, f->d)) ? f->d : !f->d);
 		conn->roles = true;
 	}
@@ -308,7 +323,7 @@ static bool resync(struct frames *f, struct view bytes)
 	uint32_t len = rd_u32be(&rd), id = rd_u32be(&rd);
 
 	if (f->d == conn->client)
-		return kafka_request(bytes, &r) == KAFKA_HEAD && r.client_id.len;
+		return asked(bytes, &r) == KAFKA_HEAD && r.client_id.len;
 	if (rd.bad || len < 4 || len > KAFKA_LEN_MAX)
 		return false;
 	for (const struct call *call = conn->waiting.head; call; call = call->next)
@@ -379,7 +394,7 @@ static enum guess kafka_guess(struct view bytes, const struct guess_hint *hint)
 	/* 16 MiB and more do not come first */
 	if (hint->proto != PROTO_tcp || (bytes.len && bytes.at[0]))
 		return GUESS_NO;
-	switch (kafka_request(bytes, &r)) {
+	switch (asked(bytes, &r)) {
 	case KAFKA_HEAD:
 		if (r.client_id.len >= 3 && r.version <= r.api->last)
 			return GUESS_YES;

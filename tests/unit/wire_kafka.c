@@ -159,6 +159,25 @@ TEST(kafka, is_not_seen_in_what_is_none)
 	}
 }
 
+/* An answer to Produce, id 7: read as a request it is Produce, version 7, of a client with the topic's name. */
+TEST(kafka, an_answer_from_before_the_capture_is_no_request)
+{
+	static const char answer[] = "\0\0\0\x35\0\0\0\7\0\0\0\1\0\5topic\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\1"
+				     "\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0";
+
+	for (unsigned port = 9092; port <= 36333; port += 36333 - 9092) {
+		struct kit kit;
+
+		kit_init(&kit, NULL);
+		kit_flow(&kit, PROTO_tcp, 40000, (uint16_t)port);
+		kit_sendv(&kit, 1, view_make(answer, sizeof(answer) - 1));
+		kit_end(&kit, CALL_END_closed);
+		for (unsigned i = 0; i < kit.count; i++)
+			CHECK_NOT(kit.call[i].has_req);
+		kit_release(&kit);
+	}
+}
+
 TEST(kafka, shows_calls_in_full)
 {
 	struct json json;
