@@ -129,7 +129,7 @@ static void run(struct bench *b, unsigned count)
 static bool in_pieces(uint16_t l7)
 {
 	return l7 == L7_postgresql || l7 == L7_amqp || l7 == L7_smtp || l7 == L7_ftp || l7 == L7_tls || l7 == L7_ssh ||
-	       l7 == L7_tds || l7 == L7_http2 || l7 == L7_websocket || l7 == L7_ldap;
+	       l7 == L7_tds || l7 == L7_http2 || l7 == L7_websocket || l7 == L7_ldap || l7 == L7_pop3;
 }
 
 /* What answers something that is lost is a message of its own there: a close, an acknowledgement, an error. */
