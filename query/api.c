@@ -193,16 +193,13 @@ int api_headers(const struct http_request *req, bool *ret_no_headers, struct err
 void api_end_headers(struct http_request *req, const struct query_opts *opts,
 		     const struct query_stats *stats, struct view cursor)
 {
-	bool expired =
-		stats->oldest_ns != UINT64_MAX && opts->from_ns && opts->from_ns < stats->oldest_ns;
-
 	if (cursor.len)
 		http_header(req, "X-Next-Cursor", "%.*s", (int)cursor.len, (const char *)cursor.at);
 	http_header(req, "X-Rows", "%llu", (unsigned long long)req->rows);
 	http_header(req, "X-Complete", "%s",
 		    stats->damaged_row_groups ? "damaged"
 		    : stats->gaps_count	      ? "gaps"
-		    : expired		      ? "expired"
+		    : query_expired(stats, opts) ? "expired"
 		    : stats->truncated	      ? "truncated"
 					      : "yes");
 }

@@ -197,6 +197,12 @@ int api_call(void *ctx, struct http_request *req, struct err *err)
 		return rc;
 	req->rows = 1;
 	if (http_param(req, "raw").len) {
+		struct view part = raw ? bytes.response : bytes.request;
+		uint64_t missing = raw ? bytes.response_missing : bytes.request_missing;
+
+		if (bytes.payload == PAYLOAD_expired && missing >= part.len)
+			return err_set(err, E_EXPIRED, "retention has dropped the bytes of call %016llx; its row is held",
+				       (unsigned long long)id);
 		http_type(req, "application/octet-stream");
 		http_header(
 			req, "X-Missing-Bytes", "%llu",

@@ -111,6 +111,7 @@ static int each_frame(struct export *export,
 	if (frames) {
 		plan->stats->partitions += frames_parts(frames);
 		plan->stats->damaged_row_groups += frames_damaged(frames);
+		plan->stats->payload_expired |= frames_expired(frames);
 	}
 	frames_close(frames);
 	return rc;

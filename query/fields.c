@@ -115,6 +115,12 @@ static void explain_steps(const struct query_stats *stats, struct json *json)
 	json_array_end(json);
 }
 
+bool query_expired(const struct query_stats *stats, const struct query_opts *opts)
+{
+	return stats->payload_expired || stats->tier_expired ||
+	       (stats->oldest_ns != UINT64_MAX && opts->from_ns && opts->from_ns < stats->oldest_ns);
+}
+
 void query_stats_json(const struct query_stats *stats, const struct query_opts *opts,
 		      struct json *json)
 {
@@ -124,9 +130,7 @@ void query_stats_json(const struct query_stats *stats, const struct query_opts *
 	instant(json, "to_ns", opts->to_ns, 0);
 	instant(json, "oldest_ns", stats->oldest_ns, UINT64_MAX);
 	instant(json, "newest_ns", stats->newest_ns, 0);
-	json_kbool(json, "expired",
-		   stats->oldest_ns != UINT64_MAX && opts->from_ns &&
-			   opts->from_ns < stats->oldest_ns);
+	json_kbool(json, "expired", query_expired(stats, opts));
 	json_kbool(json, "truncated", stats->truncated);
 	json_ku64(json, "damaged_row_groups", stats->damaged_row_groups);
 	json_key(json, "gaps");

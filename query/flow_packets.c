@@ -90,6 +90,8 @@ static int part_walk(struct store_view *view, size_t part, struct walk *state, s
 		if (shown)
 			state->more = walk->fn(walk->arg, &rec, shown);
 	}
+	if (packets)
+		walk->expired |= store_packets_expired(packets);
 	store_packets_close(packets);
 	return rc < 0 ? rc : 0;
 }

@@ -36,6 +36,7 @@ struct frames {
 	uint64_t bytes;	    /* of the lanes */
 	struct lane *spent; /* gave the last frame: goes on at the next call */
 	uint64_t damaged, given, renewed_ns;
+	bool expired;
 };
 
 int frames_open(struct store *store, uint64_t from_ns, uint64_t to_ns, const uint64_t *flow_ids,
@@ -68,6 +69,11 @@ void frames_close(struct frames *frames)
 		store_packets_close(frames->lanes[i].packets);
 	store_view_close(frames->view);
 	mem_free(frames);
+}
+
+bool frames_expired(const struct frames *frames)
+{
+	return frames->expired;
 }
 
 uint64_t frames_damaged(const struct frames *frames)
@@ -123,6 +129,8 @@ static int lanes_open(struct frames *frames, struct err *err)
 		int rc;
 
 		if (!info->has_packets) {
+			frames->expired |= info->packets_expired && info->end_max >= frames->from_ns &&
+					   info->start_min < frames->to_ns;
 			frames->next_part++;
 			continue;
 		}
@@ -132,14 +140,17 @@ static int lanes_open(struct frames *frames, struct err *err)
 		rc = store_packets_open(frames->view, frames->next_part++, frames->from_ns,
 					frames->to_ns, frames->flow_ids, frames->flow_count,
 					&lane->packets, &why);
-		if (rc == E_EXPIRED) /* retention was faster */
+		if (rc == E_EXPIRED) { /* retention was faster */
+			frames->expired = true;
 			continue;
+		}
 		if (rc == E_CORRUPT) { /* its table of blocks; other hours are whole */
 			frames->damaged++;
 			continue;
 		}
 		if (rc < 0)
 			return err_set(err, rc, "%s", why.text);
+		frames->expired |= store_packets_expired(lane->packets);
 		frames->count++;
 		frames->bytes += bytes;
 		rc = lane_next(frames, lane, err);

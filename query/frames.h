@@ -16,6 +16,8 @@ void frames_close(struct frames *frames);
 /* 1 and a frame that is valid until the next call, 0 at the end. A damaged block is skipped and counted. */
 int frames_next(struct frames *frames, struct packet_rec *ret_rec, uint64_t *ret_source, struct err *err);
 uint64_t frames_damaged(const struct frames *frames);
+/* Frames of the range that may have matched are no longer held. */
+bool frames_expired(const struct frames *frames);
 size_t frames_parts(const struct frames *frames);
 
 #endif

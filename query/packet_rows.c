@@ -161,6 +161,7 @@ static int part_window(struct packet_rows *rows, size_t part, uint64_t from_ns, 
 
 	/* Retention was faster, or the table of blocks is damaged: other partitions are whole. */
 	if (rc == E_EXPIRED || rc == E_CORRUPT) {
+		rows->plan->stats->payload_expired |= rc == E_EXPIRED;
 		rows->plan->stats->damaged_row_groups += rc == E_CORRUPT;
 		return 0;
 	}
@@ -183,6 +184,7 @@ static int part_window(struct packet_rows *rows, size_t part, uint64_t from_ns, 
 			rc = rec_add(rows, &rec, source, err);
 		}
 	}
+	rows->plan->stats->payload_expired |= store_packets_expired(packets);
 	store_packets_close(packets);
 	return rc;
 }
@@ -236,9 +238,14 @@ static int hour_windows(struct packet_rows *rows, size_t from, size_t to, struct
 
 		rows->max = (size_t)(rows->left < (1u << 20) ? rows->left : 1u << 20) + 1 +
 			    (rows->want->resume ? rows->want->cursor.same : 0);
-		for (size_t part = from; rc >= 0 && part < to; part++)
-			if (store_view_part(rows->view, part)->has_packets)
+		for (size_t part = from; rc >= 0 && part < to; part++) {
+			const struct store_part_info *info = store_view_part(rows->view, part);
+
+			if (info->has_packets)
 				rc = part_window(rows, part, begin, begin + width, err);
+			else if (info->packets_expired && info->start_min < begin + width && info->end_max >= begin)
+				rows->plan->stats->payload_expired = true;
+		}
 		if (rc < 0)
 			return rc;
 		if (rows->count > (1u << 20) && rows->left > (1u << 20))

@@ -51,7 +51,11 @@ struct query_stats {
 	struct store_gap *gaps;		/* that overlap the range; in the arena given to the query */
 	size_t gaps_count;
 	uint64_t damaged_row_groups;	/* skipped because they are damaged */
+	bool payload_expired;		/* packets that may have matched are of a class, or an hour, that retention dropped */
+	bool tier_expired;		/* the rollups that would answer a part of the range exactly were dropped before coarser ones */
 };
+/* The range begins before what is held, or retention has dropped a part of it. */
+bool query_expired(const struct query_stats *stats, const struct query_opts *opts);
 /* Writes "completeness": {...}, "stats": {...} and, with explain, "explain": {...} into an open object. */
 void query_stats_json(const struct query_stats *stats, const struct query_opts *opts, struct json *json);
 

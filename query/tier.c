@@ -92,6 +92,16 @@ static int cover_range(struct cover *cover, uint64_t from, uint64_t to, unsigned
 	return rc ? rc : cover_range(cover, inner_to, to, tier - 1);
 }
 
+/* A span of a tier that retention has dropped there: nothing finer is held either, so the answer lacks something. */
+static bool dropped(const struct cover *cover, const struct store_horizon *horizon)
+{
+	for (size_t i = 0; i < cover->count; i++)
+		if (cover->spans[i].from_ns < horizon->tier_from_ns[cover->spans[i].tier] &&
+		    horizon->oldest_ns[TABLE_ROLLUPS] < cover->spans[i].to_ns)
+			return true;
+	return false;
+}
+
 /* What crashes there were in the range. More than a few: only the finest tier is asked. */
 static int read_holes(struct plan *plan, struct arena *arena, struct cover *cover, struct err *err)
 {
@@ -177,6 +187,7 @@ int tier_choose(struct plan *plan, uint64_t step_ns, struct arena *arena, uint32
 	if (rc < 0)
 		goto out;
 	rc = cover_range(&cover, round_down(plan->from_ns, NS_PER_SEC), plan->to_ns, ROLLUP_TIERS_COUNT - 1);
+	plan->stats->tier_expired = dropped(&cover, &horizon);
 	write_filter(&cover, &text, ret_tier);
 	if (rc < 0 || text.bad)
 		rc = err_set(err, E_NO_MEMORY, "out of memory");

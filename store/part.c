@@ -74,6 +74,7 @@ void part_entry_write(const struct part_entry *entry, struct wr *wr)
 		wr_u64le(wr, entry->tiers[t].bytes);
 	}
 	wr_u8(wr, entry->residual);
+	wr_u8(wr, entry->tiers_gone);
 }
 
 /* What version 1 did not say: one segment, and no bytes of tables. */
@@ -126,6 +127,7 @@ static void read_version_2(struct rd *rd, uint8_t tables, struct part_entry *ent
 		entry->tiers[t].bytes = rd_u64le(rd);
 	}
 	entry->residual = rd_u8(rd);
+	entry->tiers_gone = rd_left(rd) ? rd_u8(rd) : 0;
 }
 
 int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err *err)

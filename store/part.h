@@ -73,6 +73,7 @@ struct part_entry {
 	unsigned segs_count;
 	struct part_tier tiers[ROLLUP_TIERS_COUNT];	/* sealed; zero in older partitions */
 	uint8_t residual;	/* a bit a table: of its rows only those are here whose packets are kept longer */
+	uint8_t tiers_gone;	/* a bit a tier that retention has dropped here */
 	bool replaces;		/* MANIFEST only: it was made of generation replaces_gen, and stands in its place */
 	uint32_t replaces_gen;
 };

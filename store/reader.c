@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "store/index.h"
 #include "store/pins.h"
@@ -581,6 +582,9 @@ int store_horizon(struct store *store, struct store_horizon *ret_horizon, struct
 			    !(entry->residual & 1u << t) &&
 			    entry->tables[t].start_min < horizon.oldest_ns[t])
 				horizon.oldest_ns[t] = entry->tables[t].start_min;
+		for (int t = 0; t < ROLLUP_TIERS_COUNT; t++)
+			if (entry->tiers_gone & 1u << t && (entry->hour + 1) * NS_PER_HOUR > horizon.tier_from_ns[t])
+				horizon.tier_from_ns[t] = (entry->hour + 1) * NS_PER_HOUR;
 		if (part_entry_packets_min(entry) < horizon.oldest_ns[TABLE_PACKETS])
 			horizon.oldest_ns[TABLE_PACKETS] = part_entry_packets_min(entry);
 		horizon.data_bytes += entry->data_bytes;

@@ -204,8 +204,12 @@ static int put_rows(struct rewrite *rw, struct err *err)
 		if (t == TABLE_ROLLUPS) {
 			unsigned tiers = 0;
 
-			for (unsigned i = 0; i < ROLLUP_TIERS_COUNT; i++)
-				tiers += plan_rows_of(rw->plan, TABLE_ROLLUPS, i) == PLAN_ALL;
+			for (unsigned i = 0; i < ROLLUP_TIERS_COUNT; i++) {
+				bool kept = plan_rows_of(rw->plan, TABLE_ROLLUPS, i) == PLAN_ALL;
+
+				tiers += kept;
+				rw->seal.entry.tiers_gone |= (uint8_t)(kept ? 0 : 1u << i);
+			}
 			stays = tiers == 0 ? PLAN_NONE : PLAN_ALL;
 			some = tiers && tiers < ROLLUP_TIERS_COUNT;
 		}
@@ -266,6 +270,7 @@ static int build(struct rewrite *rw, struct err *err)
 	if (rc == 0)
 		rc = put_packets(rw, rw->part->path, err);
 	rw->seal.entry.residual |= rw->old.residual;
+	rw->seal.entry.tiers_gone |= rw->old.tiers_gone;
 	for (int t = 1; t <= TABLE_MAX; t++)	/* nothing is left that could be a rest */
 		if (rw->seal.entry.tables[t].rows == 0)
 			rw->seal.entry.residual &= (uint8_t)~(1u << t);

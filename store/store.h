@@ -182,6 +182,7 @@ int store_status(struct store *store, const char *name, struct arena *arena, str
 
 struct store_horizon {
 	uint64_t oldest_ns[TABLE_MAX + 1];	/* per table; UINT64_MAX when it holds nothing. PACKETS: bytes */
+	uint64_t tier_from_ns[ROLLUP_TIERS_COUNT];	/* before it retention has dropped rollups of that tier; 0: none */
 	uint64_t newest_ns;			/* end of what is committed */
 	uint64_t last_commit_ns;		/* wall clock of the last commit: is the recorder alive? */
 	bool writer_alive;			/* somebody holds the writer lock */

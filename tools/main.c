@@ -127,8 +127,7 @@ struct query_opts tool_query_opts(const struct tool *tool)
 int tool_query_end(struct tool *tool, const struct query_opts *opts, const struct query_stats *stats, uint64_t rows)
 {
 	/* A limit that was reached is not a hole: the user set it, and the answer brings a cursor. */
-	bool partial = stats->gaps_count || stats->damaged_row_groups ||
-		       (opts->from_ns && stats->oldest_ns != UINT64_MAX && opts->from_ns < stats->oldest_ns);
+	bool partial = stats->gaps_count || stats->damaged_row_groups || query_expired(stats, opts);
 	char text[CLOCK_TEXT_LEN];
 
 	if (isatty(STDERR_FILENO) || tool->set.strict) {
@@ -136,6 +135,10 @@ int tool_query_end(struct tool *tool, const struct query_opts *opts, const struc
 			clock_format(stats->oldest_ns, text);
 			fprintf(stderr, "note: nothing is held before %s\n", text);
 		}
+		if (stats->payload_expired)
+			fputs("note: retention has dropped packets of this range\n", stderr);
+		if (stats->tier_expired)
+			fputs("note: retention has dropped the fine rollups of a part of this range\n", stderr);
 		if (stats->gaps_count)
 			fprintf(stderr, "note: %zu gap%s in this range: `tapedeck query events --filter 'kind == gap'`\n",
 				stats->gaps_count, stats->gaps_count == 1 ? "" : "s");

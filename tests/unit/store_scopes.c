@@ -436,6 +436,68 @@ TEST(store_scopes, bytes_of_a_scope)
 	CHECK_U64(kit_findings(dir), 0);
 }
 
+static void shell(const char *dir, const char *what)
+{
+	char command[1200];
+
+	(void)snprintf(command, sizeof(command), "cd '%s' && %s", dir, what);
+	CHECK_RC(system(command), 0);
+}
+
+/* kill -9 while a partition is made anew: each state that the two renames and the transaction can leave. */
+TEST(store_scopes, a_crash_leaves_the_old_or_the_new)
+{
+	const struct store_rule rules[] = { { .scope = "calls", .age_ns = NS_PER_HOUR } };
+	const struct store_policy policy = scope_policy(rules, 1);
+
+	for (int state = 0; state < 3; state++) {
+		const char *dir = make_scopes(&(struct store_policy){ 0 }, false);
+		struct store_writer *writer;
+		struct err err = { 0 };
+		bool old;
+
+		shell(dir, "cp -a parts parts.old && cp -a catalog catalog.old");
+		CHECK_U64(apply(dir, &policy).count, HOURS);
+		old = state == 0;
+		/* 0: the new ones are in, the old ones are still there. 1: those are gone. Both: the catalog knows the old. */
+		if (state < 2)
+			shell(dir, "rm -r catalog && mv catalog.old catalog");
+		if (old)
+			shell(dir, "cp -a parts.old/* parts/");
+		shell(dir, "rm -rf parts.old catalog.old");
+		writer = kit_writer(dir, NULL);
+		CHECK_OK(store_writer_close(writer, false, &err), err);
+		for (uint64_t hour = 0; hour < HOURS; hour++) {
+			bool expired;
+
+			CHECK_U64(scope_rows(dir, hour, TABLE_CALLS), old ? SCOPE_FLOWS : 0);
+			CHECK_U64(scope_rows(dir, hour, TABLE_FLOWS), SCOPE_FLOWS);
+			CHECK_U64(scope_rows(dir, hour, TABLE_ROLLUPS), 4 * SCOPE_FLOWS);
+			CHECK_U64(scope_frames(dir, hour, 0, &expired), SCOPE_FRAMES);
+			CHECK_NOT(expired);
+		}
+		CHECK_U64(kit_findings(dir), 0);
+	}
+}
+
+/* What was dropped of the fine tiers is known by who asks for them. */
+TEST(store_scopes, horizon_of_a_tier)
+{
+	const struct store_rule rules[] = { { .scope = "rollups/1s", .age_ns = 7 * NS_PER_HOUR } };
+	const struct store_policy policy = scope_policy(rules, 1);
+	const char *dir = make_scopes(&(struct store_policy){ 0 }, false);
+	struct store *store;
+	struct store_horizon horizon;
+	struct err err = { 0 };
+
+	CHECK_U64(apply(dir, &policy).count, 3);
+	store = kit_store(dir);
+	CHECK_OK(store_horizon(store, &horizon, &err), err);
+	CHECK_U64(horizon.tier_from_ns[0], KIT_START + 3 * NS_PER_HOUR);
+	CHECK_U64(horizon.tier_from_ns[1], 0);
+	store_close(store);
+}
+
 TEST(store_scopes, scopes_are_checked)
 {
 	struct store_policy policy = { 0 }, again;
