@@ -9,6 +9,7 @@
 
 #define WHAT "packet block"
 #define PACK_MIN 64u	/* a section of less is not worth a try */
+#define AHEAD 6u	/* frames that are fetched before their turn: they lie all over the window */
 
 void packet_block2_init(struct packet_block2 *block)
 {
@@ -110,7 +111,13 @@ static void frames_take(struct packet_block2 *block)
 	header_coder_init(&coder, block->time_min, block->number_min, block->time_scale);
 	for (uint32_t i = 0; i < block->count; i++) {
 		const struct packet_rec *rec = &block->recs[i];
-		size_t head = header_encode(&coder, rec, block->headers, &block->sums[i]);
+		size_t head;
+
+		if (i + AHEAD < block->count) {
+			__builtin_prefetch(rec[AHEAD].frame.at);
+			__builtin_prefetch(rec[AHEAD].frame.at + 64);
+		}
+		head = header_encode(&coder, rec, block->headers, &block->sums[i]);
 
 		wr_bytes(&block->payload, view_sub(rec->frame, head, rec->frame.len));
 		sum = packet_group_fold(sum, rec->frame);

@@ -4,11 +4,22 @@
 
 static uint64_t sum_add(uint64_t sum, const uint8_t *at, size_t len)
 {
-	uint64_t more = 0;
+	uint64_t more = 0, low = 0, high = 0;
 	uint32_t word = 0;
 	size_t i;
 
-	for (i = 0; i + 4 <= len; i += 4) {
+	for (i = 0; i + 16 <= len; i += 16) {	/* halves apart: no carry is lost */
+		uint64_t a, b;
+
+		memcpy(&a, at + i, 8);
+		memcpy(&b, at + i + 8, 8);
+		low += (uint32_t)a;
+		high += a >> 32;
+		low += (uint32_t)b;
+		high += b >> 32;
+	}
+	more = low + high;
+	for (; i + 4 <= len; i += 4) {
 		memcpy(&word, at + i, 4);
 		more += word;
 	}
