@@ -12,7 +12,8 @@
 #include "ingest/tracker.h"
 #include "ingest/committer.h"
 
-#define BATCH_BYTES (8u << 20)		/* handed over from here on */
+#define BATCH_BYTES (4u << 20)		/* handed over from here on */
+#define BATCHES 4
 #define COMMIT_BYTES (64u << 20)
 #define PROGRESS_FRAMES 4096		/* look at the clock that often */
 #define PROGRESS_NS (100 * NS_PER_MS)
@@ -190,6 +191,19 @@ static int next_batch(struct import *import, struct err *err)
 	return 0;
 }
 
+/* As next_batch, asked by the tracker. A failure is met by the next frame, or by the end. */
+static struct batch *batch_full(void *arg, struct batch *full)
+{
+	struct import *import = arg;
+	struct batch *next = committer_take(import->committer, true);
+
+	if (next) {
+		committer_put(import->committer, full);
+		import->batch = next;
+	}
+	return next;
+}
+
 static int tell_progress(struct import *import, bool sealing, struct err *err)
 {
 	struct import_progress progress = {
@@ -267,6 +281,9 @@ static int begin_file(struct import *import, const struct lookahead *ahead, stru
 	opts.source = hash_bytes(base_name(import->path), strlen(base_name(import->path)), seed) | 1;
 	opts.id_seed = seed;
 	opts.counters = import->counters;
+	opts.batch_full = batch_full;
+	opts.batch_full_arg = import;
+	opts.batch_bytes_max = BATCH_BYTES;
 	if (!opts.tcp_idle_ns)
 		opts.tcp_idle_ns = FILE_TCP_IDLE_NS;
 	if (!opts.udp_idle_ns)
@@ -371,7 +388,7 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 	struct counters own = { 0 };
 	struct import import = { .opts = opts, .totals = ret_totals,
 				 .counters = opts->counters ? opts->counters : &own };
-	struct committer_opts committer_opts = { .commit_bytes = COMMIT_BYTES, .counters = import.counters,
+	struct committer_opts committer_opts = { .commit_bytes = COMMIT_BYTES, .batches = BATCHES, .counters = import.counters,
 					   .store = { .zstd_level = opts->zstd_level,
 						      .group_gid = opts->group_gid ? opts->group_gid : -1 } };
 	uint64_t rows_before = counter_get(import.counters, COUNTER_flow_rows_total);

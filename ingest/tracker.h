@@ -36,6 +36,14 @@ struct tracker_opts {
 	size_t stream_bytes_max;	/* see wire/stream.h */
 	bool dissect_off;		/* no calls: benches */
 	struct protocols protocols;	/* whose calls are read; zeroed: all */
+	/*
+	 * A frame may end very many flows (a jump in time, the end of a file): their rows are handed over in between. Asked
+	 * behind each row of a flow when the batch holds batch_bytes_max: returns the batch to go on with, NULL to go on
+	 * with this one. Not set: one batch takes them all.
+	 */
+	struct batch *(*batch_full)(void *arg, struct batch *full);
+	void *batch_full_arg;
+	size_t batch_bytes_max;
 	struct counters *counters;	/* required */
 	struct enrich *enrich;		/* NULL: no processes are known (files) */
 	struct owners *owners;		/* with enrich */

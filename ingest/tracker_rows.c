@@ -347,6 +347,11 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 			set_tail(&row, &flow->tcp);
 	}
 	batch_add(tracker->batch, TABLE_FLOWS, &row);
+	if (tracker->opts.batch_full && batch_bytes(tracker->batch) >= tracker->opts.batch_bytes_max) {
+		struct batch *next = tracker->opts.batch_full(tracker->opts.batch_full_arg, tracker->batch);
+
+		tracker->batch = next ? next : tracker->batch;
+	}
 	counter_add(tracker->counters, COUNTER_flow_rows_total, 1);
 	reported(flow);
 }

@@ -12,8 +12,8 @@
 #include "store/packet_pack.h"
 #include "store/packet_unit.h"
 
-#define WINDOW_BYTES (64u << 20)	/* plain frame bytes */
-#define WINDOW_FRAMES (1u << 18)
+#define WINDOW_BYTES (32u << 20)	/* plain frame bytes */
+#define WINDOW_FRAMES (1u << 17)
 #define BLOCK_BYTES (2u << 20)		/* plain frame bytes of a block, */
 #define BLOCK_FRAMES (1u << 14)		/* and frames: the headers of all are read for one */
 #define NONE UINT32_MAX
@@ -63,8 +63,8 @@ struct load {
 	uint32_t *flow_slots;		/* hash of flows: index + 1 */
 	size_t flow_slots_count;
 	size_t flow_last;		/* index of the flow of the last frame */
-	uint32_t *order;		/* recs, clustered */
-	struct packet_rec *clustered;	/* by order, with their bytes */
+	uint32_t *order;		/* recs, clustered: while they are packed */
+	struct packet_rec *clustered;	/* by order, with their bytes: as long */
 	struct window_block *blocks;
 	size_t blocks_count, blocks_cap;
 	size_t blocks_ready;		/* with a live `packed` */
@@ -114,6 +114,10 @@ static void load_reset(struct load *load)
 	if (load->flow_slots)
 		memset(load->flow_slots, 0, load->flow_slots_count * sizeof(*load->flow_slots));
 	wr_reset(&load->bytes);
+	mem_free(load->order);
+	mem_free(load->clustered);
+	load->order = NULL;
+	load->clustered = NULL;
 	load->packing = false;
 }
 

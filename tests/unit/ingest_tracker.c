@@ -125,6 +125,57 @@ TEST(tracker, ends_a_syn_flood_in_counted_evictions)
 	tkit_release(kit);
 }
 
+struct handed {			/* batches that were handed over between rows */
+	struct tkit *kit;
+	struct batch *spare;
+	unsigned times, refused;
+	size_t rows, bytes_max;
+};
+
+static struct batch *hand_over(void *arg, struct batch *full)
+{
+	struct handed *handed = arg;
+	struct batch *next = handed->spare;
+
+	if (handed->times == 3 && handed->refused++ < 5)
+		return NULL;	/* goes on with this one */
+	handed->times++;
+	handed->rows += full->rows[TABLE_FLOWS].count;
+	handed->bytes_max = batch_bytes(full) > handed->bytes_max ? batch_bytes(full) : handed->bytes_max;
+	batch_reset(full);
+	handed->spare = full;
+	handed->kit->batch = next;
+	return next;
+}
+
+/* 20,000 flows end with the file: their rows pass through batches of 64 KiB. */
+TEST(tracker, hands_rows_over_while_very_many_flows_end)
+{
+	enum { FLOWS = 20000, BYTES = 64 << 10 };
+	struct tkit kit_, *kit = &kit_;
+	struct handed handed = { .kit = kit, .spare = batch_new() };
+	char ip[32];
+
+	tkit_init(kit, (struct tracker_opts){ .flows_max = FLOWS, .batch_full = hand_over, .batch_full_arg = &handed,
+					      .batch_bytes_max = BYTES }, false);
+	for (unsigned i = 0; i < FLOWS; i++) {
+		struct kit_end from = { ip, (uint16_t)(1024 + i % 60000) };
+
+		(void)snprintf(ip, sizeof(ip), "10.%u.%u.%u", 1 + i / 65536, i / 256 % 256, i % 256);
+		kit_tcp_frame(&kit->frame, &(struct kit_tcp){ .from = from, .to = server, .flags = TCP_SYN, .seq = i });
+		tkit_frame(kit);
+	}
+	CHECK_U64(handed.times, 0);	/* frames are the user's own matter */
+	batch_reset(kit->batch);
+	tracker_end(kit->tracker);
+	CHECK_U64(handed.rows + TKIT_COUNT(kit, FLOWS), FLOWS);
+	CHECK_U64(handed.refused, 6);
+	CHECK_LT(FLOWS * sizeof(struct flow_row) / BYTES, 2 * handed.times);
+	CHECK_LT(handed.bytes_max, BYTES + 8 * 4096);
+	batch_free(handed.spare);
+	tkit_release(kit);
+}
+
 TEST(tracker, reports_deltas_while_a_flow_lives)
 {
 	struct tkit kit_, *kit = &kit_;
