@@ -5,6 +5,7 @@
 #include "ingest/rollup.h"
 #include "ingest/tracker.h"
 #include "wire/fragment.h"
+#include "wire/sctp.h"
 #include "wire/stream.h"
 #include "wire/tcp.h"
 
@@ -71,7 +72,10 @@ struct flow {
 	bool has_nat;
 	struct ip nat_ip[2];		/* as on the wire */
 	uint16_t nat_port[2];
-	struct tcp_conn tcp;
+	union {			/* by proto: of others tcp stays zero */
+		struct tcp_conn tcp;
+		struct sctp_assoc sctp;
+	};
 	bool icmp_told;
 	uint8_t icmp_type, icmp_code;	/* of the last error */
 	struct ip icmp_from;

@@ -242,7 +242,7 @@ static struct flow *flow_new(struct tracker *tracker, const struct packet *packe
 	if (packet->proto == PROTO_tcp)
 		tcp_conn_init(&flow->tcp);
 	/* At an end only its own data measures the network. */
-	if (flow->local != LOCAL_NONE)
+	if (flow->local != LOCAL_NONE && packet->proto == PROTO_tcp)
 		flow->tcp.rtt_dirs = (uint8_t)(1u << flow->local);
 	if (twin) {
 		flow->twin = twin;
@@ -293,6 +293,8 @@ void flow_end(struct flow *flow, uint8_t reason)
 	/* Which protocol it was is known to the stream: rows first, then the stream with its last calls. */
 	if (flow->proto == PROTO_tcp && flow->has_ports && flow->tcp.completeness & OPENED &&
 	    (flow->tcp.completeness & DONE) != DONE)
+		flow->second.flows_failed++;
+	if (flow->proto == PROTO_sctp && flow->has_ports && flow->sctp.init_ns && !flow->sctp.established)
 		flow->second.flows_failed++;
 	flow_flush_second(flow);
 	flow_write_row(flow, reason);
@@ -522,6 +524,10 @@ struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame,
 		flow_end(flow, FLOW_END_reused);
 		flow = NULL;
 	}
+	if (flow && packet->proto == PROTO_sctp && sctp_assoc_reuses(&flow->sctp, *ret_dir, packet)) {
+		flow_end(flow, FLOW_END_reused);
+		flow = NULL;
+	}
 	if (!flow)
 		flow = flow_new(tracker, packet, frame, &ends, ret_dir);
 	if (!flow)
@@ -549,6 +555,9 @@ static void open_stream(struct flow *flow, const struct packet *packet)
 		flow->no_stream = true;
 		return;
 	}
+	for (unsigned dir = 0; dir < 2 && packet->proto == PROTO_sctp; dir++)
+		if (flow->sctp.dir[dir].has_init)
+			stream_sctp_start(flow->stream, dir, flow->sctp.dir[dir].init_tsn);
 	for (unsigned dir = 0; dir < 2 && packet->has_tcp; dir++) {
 		struct packet syn = { .time_ns = packet->time_ns, .link = packet->link, .segments = 1,
 				      .ip_version = packet->ip_version, .proto = packet->proto,
@@ -570,7 +579,7 @@ static void feed_stream(struct flow *flow, unsigned dir, const struct packet *pa
 	if (flow->no_stream || flow->second_view || !packet->has_ports || !stream_knows(packet->proto))
 		return;
 	if (!flow->stream) {
-		if (!packet->payload_len)
+		if (!packet->payload_len || (packet->proto == PROTO_sctp && !sctp_has_data(packet)))
 			return;
 		open_stream(flow, packet);
 		if (!flow->stream)
@@ -614,6 +623,19 @@ void flow_count(struct flow *flow, unsigned dir, const struct frame *frame, cons
 	flow->second.bytes[dir] += bytes;
 }
 
+static enum idle_class take_sctp(struct flow *flow, unsigned dir, const struct packet *packet)
+{
+	struct sctp_sum sum;
+
+	sctp_assoc_packet(&flow->sctp, dir, packet, &sum);
+	flow->goodput[dir] += sum.goodput_bytes;
+	flow->second.retransmits += sum.retransmits;
+	flow->second.resets += sum.aborts;
+	if (flow->sctp.aborted || flow->sctp.closed)
+		flow_over(flow, flow->sctp.aborted ? FLOW_END_rst : FLOW_END_fin);
+	return flow->sctp.established || (flow->sctp.dir[0].heard && flow->sctp.dir[1].heard) ? IDLE_TCP : IDLE_HALF_OPEN;
+}
+
 void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 {
 	enum idle_class idle = packet->proto == PROTO_udp ? IDLE_UDP : IDLE_OTHER;
@@ -631,6 +653,8 @@ void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 		idle = flow->tcp.dir[0].seen && flow->tcp.dir[1].seen ? IDLE_TCP : IDLE_HALF_OPEN;
 		if (!flow->tcp.dir[0].isn_known && flow->tcp.completeness & 8)
 			idle = IDLE_TCP;
+	} else if (packet->proto == PROTO_sctp && packet->has_ports) {
+		idle = take_sctp(flow, dir, packet);
 	} else {
 		flow->goodput[dir] += packet->payload_len;
 	}
@@ -660,7 +684,8 @@ void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, u
 	if (!flow)
 		return;
 	/* Whichever ACK comes next is not the first one. */
-	flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
+	if (flow->proto == PROTO_tcp)
+		flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
 	flow->packets[dir] += packets;
 	flow->bytes[dir] += bytes;
 	if (!flow->start_ns)
@@ -680,7 +705,8 @@ static void count_lost(struct tracker *tracker, struct flow *flow, unsigned dir,
 	if (flow) {
 		flow->lost[dir] += frame->lost_before;
 		flow->lost_known = true;
-		flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
+		if (flow->proto == PROTO_tcp)
+			flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
 	}
 	tracker_lost(tracker, frame->time_ns, frame->lost_before, frame->lost_before_bytes, "ring_full");
 }

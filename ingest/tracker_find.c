@@ -120,7 +120,7 @@ struct flow *tracker_find_twin(struct tracker *tracker, const struct ends *ends)
 static bool is_service_port(uint16_t port)
 {
 	static const uint16_t known[] = {	/* sorted */
-		1433, 1521, 1883, 2049, 2181, 2379, 2380, 3000, 3128, 3306, 3389, 4222, 5000, 5060, 5222, 5353, 5355,
+		1433, 1521, 1883, 2049, 2181, 2379, 2380, 3000, 3128, 3306, 3389, 3868, 4222, 5000, 5060, 5222, 5353, 5355,
 		5432, 5601, 5671, 5672, 5900, 6379, 6443, 6650, 7000, 7687, 8000, 8008, 8080, 8081, 8086, 8088,
 		8123, 8125, 8200, 8443, 8500, 8529, 8883, 8888, 9000, 9042, 9090, 9092, 9100, 9200, 9300, 9411, 9418,
 		9443, 9800, 9876, 10250, 11211, 15672, 26257, 27017, 27018, 28015, 33060, 50051, 61613, 61616,
@@ -153,6 +153,8 @@ unsigned ends_opener(struct tracker *tracker, const struct packet *packet, const
 		if (sock && (sock->accepted || !sock->existing))
 			return sock->accepted ? 1 - l : l;
 	}
+	if (packet->proto == PROTO_sctp && packet->has_ports && sctp_opener(packet) >= 0)
+		return (unsigned)sctp_opener(packet);
 	if (!packet->has_ports || packet->proto == PROTO_icmp || packet->proto == PROTO_icmp6)
 		return 0;
 	from_service = is_service_port(ends->port[0]);

@@ -185,6 +185,43 @@ static void set_tcp(struct flow_row *row, const struct tcp_conn *tcp)
 	row->rx_goodput_bytes = rx->goodput_bytes;
 }
 
+/* INIT, INIT ACK and COOKIE ECHO are what SYN, SYN-ACK and ACK are to TCP. */
+static void set_sctp(struct flow_row *row, const struct sctp_assoc *assoc)
+{
+	const struct sctp_dir *tx = &assoc->dir[0], *rx = &assoc->dir[1];
+
+	if (assoc->init_ns)
+		ROW_SET(FLOW, row, syn_ns, assoc->init_ns);
+	if (assoc->init_ack_ns)
+		ROW_SET(FLOW, row, synack_ns, assoc->init_ack_ns);
+	if (assoc->cookie_ns)
+		ROW_SET(FLOW, row, ack_ns, assoc->cookie_ns);
+	if (assoc->init_ns && assoc->init_ack_ns >= assoc->init_ns)
+		ROW_SET(FLOW, row, syn_rtt_ns, assoc->init_ack_ns - assoc->init_ns);
+	if (assoc->init_ack_ns && assoc->cookie_ns >= assoc->init_ack_ns)
+		ROW_SET(FLOW, row, ack_rtt_ns, assoc->cookie_ns - assoc->init_ack_ns);
+	if (assoc->init_ns && assoc->init_ack_ns && assoc->cookie_ns >= assoc->init_ns)
+		ROW_SET(FLOW, row, handshake_ns, assoc->cookie_ns - assoc->init_ns);
+	if (assoc->init_ns || assoc->init_ack_ns)
+		ROW_SET(FLOW, row, handshake_ambiguous, assoc->ambiguous);
+	if (assoc->first_data_ns)
+		ROW_SET(FLOW, row, first_payload_ns, assoc->first_data_ns);
+	if (assoc->first_response_ns)
+		ROW_SET(FLOW, row, first_response_ns, assoc->first_response_ns);
+	ROW_SET(FLOW, row, tx_retransmits, tx->retransmits);
+	ROW_SET(FLOW, row, rx_retransmits, rx->retransmits);
+	ROW_SET(FLOW, row, tx_retransmit_bytes, tx->retransmit_bytes);
+	ROW_SET(FLOW, row, rx_retransmit_bytes, rx->retransmit_bytes);
+	ROW_SET(FLOW, row, tx_out_of_order, tx->out_of_order);
+	ROW_SET(FLOW, row, rx_out_of_order, rx->out_of_order);
+	ROW_SET(FLOW, row, tx_resets, tx->aborts);
+	ROW_SET(FLOW, row, rx_resets, rx->aborts);
+	if (assoc->aborted) {
+		ROW_SET(FLOW, row, reset_phase, assoc->abort_phase);
+		ROW_SET(FLOW, row, reset_by, assoc->abort_dir);
+	}
+}
+
 static void set_counts(struct flow_row *row, const struct flow *flow)
 {
 	row->tx_packets = flow->packets[0];
@@ -294,6 +331,8 @@ static void reported(struct flow *flow)
 	flow->fragments[0] = flow->fragments[1] = flow->broken_datagrams = flow->fragment_overlaps = 0;
 	if (flow->proto == PROTO_tcp)
 		tcp_conn_reported(&flow->tcp);
+	if (flow->proto == PROTO_sctp)
+		sctp_assoc_reported(&flow->sctp);
 }
 
 static void set_stream(struct flow_row *row, struct flow *flow)
@@ -346,6 +385,8 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 		if (end_reason)
 			set_tail(&row, &flow->tcp);
 	}
+	if (flow->proto == PROTO_sctp && flow->has_ports)
+		set_sctp(&row, &flow->sctp);
 	batch_add(tracker->batch, TABLE_FLOWS, &row);
 	if (tracker->opts.batch_full && batch_bytes(tracker->batch) >= tracker->opts.batch_bytes_max) {
 		struct batch *next = tracker->opts.batch_full(tracker->opts.batch_full_arg, tracker->batch);

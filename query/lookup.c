@@ -6,8 +6,11 @@
 #include "query/flow_packets.h"
 #include "query/verdict.h"
 #include "query/rows.h"
+#include "wire/sctp.h"
 
 #define ID_SPAN_NS (1ull << SCHEMA_ID_TIME_BITS) /* an id tells its instant to within this */
+#define PIECES_MAX 4096 /* TSNs a message may stretch over, with those of others between */
+#define PIECES_SLACK_BYTES ((size_t)256 << 10) /* of others */
 #define SLACK_NS   NS_PER_SEC /* frames of several threads and sources are not in one exact order */
 
 /* ---- rows by id ---- */
@@ -261,11 +264,14 @@ struct half {
 	uint64_t from_ns, to_ns;
 	struct assembly assembly;
 	size_t filled; /* datagrams: so far */
+	struct sctp_data *pieces; /* SCTP: what may be of the message */
+	size_t pieces_count, pieces_bytes;
 };
 
 struct call_walk {
 	const struct call_row *call;
-	bool tcp, sides_known;
+	struct arena *arena;
+	bool tcp, sctp, sides_known, no_memory;
 	unsigned request_dir;
 	struct half halves[2]; /* request, response */
 };
@@ -304,6 +310,57 @@ static void add_datagram(struct half *half, const struct packet_rec *rec,
 	half->filled += packet->payload_len < room ? packet->payload_len : room;
 }
 
+/* Keep the pieces that may be of the message whose first one has the half's TSN. */
+static int add_pieces(struct half *half, const struct packet *packet, struct arena *arena)
+{
+	struct sctp_walk chunks = sctp_walk(packet);
+	struct sctp_chunk chunk;
+	struct sctp_data data;
+
+	while (sctp_next(&chunks, &chunk) == 1) {
+		bool known = false;
+
+		if (!sctp_data(&chunk, &data) || data.tsn - half->assembly.seq >= PIECES_MAX)
+			continue;
+		for (size_t i = 0; i < half->pieces_count; i++)
+			known |= half->pieces[i].tsn == data.tsn;
+		if (known || half->pieces_bytes > half->assembly.len + PIECES_SLACK_BYTES)
+			continue;
+		if (!half->pieces)
+			half->pieces = arena_array(arena, PIECES_MAX, sizeof(*half->pieces));
+		data.bytes = arena_copy(arena, data.bytes);
+		if (!half->pieces || !data.bytes.at)
+			return E_NO_MEMORY;
+		half->pieces_bytes += data.bytes.len;
+		half->pieces[half->pieces_count++] = data;
+	}
+	return 0;
+}
+
+/* Piece after piece, as wire/sctp_reasm.c does. */
+static void join_pieces(struct half *half)
+{
+	const struct sctp_data *piece = NULL;
+	uint32_t off = 0;
+	bool more = true;
+
+	for (size_t i = 0; i < half->pieces_count && !piece; i++)
+		if (half->pieces[i].tsn == half->assembly.seq && half->pieces[i].first)
+			piece = &half->pieces[i];
+	while (piece && more && off < half->assembly.len) {
+		const struct sctp_data *last = piece;
+
+		assembly_add(&half->assembly, half->assembly.seq + off, piece->bytes);
+		off += piece->len;
+		more = false;
+		for (size_t i = 0; i < half->pieces_count && !more; i++) {
+			more = sctp_follows(last, &half->pieces[i]);
+			if (more)
+				piece = &half->pieces[i];
+		}
+	}
+}
+
 static bool add_call_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
 {
 	struct call_walk *walk = arg;
@@ -316,6 +373,8 @@ static bool add_call_packet(void *arg, const struct packet_rec *rec, const struc
 	if (walk->tcp && packet->has_tcp) /* a SYN takes a sequence number of its own */
 		assembly_add(&half->assembly, packet->seq + !!(packet->flags & TCP_SYN),
 			     packet->payload);
+	else if (walk->sctp)
+		walk->no_memory |= add_pieces(half, packet, walk->arena) < 0;
 	else if (!walk->tcp)
 		add_datagram(half, rec, packet);
 	return true;
@@ -343,21 +402,22 @@ static int call_walk_init(struct call_walk *walk, const struct call_row *call, s
 	const struct proto_ops *ops = proto_by_id(call->l7);
 	uint64_t req_last = ops && ops->request_outlasts ? call->end_ns :
 			    ROW_HAS(CALL, call, req_last_ns) ? call->req_last_ns : call->start_ns;
+	bool sctp = !tcp && call->proto == PROTO_sctp, by_seq = tcp || sctp;
 	uint64_t rsp_first = ROW_HAS(CALL, call, rsp_first_ns) ? call->rsp_first_ns : call->end_ns;
 	int rc;
 
-	*walk = (struct call_walk){ .call = call, .tcp = tcp };
+	*walk = (struct call_walk){ .call = call, .arena = arena, .tcp = tcp, .sctp = sctp };
 	rc = half_init(&walk->halves[0],
-		       ROW_HAS(CALL, call, req_bytes) && (!tcp || ROW_HAS(CALL, call, req_seq)),
+		       ROW_HAS(CALL, call, req_bytes) && (!by_seq || ROW_HAS(CALL, call, req_seq)),
 		       ROW_HAS(CALL, call, req_span_bytes) ? call->req_span_bytes : call->req_bytes,
-		       tcp ? call->req_seq : 0, call->start_ns, req_last,
+		       by_seq ? call->req_seq : 0, call->start_ns, req_last,
 		       bytes_max, arena);
 	if (rc < 0)
 		return rc;
 	return half_init(&walk->halves[1],
-			 ROW_HAS(CALL, call, rsp_bytes) && (!tcp || ROW_HAS(CALL, call, rsp_seq)),
+			 ROW_HAS(CALL, call, rsp_bytes) && (!by_seq || ROW_HAS(CALL, call, rsp_seq)),
 			 ROW_HAS(CALL, call, rsp_span_bytes) ? call->rsp_span_bytes : call->rsp_bytes,
-			 tcp ? call->rsp_seq : 0, rsp_first, call->end_ns,
+			 by_seq ? call->rsp_seq : 0, rsp_first, call->end_ns,
 			 bytes_max, arena);
 }
 
@@ -401,7 +461,12 @@ static int call_walk_run(struct store *store, struct call_walk *walk, uint64_t s
 	sides_of_flow(store, walk, arena);
 	walk->sides_known = true;
 	packets->fn = add_call_packet;
-	return flow_packets_walk(store, packets, err);
+	rc = flow_packets_walk(store, packets, err);
+	if (rc == 0 && walk->no_memory)
+		rc = err_set(err, E_NO_MEMORY, "call %016llx: no memory for its pieces", (unsigned long long)call->id);
+	for (unsigned i = 0; i < 2 && rc == 0; i++)
+		join_pieces(&walk->halves[i]);
+	return rc;
 }
 
 static bool half_is_whole(const struct half *half)
@@ -423,7 +488,7 @@ int query_call_bytes(struct store *store, const struct call_row *call, size_t by
 
 		if (rc < 0)
 			return rc;
-		if (walk.tcp && half_is_whole(request) && half_is_whole(response))
+		if ((walk.tcp || walk.sctp) && half_is_whole(request) && half_is_whole(response))
 			break;
 	}
 	*ret_bytes = (struct query_bytes){
@@ -445,7 +510,8 @@ int query_call_bytes(struct store *store, const struct call_row *call, size_t by
 
 struct stream_walk {
 	unsigned dir;
-	bool tcp, begun;
+	bool tcp, sctp, begun;
+	struct sctp_seen seen;
 	uint32_t base;	  /* sequence number of stream offset 0 */
 	uint64_t next;	  /* offset behind the last segment */
 	uint64_t highest; /* offset behind the furthest byte */
@@ -466,6 +532,22 @@ static void window_add(struct stream_walk *walk, uint64_t off, struct view paylo
 	assembly_add(&walk->window, (uint32_t)(off - walk->off), payload);
 }
 
+/* User data alone, in the order it came, each piece once. */
+static void add_user_data(struct stream_walk *walk, const struct packet *packet)
+{
+	struct sctp_walk chunks = sctp_walk(packet);
+	struct sctp_chunk chunk;
+	struct sctp_data data;
+
+	while (sctp_next(&chunks, &chunk) == 1) {
+		if (!sctp_data(&chunk, &data) || sctp_seen_add(&walk->seen, data.tsn) == SCTP_AGAIN)
+			continue;
+		window_add(walk, walk->next, data.bytes);
+		walk->next += data.len;
+		walk->highest = walk->next;
+	}
+}
+
 static bool add_stream_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
 {
 	struct stream_walk *walk = arg;
@@ -474,6 +556,10 @@ static bool add_stream_packet(void *arg, const struct packet_rec *rec, const str
 
 	if (rec->dir != walk->dir || (walk->tcp && !packet->has_tcp))
 		return true;
+	if (walk->sctp) {
+		add_user_data(walk, packet);
+		return true;
+	}
 	if (!walk->tcp) {
 		off = walk->next;
 	} else {
@@ -500,6 +586,7 @@ int query_flow_stream(struct store *store, const struct flow_row *flow, unsigned
 {
 	struct stream_walk walk = { .dir = dir,
 				    .tcp = ROW_HAS(FLOW, flow, proto) && flow->proto == PROTO_tcp,
+				    .sctp = ROW_HAS(FLOW, flow, proto) && flow->proto == PROTO_sctp,
 				    .off = off };
 	bool twin = flow->view == VIEW_second && ROW_HAS(FLOW, flow, twin_id);
 	struct flow_packets packets = {

@@ -2,6 +2,7 @@
 #include "schema/schema.h"
 #include "wire/decode.h"
 #include "wire/decode_walk.h"
+#include "wire/sctp.h"
 
 /* RFC 8200 4.1 expects each header at most once (destination options twice). */
 #define IPV6_EXTENSIONS_MAX 16
@@ -377,11 +378,20 @@ void walk_udplite(struct walk *walk, struct packet *packet)
 
 void walk_sctp(struct walk *walk, struct packet *packet)
 {
+	struct sctp_walk chunks;
+	struct sctp_chunk chunk;
+	int rc;
+
 	take_ports(walk, packet);
 	if (!need_l4(walk, packet, 12))
 		return;
 	walk_skip(walk, 12);
-	walk_stop(walk, packet, DECODE_OK);
+	chunks = (struct sctp_walk){ view_make(walk->at, walk_left(walk)),
+				     walk->wire < UINT32_MAX ? (uint32_t)walk->wire : UINT32_MAX };
+	/* what stands before a broken chunk is valid; of a first fragment the last one goes on in the next */
+	while ((rc = sctp_next(&chunks, &chunk)) > 0)
+		;
+	walk_stop(walk, packet, rc < 0 && !packet->fragment ? DECODE_bad_chunk : DECODE_OK);
 }
 
 /*

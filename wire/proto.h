@@ -19,6 +19,7 @@ struct guess_hint {
 	uint8_t proto;			/* IP protocol */
 	uint16_t src_port, dst_port;	/* of the flow: dst is who was connected to */
 	unsigned dir;			/* direction of the bytes: 0 tx, 1 rx */
+	uint32_t ppid;			/* SCTP: what the sender says the message is, 0: nothing */
 	uint8_t before;			/* L7_... that handed the flow over (PROTO_SWITCH), else L7_none */
 	struct view note;		/* what it said of what follows: call_note() */
 };
@@ -35,8 +36,8 @@ struct chunk {
 	struct view bytes;
 	uint64_t off;		/* stream offset of bytes.at[0]; 0 = first byte after the SYN */
 	bool end;		/* nothing follows: FIN. Reset and end of capture come as close() */
-	bool datagram;		/* UDP: bytes is exactly one datagram */
-	bool has_seq;		/* TCP: seq is that of stream offset 0 */
+	bool datagram;		/* UDP: bytes is exactly one datagram; SCTP: one user message */
+	bool has_seq;		/* TCP: seq is that of stream offset 0; SCTP: at off it is the TSN of the message */
 	bool begun;		/* TCP: what was fed of this direction began with its first byte, or where another protocol handed over */
 	uint8_t dir;
 	uint32_t seq;

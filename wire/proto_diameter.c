@@ -1,5 +1,5 @@
 /*
- * Diameter over TCP (RFC 6733), credit control (RFC 8506) and other applications.
+ * Diameter over TCP and SCTP (RFC 6733), credit control (RFC 8506) and other applications.
  *
  * Either side asks; an answer has the hop-by-hop identifier of its request.
  */
@@ -7,6 +7,7 @@
 #include "wire/dissect.h"
 
 #define PORT_DIAMETER	3868
+#define PPID_DIAMETER	46	/* 47 is behind DTLS */
 #define SHOW_MAX	((uint64_t)8 << 10)
 #define PENDING_MAX	1024
 #define NAME_TEXT	64
@@ -251,12 +252,30 @@ static const struct frame_ops frame_ops = {
 
 /* ---- feeding ---- */
 
+/* SCTP: a user message is a message (RFC 6733 2.1.1). */
+static int64_t message_feed(struct frames *f)
+{
+	struct diameter_conn *conn = f->conn;
+	const struct chunk *chunk = f->chunk;
+	struct frame frame = { .bytes = view_sub(chunk->bytes, 0, SHOW_MAX), .off = chunk->off };
+	uint64_t there = chunk->bytes.len;
+	struct diameter_msg msg;
+
+	/* between messages of another kind, or cut off within its head */
+	if (diameter_msg(chunk->bytes, &msg) <= 0 || msg.len > there + chunk->missing)
+		return conn->begun || chunk->missing ? (int64_t)there : E_FORMAT;
+	frame.len = msg.len;
+	if (take(f, &frame) == FRAME_OK)
+		progress(f, chunk->off + msg.len, true, msg.len > there ? msg.len - there : 0);
+	return (int64_t)there;
+}
+
 static int64_t diameter_feed(void *at, unsigned d, const struct chunk *chunk, struct call_sink *sink)
 {
 	struct diameter_conn *conn = at;
 	struct frames f = { .conn = conn, .dir = &conn->dir[d], .d = d, .chunk = chunk, .sink = sink, .sure = conn->sure };
 
-	return frames_feed(&f, &frame_ops);
+	return chunk->datagram ? message_feed(&f) : frames_feed(&f, &frame_ops);
 }
 
 static int diameter_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
@@ -289,11 +308,14 @@ static enum guess diameter_guess(struct view bytes, const struct guess_hint *hin
 	struct diameter_msg msg;
 	int rc;
 
-	if (hint->proto != PROTO_tcp || !bytes.len)
+	if ((hint->proto != PROTO_tcp && hint->proto != PROTO_sctp) || !bytes.len)
 		return GUESS_NO;
 	rc = diameter_msg(bytes, &msg);
 	if (rc < 0)
 		return GUESS_NO;
+	if (hint->proto == PROTO_sctp)
+		return rc > 0 && (hint->ppid == PPID_DIAMETER || diameter_sure(bytes)) ? GUESS_YES :
+		       rc > 0 && port && !hint->ppid ? GUESS_MAYBE : GUESS_NO;
 	if (rc == 0 || bytes.len < DIAMETER_HEAD_BYTES + 8)
 		return GUESS_MORE;
 	if (diameter_sure(bytes))

@@ -16,6 +16,7 @@
 #define SWITCHES_MAX		8	/* a chain of hand-overs beyond it is somebody's joke */
 #define SLAB_STREAMS		64
 #define PROTO_IP_TCP		6
+#define PROTO_IP_SCTP		132
 
 struct stream_slab {
 	struct stream_slab *next;
@@ -94,6 +95,7 @@ static void go_dead(struct stream *stream)
 {
 	stream->state = STREAM_DEAD;
 	reasm_drop(stream);
+	sctp_reasm_drop(stream);
 	for (unsigned d = 0; d < 2; d++)
 		hold_drop(stream, &stream->dir[d]);
 	note_drop(stream);
@@ -662,6 +664,8 @@ struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint
 		stream->dir[d].guesses = DATAGRAM_GUESSES;	/* TCP: set when the direction starts */
 	if (pool->dissect_off || !stream_knows(proto))
 		stream->state = STREAM_DEAD;
+	if (stream->state != STREAM_DEAD && proto == PROTO_IP_SCTP && !sctp_reasm_begin(stream))
+		stream->state = STREAM_DEAD;
 	return stream;
 }
 
@@ -692,6 +696,7 @@ void stream_free(struct stream *stream, uint8_t reason)
 		return;
 	if (stream->state != STREAM_DEAD) {
 		reasm_flush(stream);
+		sctp_reasm_flush(stream);
 		guess_last(stream);
 		tell_progress(stream);
 		if (stream->state == STREAM_DISSECTING)
@@ -702,26 +707,23 @@ void stream_free(struct stream *stream, uint8_t reason)
 	stream->pool->free = stream;
 }
 
-static void datagram(struct stream *stream, unsigned d, const struct packet *packet)
+/* A chunk that is a message of its own. */
+static void feed_message(struct stream *stream, unsigned d, struct chunk *chunk)
 {
 	struct stream_dir *dir = &stream->dir[d];
-	struct chunk chunk = {
-		.bytes = packet->payload, .off = dir->next_off, .datagram = true, .dir = (uint8_t)d,
-		.flow = &stream->hint,
-		.time_ns = packet->time_ns, .before_ns = dir->last_ns,
-	};
 	int64_t rc;
 
-	if (packet->payload_len > packet->payload.len)
-		chunk.missing = packet->payload_len - packet->payload.len;
-	else if (packet->fragment)
-		chunk.missing = 1;	/* how much more there is stands in the last fragment */
-	dir->next_off += packet->payload.len;
-	dir->last_ns = packet->time_ns;
+	chunk->off = dir->next_off;
+	chunk->datagram = true;
+	chunk->dir = (uint8_t)d;
+	chunk->flow = &stream->hint;
+	chunk->before_ns = dir->last_ns;
+	dir->next_off += chunk->bytes.len;
+	dir->last_ns = chunk->time_ns;
 	for (;;) {
 		if (stream->state == STREAM_GUESSING) {
 			bool more;
-			const struct proto_ops *ops = guess(stream, d, chunk.bytes, &more);
+			const struct proto_ops *ops = guess(stream, d, chunk->bytes, &more);
 
 			if (switched_off(stream, ops))
 				return;
@@ -731,7 +733,7 @@ static void datagram(struct stream *stream, unsigned d, const struct packet *pac
 				return;
 			}
 		}
-		rc = stream->ops->feed(stream->conn, d, &chunk, stream->sink);
+		rc = stream->ops->feed(stream->conn, d, chunk, stream->sink);
 		if (rc >= 0)
 			return;
 		stream->pool->stats.wrong_guesses++;
@@ -747,6 +749,40 @@ static void datagram(struct stream *stream, unsigned d, const struct packet *pac
 	}
 }
 
+static void datagram(struct stream *stream, unsigned d, const struct packet *packet)
+{
+	struct chunk chunk = { .bytes = packet->payload, .time_ns = packet->time_ns };
+
+	if (packet->payload_len > packet->payload.len)
+		chunk.missing = packet->payload_len - packet->payload.len;
+	else if (packet->fragment)
+		chunk.missing = 1;	/* how much more there is stands in the last fragment */
+	feed_message(stream, d, &chunk);
+}
+
+/* The TSN of its first piece stands for a message as a sequence number does: the bytes are found by it. */
+void stream_message(struct stream *stream, unsigned d, const struct message *message)
+{
+	uint64_t off = stream->dir[d].next_off;
+	struct chunk_times times = { .count = message->last_off ? 2 : 1,
+				     .mark = { { off, message->first_ns }, { off + message->last_off, message->time_ns } } };
+	struct chunk chunk = { .bytes = message->bytes, .missing = message->missing, .time_ns = message->time_ns,
+			       .times = &times, .has_seq = true, .seq = message->tsn - (uint32_t)off };
+
+	stream->hint.ppid = message->ppid;
+	feed_message(stream, d, &chunk);
+}
+
+void stream_message_lost(struct stream *stream, unsigned d)
+{
+	stream->pool->stats.gaps++;
+	if (stream->state != STREAM_DISSECTING ||
+	    stream->ops->gap(stream->conn, d, stream->dir[d].next_off, 1, stream->sink) >= 0)
+		return;
+	conn_close(stream, CALL_END_gap);
+	go_dead(stream);
+}
+
 void stream_packet(struct stream *stream, unsigned dir, const struct packet *packet)
 {
 	if (packet->time_ns > stream->sink->now_ns)
@@ -756,6 +792,8 @@ void stream_packet(struct stream *stream, unsigned dir, const struct packet *pac
 	if (stream->hint.proto == PROTO_IP_TCP) {
 		if (packet->has_tcp)
 			reasm_packet(stream, dir, packet);
+	} else if (stream->hint.proto == PROTO_IP_SCTP) {
+		sctp_reasm_packet(stream, dir, packet);
 	} else if (packet->payload.len && (!packet->fragment || packet->has_ports)) {
 		datagram(stream, dir, packet);
 	}
@@ -769,6 +807,8 @@ void stream_tick(struct stream *stream, uint64_t now_ns)
 		return;
 	if (stream->hint.proto == PROTO_IP_TCP)
 		reasm_tick(stream, now_ns);
+	else if (stream->sctp)
+		sctp_reasm_tick(stream, now_ns);
 	if (stream->state == STREAM_DISSECTING && stream->ops->tick)
 		stream->ops->tick(stream->conn, now_ns, stream->sink);
 }

@@ -45,7 +45,8 @@ struct stream_counts stream_take_counts(struct stream *stream);
 /* IP protocols that may carry calls; a stream of another is dead from the start. */
 static inline bool stream_knows(uint8_t proto)
 {
-	return proto == PROTO_tcp || proto == PROTO_udp || proto == PROTO_icmp || proto == PROTO_icmp6;
+	return proto == PROTO_tcp || proto == PROTO_udp || proto == PROTO_sctp || proto == PROTO_icmp ||
+	       proto == PROTO_icmp6;
 }
 
 /* NULL when memory or the pool is out. sink: filled by the caller, must outlive the stream. */
@@ -54,8 +55,13 @@ struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint
 /* Ends open calls with reason (CALL_END_...), frees everything. Takes NULL. */
 void stream_free(struct stream *stream, uint8_t reason);
 
-/* One TCP segment, or one datagram: of UDP, or a message of ICMP (packet->payload). dir 0 = tx. Cheap when there is no payload and no flag of interest. */
+/*
+ * One TCP segment, one packet of SCTP, or one datagram: of UDP, or a message of ICMP (packet->payload). dir 0 = tx. Cheap
+ * when there is no payload and no flag of interest.
+ */
 void stream_packet(struct stream *stream, unsigned dir, const struct packet *packet);
+/* SCTP: the direction begins with this TSN, as its INIT said. Before its first data. */
+void stream_sctp_start(struct stream *stream, unsigned dir, uint32_t tsn);
 /* Time passes: timeouts of unanswered calls. Called about once a second for flows with open calls. */
 void stream_tick(struct stream *stream, uint64_t now_ns);
 /*

@@ -78,6 +78,7 @@ struct stream {
 	bool revised;
 	struct stream_counts counts;
 	uint8_t *note;		/* hint.note lies here */
+	struct sctp_reasm *sctp;	/* SCTP, while it is not dead */
 	struct stream_dir dir[2];
 	struct stream *free_next;
 };
@@ -99,6 +100,18 @@ void stream_pass(struct stream *stream, unsigned dir, uint64_t len, uint64_t tim
 void stream_gap(struct stream *stream, unsigned dir, uint64_t len);
 void stream_fin(struct stream *stream, unsigned dir, uint64_t time_ns);
 void stream_budget_hit(struct stream *stream);
+
+/* A user message of SCTP. */
+struct message {
+	struct view bytes;
+	uint64_t missing;	/* at its end: not captured */
+	uint32_t tsn, ppid;	/* of its first piece */
+	uint64_t first_ns, time_ns;	/* arrival of the first and the last piece */
+	size_t last_off;	/* where the last one's bytes begin */
+};
+void stream_message(struct stream *stream, unsigned dir, const struct message *message);
+void stream_message_lost(struct stream *stream, unsigned dir);	/* one or more were not captured */
+
 /* Accounted blocks; NULL counts as a budget hit. */
 void *stream_buf_take(struct stream *stream, size_t bytes);
 void stream_buf_give(struct stream_pool *pool, void *buf);
@@ -117,5 +130,12 @@ void reasm_tick(struct stream *stream, uint64_t now_ns);
 /* Nothing more will come: holes become gaps, held segments are delivered. */
 void reasm_flush(struct stream *stream);
 void reasm_drop(struct stream *stream);		/* free held segments, undelivered */
+
+/* wire/sctp_reasm.c: the same for pieces of messages */
+bool sctp_reasm_begin(struct stream *stream);	/* false: out of memory */
+void sctp_reasm_packet(struct stream *stream, unsigned dir, const struct packet *packet);
+void sctp_reasm_tick(struct stream *stream, uint64_t now_ns);
+void sctp_reasm_flush(struct stream *stream);
+void sctp_reasm_drop(struct stream *stream);
 
 #endif
