@@ -14,7 +14,7 @@ def nanoseconds(text):
 
 class Answer:
     def __init__(self, path):
-        self.meta, self.sums, self.items, self.more = {}, {}, {}, {}
+        self.meta, self.sums, self.items, self.more, self.layers = {}, {}, {}, {}, {}
         self.streams, self.lines = [], []
         self.tallies = {}
         ends = {}
@@ -28,6 +28,8 @@ class Answer:
                     self.meta[words[1]] = words[2]
                 elif kind == "sum":
                     self.sums[words[1]] = words[2]
+                elif kind == "layer":
+                    self.layers[words[1]] = int(words[2])
                 elif kind in ("items", "more"):
                     (self.items if kind == "items" else self.more)[words[1]] = int(words[2])
                 elif kind in ("tally", "line_scan"):

@@ -16,7 +16,7 @@ EVENTS = (
     ("FINs", "fin", "fins", 95),
 )
 ROWS = [("packets", 100), ("bytes", 100), ("captured bytes", 100), ("TCP conversations", 100),
-        ("UDP conversations", 100), ("packets of a conversation", 100), ("bytes of a conversation", 100),
+        ("UDP conversations", 100), ("SCTP packets", 100), ("packets of a conversation", 100), ("bytes of a conversation", 100),
         ("completeness", 99), ("initial RTT", 99)] + [(item, goal) for item, _, _, goal in EVENTS]
 SLACK_NS = 1000
 
@@ -145,6 +145,10 @@ def compare(score, capture, answer, tape):
     score.check(capture, "packets", "file", len(tape.packets), number("packets"))
     score.check(capture, "bytes", "file", sum(row["len"] for row in tape.packets), number("bytes"))
     score.check(capture, "captured bytes", "file", sum(row["cap_len"] for row in tape.packets), number("captured"))
+    sctp = [row for row in tape.flows if row.get("proto") == "sctp"]
+    if sctp or "sctp" in answer.layers:
+        score.check(capture, "SCTP packets", "file", sum(row["tx_packets"] + row["rx_packets"] for row in sctp),
+                    answer.layers.get("sctp", 0))
     for stream, flow in pair(answer.streams, assemble(tape.flows + carriers(tape.flows))):
         item = (stream.proto if stream else flow.row["proto"]).upper() + " conversations"
         if not stream:

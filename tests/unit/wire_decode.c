@@ -553,11 +553,18 @@ TEST(decode, keys_icmp_by_identifier_or_kind)
 
 TEST(decode, reads_sctp_and_udp_lite)
 {
-	struct packet sctp = decode(LINK_RAW, "4500 0024 1234 4000 40 84 0000 0a000001 0a000002 1234 0b59 00000001 00000000" DATA);
+	struct packet sctp = decode(LINK_RAW, "4500 0024 1234 4000 40 84 0000 0a000001 0a000002 1234 0b59 00000001 00000000"
+				    "0b00 0004");	/* COOKIE ACK */
+	struct packet bad = decode(LINK_RAW, "4500 0024 1234 4000 40 84 0000 0a000001 0a000002 1234 0b59 00000001 00000000" DATA);
+	struct packet cut = decode_more(LINK_RAW, "4500 0040 1234 4000 40 84 0000 0a000001 0a000002 1234 0b59 00000001 00000000"
+					"0003 0020", 28);
 	struct packet lite = decode(LINK_RAW, "4500 0020 1234 4000 40 88 0000 0a000001 0a000002 1234 0035 0008 0000" DATA);
 
 	CHECK(sctp.status == DECODE_OK && sctp.has_ports && sctp.dport == 2905);
-	CHECK_VIEW(sctp.payload, "abcd");
+	CHECK_U64(sctp.payload_len, 4);
+	CHECK(bad.status == DECODE_bad_chunk && bad.has_ports && bad.dport == 2905);
+	CHECK_VIEW(bad.payload, "abcd");
+	CHECK(cut.status == DECODE_OK && cut.payload.len == 4 && cut.payload_len == 32);
 	CHECK(lite.status == DECODE_OK && lite.has_ports && lite.dport == 53);
 	CHECK_VIEW(lite.payload, "abcd");
 }
