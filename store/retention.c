@@ -240,6 +240,40 @@ out:
 	return 0;
 }
 
+/*
+ * A partition was to be made anew without some rows because bytes ran out, and there is no room for that: all of it
+ * goes, or nothing would ever get free.
+ */
+static int drop_instead(const char *dir, struct kv *catalog, const struct store_victim *victim, uint64_t now_ns,
+			struct err *err)
+{
+	struct store_victim all = *victim;
+	struct plan_part part = { .all = true };
+	struct kv_txn *txn = NULL;
+	int rc = kv_txn_begin(catalog, true, &txn, err);
+
+	if (rc < 0)
+		return rc;
+	rc = catalog_part_get(txn, victim->part.hour, victim->part.gen, &part.entry, err);
+	if (rc <= 0 || part.entry.state != PART_SEALED) {
+		kv_txn_abort(txn);
+		return rc < 0 ? rc : 0;
+	}
+	(void)snprintf(all.why, sizeof(all.why), "no room to keep a part of it");
+	all.bytes = part.entry.data_bytes + part_entry_packet_bytes(&part.entry);
+	log_warn("no room to drop some rows of a partition, all of it goes part=%s", all.part.path);
+	rc = retention_note(txn, now_ns, &all, err);
+	if (rc == 0)
+		rc = drop_part(dir, txn, &part, err);
+	if (rc == 0)
+		rc = kv_txn_commit(txn, err);
+	else
+		kv_txn_abort(txn);
+	if (rc == 0)
+		remove_files(dir, &part);
+	return rc;
+}
+
 int store_retention_apply(const char *dir, uint64_t now_ns, void (*fn)(const struct store_victim *victim, void *arg),
 			  void *arg, struct err *err)
 {
@@ -272,6 +306,10 @@ int store_retention_apply(const char *dir, uint64_t now_ns, void (*fn)(const str
 			if (strcmp(out.victims[next].part.path, out.victims[at].part.path) != 0)
 				break;
 		rc = retention_rewrite(dir, catalog, &plan, out.victims + at, next - at, now_ns, err);
+		if (rc == E_NO_SPACE && !strstr(out.victims[at].why, "older than")) {
+			err_clear(err);
+			rc = drop_instead(dir, catalog, &out.victims[at], now_ns, err);
+		}
 		for (size_t i = at; i < next && rc == 0 && fn; i++)
 			fn(&out.victims[i], arg);
 	}
