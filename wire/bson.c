@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/base64.h"
+#include "base/hex.h"
 #include "base/rd.h"
 #include "wire/secret.h"
 
@@ -181,13 +182,8 @@ static bool show_text(struct view text, size_t *budget, struct json *json)
 static void show_hex(struct view bytes, struct json *json)
 {
 	char text[64];
-	size_t n = 0;
 
-	for (size_t i = 0; i < bytes.len && n + 2 <= sizeof(text); i++) {
-		text[n++] = "0123456789abcdef"[bytes.at[i] >> 4];
-		text[n++] = "0123456789abcdef"[bytes.at[i] & 15];
-	}
-	json_str(json, view_make(text, n));
+	json_str(json, view_make(text, hex_write(view_sub(bytes, 0, sizeof(text) / 2), text)));
 }
 
 static bool show_base64(struct view bytes, size_t *budget, struct json *json)

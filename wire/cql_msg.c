@@ -1,5 +1,7 @@
 #include "wire/cql_msg.h"
 
+#include "base/hex.h"
+
 #define TYPE_DEPTH_MAX	8
 #define COLUMNS_MAX	256
 #define HEX_BYTES_MAX	256
@@ -284,10 +286,7 @@ static void show_hex(struct show *s, struct view bytes)
 	size_t n = 2;
 
 	memcpy(text, "0x", 2);
-	for (size_t i = 0; i < bytes.len && i < HEX_BYTES_MAX; i++) {
-		text[n++] = "0123456789abcdef"[bytes.at[i] >> 4];
-		text[n++] = "0123456789abcdef"[bytes.at[i] & 15];
-	}
+	n += hex_write(view_sub(bytes, 0, HEX_BYTES_MAX), text + n);
 	s->cut |= bytes.len > HEX_BYTES_MAX;
 	show_text(s, view_make(text, n));
 }

@@ -8,15 +8,11 @@
 #include <nettle/memops.h>
 #include <nettle/sha2.h>
 
+#include "base/hex.h"
+
 static void hex(const uint8_t *bytes, size_t len, char *ret_hex)
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < len; i++) {
-		*ret_hex++ = digits[bytes[i] >> 4];
-		*ret_hex++ = digits[bytes[i] & 15];
-	}
-	*ret_hex = 0;
+	ret_hex[hex_write(view_make(bytes, len), ret_hex)] = 0;
 }
 
 void md5_hex(struct view bytes, char ret_hex[MD5_HEX_LEN + 1])

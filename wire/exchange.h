@@ -41,8 +41,9 @@ void exchange_forget(const struct exchange_msg *m, uint64_t tag);
 struct call *exchange_oneway(const struct exchange_msg *m);
 void exchange_end(const struct exchange_msg *m, struct call *call);
 
-/* As proto_ops has them; conn begins with its struct exchange. Datagrams have no gaps. */
+/* Datagrams have no gaps: for every protocol of theirs. */
 int exchange_gap(void *conn, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink);
+/* As proto_ops has them; conn begins with its struct exchange. */
 void exchange_close(void *conn, uint8_t reason, struct call_sink *sink);
 void exchange_tick(void *conn, uint64_t now_ns, struct call_sink *sink);	/* ends what has waited too long */
 

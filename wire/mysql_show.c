@@ -1,4 +1,5 @@
 /* A MySQL call in full. */
+#include "base/hex.h"
 #include "wire/mysql_msg.h"
 
 #include <stdio.h>
@@ -35,10 +36,7 @@ static void show_text(struct show *s, struct view text)
 		return;
 	}
 	memcpy(hex, "0x", 2);
-	for (size_t i = 0; i < text.len && i < HEX_BYTES_MAX; i++) {
-		hex[n++] = "0123456789abcdef"[text.at[i] >> 4];
-		hex[n++] = "0123456789abcdef"[text.at[i] & 15];
-	}
+	n += hex_write(view_sub(text, 0, HEX_BYTES_MAX), hex + n);
 	s->cut |= text.len > HEX_BYTES_MAX;
 	json_str(s->json, view_make(hex, n));
 }

@@ -9,6 +9,7 @@
  */
 #include "base/err.h"
 #include "wire/dtls_msg.h"
+#include "wire/exchange.h"
 #include "wire/stream.h"
 #include "wire/tls_call.h"
 
@@ -301,16 +302,6 @@ static int64_t dtls_feed(void *at, unsigned d, const struct chunk *chunk, struct
 	return (int64_t)chunk->bytes.len;
 }
 
-static int dtls_gap(void *at, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)at;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;	/* datagrams have none */
-}
-
 static void dtls_close(void *at, uint8_t reason, struct call_sink *sink)
 {
 	struct dtls_conn *conn = at;
@@ -354,7 +345,7 @@ const struct proto_ops proto_dtls = {
 	.conn_size = sizeof(struct dtls_conn),
 	.guess = dtls_guess,
 	.feed = dtls_feed,
-	.gap = dtls_gap,
+	.gap = exchange_gap,
 	.close = dtls_close,
 	.tick = dtls_tick,
 	.request_outlasts = true,

@@ -7,6 +7,7 @@
  * read, put together from their CRYPTO frames in any order. What follows is not.
  */
 #include "wire/dissect.h"
+#include "wire/exchange.h"
 #include "wire/quic_msg.h"
 #include "wire/quic_show.h"
 #include "wire/tls_msg.h"
@@ -412,16 +413,6 @@ static int64_t quic_feed(void *at, unsigned d, const struct chunk *chunk, struct
 	return (int64_t)chunk->bytes.len;
 }
 
-static int quic_gap(void *conn, unsigned d, uint64_t off, uint64_t len, struct call_sink *sink)
-{
-	(void)conn;
-	(void)d;
-	(void)off;
-	(void)len;
-	(void)sink;
-	return 0;	/* datagrams */
-}
-
 static void finish(struct quic_conn *conn, uint8_t reason, struct call_sink *sink)
 {
 	struct feed f = { .conn = conn, .d = conn->client, .sink = sink };
@@ -477,7 +468,7 @@ const struct proto_ops proto_quic = {
 	.request_outlasts = true,
 	.guess = quic_guess,
 	.feed = quic_feed,
-	.gap = quic_gap,
+	.gap = exchange_gap,
 	.close = quic_close,
 	.tick = quic_tick,
 	.detail = quic_detail,

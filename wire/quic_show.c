@@ -1,5 +1,6 @@
 #include "wire/quic_show.h"
 
+#include "base/hex.h"
 #include "wire/quic_msg.h"
 #include "wire/tls_show.h"
 
@@ -7,14 +8,9 @@
 
 static void show_id(struct json *json, const char *key, struct view id)
 {
-	static const char digits[] = "0123456789abcdef";
 	char text[2 * QUIC_CID_MAX];
 
-	for (size_t i = 0; i < id.len; i++) {
-		text[2 * i] = digits[id.at[i] >> 4];
-		text[2 * i + 1] = digits[id.at[i] & 15];
-	}
-	json_kstr(json, key, view_make(text, id.len * 2));
+	json_kstr(json, key, view_make(text, hex_write(id, text)));
 }
 
 static void show_version(struct json *json, const char *key, uint32_t version)

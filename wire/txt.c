@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/hex.h"
+
 void txt_put(struct txt *txt, struct view bytes)
 {
 	size_t room = txt->cap - txt->len;
@@ -36,12 +38,10 @@ void txt_printf(struct txt *txt, const char *fmt, ...)
 
 void txt_hex(struct txt *txt, struct view v)
 {
-	static const char digits[] = "0123456789abcdef";
-
 	for (size_t i = 0; i < v.len && !txt->cut; i++) {
-		char two[2] = { digits[v.at[i] >> 4], digits[v.at[i] & 15] };
+		char two[2];
 
-		txt_put(txt, view_make(two, 2));
+		txt_put(txt, view_make(two, hex_write(view_sub(v, i, 1), two)));
 	}
 }
 

@@ -9,6 +9,7 @@
 
 #define KIT_HOUR 497000ull	/* 2026-09-12 */
 #define KIT_START (KIT_HOUR * NS_PER_HOUR)
+#define KIT_NOW (KIT_START + 10 * NS_PER_HOUR)
 
 static inline uint64_t kit_random(uint64_t *state)
 {
@@ -259,6 +260,47 @@ static inline uint64_t kit_check_packets(const char *dir, uint64_t start_ns, uin
 	store_view_close(view);
 	store_close(store);
 	return total;
+}
+
+struct kit_victims {
+	struct store_victim list[256];
+	size_t count;
+};
+
+static inline void kit_take_victim(const struct store_victim *victim, void *arg)
+{
+	struct kit_victims *victims = arg;
+
+	victims->list[victims->count++] = *victim;
+}
+
+/* Plan retention at KIT_NOW, apply it, compare; returns what was done. */
+static inline struct kit_victims kit_retain(const char *dir, const struct store_policy *policy)
+{
+	struct kit_victims done = { .count = 0 };
+	struct store_plan plan = { 0 };
+	struct store *store;
+	struct err err = { 0 };
+	struct arena arena;
+
+	CHECK_OK(store_policy_set(dir, policy, &err), err);
+	store = kit_store(dir);
+	arena_init(&arena, 0);
+	CHECK_OK(store_retention_plan(store, KIT_NOW, &arena, &plan, &err), err);
+	CHECK_OK(store_retention_apply(dir, KIT_NOW, kit_take_victim, &done, &err), err);
+	CHECK_U64(done.count, plan.victims_count);
+	for (size_t i = 0; i < plan.victims_count; i++) {
+		CHECK_STR(done.list[i].part.path, plan.victims[i].part.path);
+		CHECK_STR(done.list[i].scope, plan.victims[i].scope);
+		CHECK_U64(done.list[i].bytes, plan.victims[i].bytes);
+		CHECK_U64(done.list[i].packets_only, plan.victims[i].packets_only);
+		CHECK_STR(done.list[i].why, plan.victims[i].why);
+	}
+	CHECK_OK(store_retention_plan(store, KIT_NOW, &arena, &plan, &err), err);
+	CHECK_U64(plan.victims_count, 0);	/* it is done */
+	arena_release(&arena);
+	store_close(store);
+	return done;
 }
 
 #endif

@@ -5,7 +5,6 @@
 #include "tests/unit/store_kit.h"
 
 #define HOURS 6u
-#define NOW (KIT_START + 10 * NS_PER_HOUR)
 
 /* Six sealed hours of flows and packets, and one hot hour. */
 static const char *make_store(void)
@@ -23,52 +22,11 @@ static const char *make_store(void)
 	return dir;
 }
 
-struct victims {
-	struct store_victim list[32];
-	size_t count;
-};
-
-static void take_victim(const struct store_victim *victim, void *arg)
-{
-	struct victims *victims = arg;
-
-	victims->list[victims->count++] = *victim;
-}
-
-/* Plan, apply, compare; returns what was done. */
-static struct victims apply(const char *dir, const struct store_policy *policy)
-{
-	struct victims done = { .count = 0 };
-	struct store_plan plan = { 0 };
-	struct store *store;
-	struct err err = { 0 };
-	struct arena arena;
-
-	CHECK_OK(store_policy_set(dir, policy, &err), err);
-	store = kit_store(dir);
-	arena_init(&arena, 0);
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
-	CHECK_OK(store_retention_apply(dir, NOW, take_victim, &done, &err), err);
-	CHECK_U64(done.count, plan.victims_count);
-	for (size_t i = 0; i < plan.victims_count; i++) {
-		CHECK_STR(done.list[i].part.path, plan.victims[i].part.path);
-		CHECK_STR(done.list[i].scope, plan.victims[i].scope);
-		CHECK_U64(done.list[i].bytes, plan.victims[i].bytes);
-		CHECK_U64(done.list[i].packets_only, plan.victims[i].packets_only);
-		CHECK_STR(done.list[i].why, plan.victims[i].why);
-	}
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
-	CHECK_U64(plan.victims_count, 0);	/* it is done */
-	arena_release(&arena);
-	store_close(store);
-	return done;
-}
-
 TEST(store_retention, by_age_payload_before_metadata)
 {
 	const struct store_policy policy = { .packet_age_ns = 6 * NS_PER_HOUR, .data_age_ns = 8 * NS_PER_HOUR };
 	const char *dir = make_store();
-	struct victims done = apply(dir, &policy);
+	struct kit_victims done = kit_retain(dir, &policy);
 	struct store_packets *packets = NULL;
 	struct store_horizon horizon;
 	struct store_view *view = NULL;
@@ -144,21 +102,21 @@ TEST(store_retention, takes_no_more_than_the_limit_asks_for)
 	struct store_policy policy = { 0 };
 	struct store_horizon before, after;
 	struct store *store = kit_store(dir);
-	struct victims done;
+	struct kit_victims done;
 	struct err err = { 0 };
 
 	CHECK_OK(store_horizon(store, &before, &err), err);
-	CHECK_U64(apply(dir, &policy).count, 0);	/* no limits */
+	CHECK_U64(kit_retain(dir, &policy).count, 0);	/* no limits */
 	policy.packet_bytes = before.packet_bytes - 1;
-	done = apply(dir, &policy);
+	done = kit_retain(dir, &policy);
 	CHECK_U64(done.count, 1);
 	CHECK(done.list[0].packets_only && done.list[0].part.hour == KIT_HOUR);
 	policy = (struct store_policy){ .data_bytes = before.data_bytes - 1 };
-	done = apply(dir, &policy);
+	done = kit_retain(dir, &policy);
 	CHECK_U64(done.count, 1);
 	CHECK(!done.list[0].packets_only && done.list[0].part.hour == KIT_HOUR);
 	policy = (struct store_policy){ .total_bytes = 1 };
-	done = apply(dir, &policy);
+	done = kit_retain(dir, &policy);
 	CHECK_U64(done.count, 5);	/* all payload and all metadata: one victim a partition */
 	CHECK_OK(store_horizon(store, &after, &err), err);
 	CHECK_U64(after.parts, 1);	/* the hot one is never a victim */
@@ -172,7 +130,7 @@ TEST(store_retention, full_file_system)
 	const struct store_policy policy = { .free_bytes = UINT64_MAX };
 	const char *dir = make_store();
 
-	CHECK_U64(apply(dir, &policy).count, HOURS);
+	CHECK_U64(kit_retain(dir, &policy).count, HOURS);
 }
 
 TEST(store_retention, leaves_events)
@@ -188,15 +146,15 @@ TEST(store_retention, leaves_events)
 	struct rg rg;
 
 	/* By another process while the recorder runs; the recorder's next tick writes the rows. */
-	CHECK_U64(apply(dir, &policy).count, 2);
-	CHECK_OK(store_tick(writer, NOW, &err), err);
+	CHECK_U64(kit_retain(dir, &policy).count, 2);
+	CHECK_OK(store_tick(writer, KIT_NOW, &err), err);
 	CHECK_OK(store_commit(writer, &err), err);
-	CHECK_OK(store_tick(writer, NOW, &err), err);	/* and once only */
+	CHECK_OK(store_tick(writer, KIT_NOW, &err), err);	/* and once only */
 	CHECK_OK(store_commit(writer, &err), err);
 	CHECK_OK(store_writer_close(writer, false, &err), err);
 	store = kit_store(dir);
 	arena_init(&arena, 0);
-	CHECK_OK(store_view_open(store, NOW, NOW + 1, &view, &err), err);
+	CHECK_OK(store_view_open(store, KIT_NOW, KIT_NOW + 1, &view, &err), err);
 	CHECK_U64(store_view_parts(view), 1);
 	CHECK_U64(store_view_part(view, 0)->rows[TABLE_EVENTS], 2);
 	CHECK_OK(store_rg_open(view, 0, TABLE_EVENTS, 0, &rg, &err), err);
@@ -224,15 +182,15 @@ TEST(store_retention, pins_hold)
 
 	CHECK_OK(store_pin(dir, "case-7", KIT_START + NS_PER_HOUR, KIT_START + 3 * NS_PER_HOUR, &err), err);
 	CHECK_RC(store_pin(dir, "case-7", KIT_START, KIT_START + 1, NULL), E_EXISTS);
-	CHECK_RC(store_pin(dir, "case-8", NOW, NOW + 1, NULL), E_NOT_FOUND);
-	CHECK_RC(store_pin(dir, "../evil", KIT_START, NOW, NULL), E_FORMAT);
+	CHECK_RC(store_pin(dir, "case-8", KIT_NOW, KIT_NOW + 1, NULL), E_NOT_FOUND);
+	CHECK_RC(store_pin(dir, "../evil", KIT_START, KIT_NOW, NULL), E_FORMAT);
 	CHECK_RC(store_unpin(dir, "case-9", NULL), E_NOT_FOUND);
 	/* The hot hour is pinned too, and linked when it is sealed. */
-	CHECK_OK(store_pin(dir, "hot", KIT_START + HOURS * NS_PER_HOUR, NOW, &err), err);
-	CHECK_U64(apply(dir, &policy).count, HOURS - 2);
+	CHECK_OK(store_pin(dir, "hot", KIT_START + HOURS * NS_PER_HOUR, KIT_NOW, &err), err);
+	CHECK_U64(kit_retain(dir, &policy).count, HOURS - 2);
 	writer = kit_writer(dir, NULL);
 	CHECK_OK(store_writer_close(writer, true, &err), err);
-	CHECK_U64(apply(dir, &policy).count, 0);
+	CHECK_U64(kit_retain(dir, &policy).count, 0);
 	(void)snprintf(path, sizeof(path), "%s/snap/hot/2026-09-12T14.0/MANIFEST", dir);
 	CHECK(access(path, R_OK) == 0);
 	(void)snprintf(path, sizeof(path), "%s/snap/case-7/2026-09-12T09.0/packets.seg", dir);
@@ -252,7 +210,7 @@ TEST(store_retention, pins_hold)
 	CHECK_U64(kit_findings(dir), 0);
 	CHECK_OK(store_unpin(dir, "case-7", &err), err);
 	CHECK(access(path, R_OK) < 0);
-	CHECK_U64(apply(dir, &policy).count, 2);
+	CHECK_U64(kit_retain(dir, &policy).count, 2);
 }
 
 /* A view that is open keeps what retention drops; one opened before and not yet touched is told. */
@@ -267,7 +225,7 @@ TEST(store_retention, open_views)
 
 	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
 	CHECK_OK(store_rg_open(view, 0, TABLE_FLOWS, 0, &rg, &err), err);
-	CHECK_U64(apply(dir, &policy).count, HOURS);
+	CHECK_U64(kit_retain(dir, &policy).count, HOURS);
 	CHECK_OK(rg_verify(&rg, &err), err);
 	CHECK_RC(store_rg_open(view, 1, TABLE_FLOWS, 0, &rg, &err), E_EXPIRED);
 	store_view_close(view);

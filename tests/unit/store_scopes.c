@@ -3,48 +3,6 @@
 #include "tests/unit/store_kit.h"
 
 #define HOURS 6u
-#define NOW (KIT_START + 10 * NS_PER_HOUR)
-
-struct victims {
-	struct store_victim list[256];
-	size_t count;
-};
-
-static void take_victim(const struct store_victim *victim, void *arg)
-{
-	struct victims *victims = arg;
-
-	victims->list[victims->count++] = *victim;
-}
-
-/* Plan, apply, compare; returns what was done. */
-static struct victims apply(const char *dir, const struct store_policy *policy)
-{
-	struct victims done = { .count = 0 };
-	struct store_plan plan = { 0 };
-	struct store *store;
-	struct err err = { 0 };
-	struct arena arena;
-
-	CHECK_OK(store_policy_set(dir, policy, &err), err);
-	store = kit_store(dir);
-	arena_init(&arena, 0);
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
-	CHECK_OK(store_retention_apply(dir, NOW, take_victim, &done, &err), err);
-	CHECK_U64(done.count, plan.victims_count);
-	for (size_t i = 0; i < plan.victims_count; i++) {
-		CHECK_STR(done.list[i].part.path, plan.victims[i].part.path);
-		CHECK_STR(done.list[i].scope, plan.victims[i].scope);
-		CHECK_U64(done.list[i].bytes, plan.victims[i].bytes);
-		CHECK_U64(done.list[i].packets_only, plan.victims[i].packets_only);
-		CHECK_STR(done.list[i].why, plan.victims[i].why);
-	}
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
-	CHECK_U64(plan.victims_count, 0);	/* it is done */
-	arena_release(&arena);
-	store_close(store);
-	return done;
-}
 
 /* ------------------------------------------------------------------ scopes */
 
@@ -226,7 +184,7 @@ static void check_classes(bool bulk)
 	}
 	policy.packet_age_ns = 7 * NS_PER_HOUR;
 	/* Hours 0..5 are 9..4 hours old and a bit: redis goes of 0..4, the default of 0..2, payments of 0..1, errors of 0. */
-	CHECK_U64(apply(dir, &policy).count, 5 + 3 + 2 + 1);
+	CHECK_U64(kit_retain(dir, &policy).count, 5 + 3 + 2 + 1);
 	for (uint64_t hour = 0; hour < HOURS; hour++) {
 		for (unsigned f = 0; f < SCOPE_FLOWS; f++) {
 			bool gone = f == 2 ? hour < 5 : hour < (f == 0 ? 1 : f == 1 ? 2 : 3);
@@ -263,7 +221,7 @@ TEST(store_scopes, of_two_classes_the_longer_one)
 	const char *dir = make_scopes(&policy, false);
 	bool expired;
 
-	CHECK_U64(apply(dir, &policy).count, 0);	/* all calls are of http, the failed ones too */
+	CHECK_U64(kit_retain(dir, &policy).count, 0);	/* all calls are of http, the failed ones too */
 	CHECK_U64(scope_frames(dir, 0, 0, &expired), SCOPE_FRAMES);
 	CHECK_NOT(expired);
 }
@@ -281,7 +239,7 @@ TEST(store_scopes, tables_and_tiers_expire_apart)
 	bool expired;
 
 	policy.data_age_ns = 7 * NS_PER_HOUR;
-	(void)apply(dir, &policy);
+	(void)kit_retain(dir, &policy);
 	for (uint64_t hour = 0; hour < HOURS; hour++) {
 		bool rows_gone = hour < 3, calls_gone = hour < 2;
 
@@ -310,7 +268,7 @@ TEST(store_scopes, rows_stay_with_kept_packets)
 	bool expired;
 
 	policy.data_age_ns = 7 * NS_PER_HOUR;
-	(void)apply(dir, &policy);
+	(void)kit_retain(dir, &policy);
 	for (uint64_t hour = 0; hour < HOURS; hour++) {
 		uint64_t rows = hour < 1 ? 0 : hour < 3 ? 1 : SCOPE_FLOWS;
 
@@ -324,7 +282,7 @@ TEST(store_scopes, rows_stay_with_kept_packets)
 	CHECK_U64(oldest_of(dir, TABLE_PACKETS), KIT_START + NS_PER_HOUR);
 	CHECK_U64(kit_findings(dir), 0);
 	CHECK_OK(store_policy_drop(&policy, "packets/error", &err), err);
-	(void)apply(dir, &policy);
+	(void)kit_retain(dir, &policy);
 	store = kit_store(dir);
 	store_close(store);
 	CHECK_U64(scope_rows(dir, 1, TABLE_FLOWS), 0);
@@ -359,7 +317,7 @@ TEST(store_scopes, victims_in_order)
 		arena_init(&arena, 0);
 		policy.total_bytes -= horizon.packet_bytes > 20000 ? 10000 : 300;
 		CHECK_OK(store_policy_set(dir, &policy, &err), err);
-		CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
+		CHECK_OK(store_retention_plan(store, KIT_NOW, &arena, &plan, &err), err);
 		for (size_t i = 0; i < plan.victims_count; i++) {
 			size_t is = 0;
 
@@ -375,7 +333,7 @@ TEST(store_scopes, victims_in_order)
 					      plan.reaches[r].oldest_ns == UINT64_MAX,
 					      "%s goes, and there are %s", order[is], order[before]);
 		}
-		CHECK_OK(store_retention_apply(dir, NOW, NULL, NULL, &err), err);
+		CHECK_OK(store_retention_apply(dir, KIT_NOW, NULL, NULL, &err), err);
 		CHECK_OK(store_horizon(store, &horizon, &err), err);
 		arena_release(&arena);
 	}
@@ -394,27 +352,27 @@ TEST(store_scopes, minimum_age)
 	const char *dir = make_scopes(&(struct store_policy){ 0 }, false);
 	struct store *store = kit_store(dir);
 	struct store_plan plan = { 0 };
-	struct victims done;
+	struct kit_victims done;
 	struct err err = { 0 };
 	struct arena arena;
 
 	arena_init(&arena, 0);
 	policy.packet_bytes = 1;
 	policy.horizon_first = 1;
-	done = apply(dir, &policy);
+	done = kit_retain(dir, &policy);
 	CHECK_U64(done.count, 3);	/* hours 0..2: the newest of 2 is 7 h and 51 min old */
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
+	CHECK_OK(store_retention_plan(store, KIT_NOW, &arena, &plan, &err), err);
 	CHECK_NOT(plan.below_horizon);
 	CHECK_GT(plan.over_bytes, 0);
 	policy.horizon_first = 0;
 	CHECK_OK(store_policy_set(dir, &policy, &err), err);
-	CHECK_OK(store_retention_plan(store, NOW, &arena, &plan, &err), err);
+	CHECK_OK(store_retention_plan(store, KIT_NOW, &arena, &plan, &err), err);
 	CHECK_U64(plan.victims_count, 3);
 	CHECK(plan.below_horizon);
 	CHECK_U64(plan.over_bytes, 0);
 	CHECK_STR(plan.reaches[0].scope, "packets");
 	CHECK(plan.reaches[0].below && plan.reaches[0].oldest_ns == UINT64_MAX);
-	CHECK_U64(apply(dir, &policy).count, 3);
+	CHECK_U64(kit_retain(dir, &policy).count, 3);
 	store_close(store);
 	arena_release(&arena);
 }
@@ -427,7 +385,7 @@ TEST(store_scopes, bytes_of_a_scope)
 	const char *dir = make_scopes(&policy, false);
 	bool expired;
 
-	CHECK_U64(apply(dir, &policy).count, 2 * HOURS);
+	CHECK_U64(kit_retain(dir, &policy).count, 2 * HOURS);
 	CHECK_U64(scope_frames(dir, 5, 0, &expired), 0);
 	CHECK(expired);
 	CHECK_U64(scope_frames(dir, 0, 1, &expired), SCOPE_FRAMES);
@@ -458,7 +416,7 @@ TEST(store_scopes, a_crash_leaves_the_old_or_the_new)
 		bool old;
 
 		shell(dir, "cp -a parts parts.old && cp -a catalog catalog.old");
-		CHECK_U64(apply(dir, &policy).count, HOURS);
+		CHECK_U64(kit_retain(dir, &policy).count, HOURS);
 		old = state == 0;
 		/* 0: the new ones are in, the old ones are still there. 1: those are gone. Both: the catalog knows the old. */
 		if (state < 2)
@@ -491,7 +449,7 @@ TEST(store_scopes, horizon_of_a_tier)
 	struct store_horizon horizon;
 	struct err err = { 0 };
 
-	CHECK_U64(apply(dir, &policy).count, 3);
+	CHECK_U64(kit_retain(dir, &policy).count, 3);
 	store = kit_store(dir);
 	CHECK_OK(store_horizon(store, &horizon, &err), err);
 	CHECK_U64(horizon.tier_from_ns[0], KIT_START + 3 * NS_PER_HOUR);
