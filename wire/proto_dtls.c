@@ -166,8 +166,8 @@ static void take_client_hello(struct feed *f, const struct dtls_fragment *fragme
 
 	/* what looks like the server's is a client too where a new handshake begins */
 	if (!conn->begun || (side_of(f) == SERVER && conn->agreed.chosen)) {
-		if (fragment->seq > 1)
-			return;
+		if (fragment->seq > 1 || (fragment->off && conn->over))
+			return;		/* a piece that comes late is of the handshake that was */
 		end(conn, CALL_END_closed, f->sink);
 		begin(f, true);
 	}

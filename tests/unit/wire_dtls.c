@@ -118,6 +118,10 @@ static const struct dialogue {
 	{ "the server alone", {
 		{ '<', { MSG(2, 0, SH12), CERT, DONE } }, { '<', { CCS, FIN } }, { '<', { APP } },
 	}, "DTLS 1.2 - - no_request rsp=0+194 answers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2\n" },
+	{ "a piece of the hello comes when all is over: it is no hello of another handshake", {
+		{ '>', { PART(1, 0, CH12, 0, 40) } }, { '<', { MSG(2, 0, SH12), CCS, FIN } }, { '>', { PART(1, 0, CH12, 40, 24) } },
+		{ 't', { { 0 } } },
+	}, "DTLS 1.2 - - complete req=0+65 rsp=0+141 answers=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, h2, resumed\n" },
 	{ "from the middle", { { '>', { APP } }, { '<', { APP, APP } }, { '>', { REC(TLS_ALERT, 1, "0123456789") } } }, "" },
 };
 

@@ -6,7 +6,7 @@
  * same protocol and direction there (or inside one, where a request is made of several messages and the first of them is
  * lost), or the same for its response; gRPC counts as HTTP/2, and what HTTP/1 carries as HTTP/1. Crossed is one that is
  * complete and joins a request and a response of different calls there. Of UDP: it begins with another datagram than any call of the same protocol there, and is not called like one either
- * (a repeated question, whose first is lost).
+ * (a repeated question, whose first is lost), and is no handshake whose first datagrams are lost, the only one of its flow.
  *
  * MANGLE_SECONDS=n takes all captures, and repeats with new random numbers until then: `make check-mangle`.
  */
@@ -143,12 +143,12 @@ static bool begins(uint32_t seq, uint32_t len, uint32_t at, uint16_t l7)
 	return at == seq || (in_pieces(l7) && at - seq < len);
 }
 
-static bool same_datagram(const struct known *known, const struct known *got)
+static bool same_datagram(const struct known *known, const struct known *got, bool only)
 {
 	if (known->name == got->name || known->start_ns == got->start_ns || (known->rsp_ns && known->rsp_ns == got->start_ns))
 		return true;
-	/* one of several answers, whose request is lost */
-	return !got->has_req && got->start_ns >= known->start_ns && got->start_ns <= known->end_ns;
+	/* one of several answers, whose request is lost; a handshake whose beginning is lost */
+	return (!got->has_req || (only && got->l7 == L7_dtls)) && got->start_ns >= known->start_ns && got->start_ns <= known->end_ns;
 }
 
 /* What is wrong with it; NULL: nothing. *from: where to begin to look, as calls come in much the same order. */
@@ -164,7 +164,7 @@ static const char *wrong(const struct bench *b, const struct known *got, bool st
 		if (known->l7 != got->l7)
 			continue;
 		if (!stream) {
-			if (!same_datagram(known, got))
+			if (!same_datagram(known, got, b->gots == 1))
 				continue;
 			*from = i;
 			return NULL;
