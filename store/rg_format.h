@@ -1,5 +1,5 @@
 /*
- * Where things lie in a stored row group: shared by rg_write.c and rowgroup.c,
+ * Where things lie in a stored row group: shared by rg_write.c, rowgroup.c, rg_rows.c,
  * nobody else's business. FORMAT.md, "Row group".
  */
 #ifndef STORE_RG_FORMAT_H
@@ -107,5 +107,9 @@ static inline struct rg_entry rg_entry_get(const uint8_t at[RG_ENTRY_BYTES])
 	entry.checksum = rd_u64le(&rd);
 	return entry;
 }
+
+/* The i-th entry of the directory, and the one of a column (false: the group has none). */
+struct rg_entry rg_entry_at(const struct rg *rg, uint32_t i);
+bool rg_entry_find(const struct rg *rg, const struct col *col, struct rg_entry *ret_entry);
 
 #endif

@@ -10,7 +10,7 @@
 
 /* ---- header and directory ---- */
 
-static struct rg_entry entry_at(const struct rg *rg, uint32_t i)
+struct rg_entry rg_entry_at(const struct rg *rg, uint32_t i)
 {
 	return rg_entry_get(rg->dir + (size_t)i * RG_ENTRY_BYTES);
 }
@@ -55,10 +55,10 @@ int rg_open(struct view blob, struct rg *ret_rg, struct err *err)
 	return 0;
 }
 
-static bool entry_find(const struct rg *rg, const struct col *col, struct rg_entry *ret_entry)
+bool rg_entry_find(const struct rg *rg, const struct col *col, struct rg_entry *ret_entry)
 {
 	for (uint32_t i = 0; i < rg->cols; i++) {
-		struct rg_entry entry = entry_at(rg, i);
+		struct rg_entry entry = rg_entry_at(rg, i);
 
 		if (entry.col_id == col->id) {
 			*ret_entry = entry;
@@ -74,7 +74,7 @@ int rg_chunk_info(const struct rg *rg, uint32_t i, struct rg_chunk_info *ret_inf
 
 	if (i >= rg->cols)
 		return 0;
-	entry = entry_at(rg, i);
+	entry = rg_entry_at(rg, i);
 	*ret_info = (struct rg_chunk_info){
 		.col_id = entry.col_id,
 		.encoding = chunk_enc_name(entry.enc),
@@ -92,7 +92,7 @@ void rg_want(const struct rg *rg, const uint64_t *ordinals)
 	if (!ordinals)
 		files_want(rg->blob);
 	for (uint32_t i = 0; ordinals && i < rg->cols; i++) {
-		struct rg_entry entry = entry_at(rg, i);
+		struct rg_entry entry = rg_entry_at(rg, i);
 		const struct col *col = table_col_id(rg->table, entry.col_id);
 
 		if (entry.stored_len && (!col || row_has(ordinals, col->ordinal)))	/* validity bitmaps have no column */
@@ -192,7 +192,7 @@ static int entry_valid(const struct rg *rg, const struct col *col, const struct 
 	if (entry->nulls != RG_NULLS_BITMAP || entry->bitmap >= rg->cols)
 		return err_set(err, E_CORRUPT, "null mode %u, entry %u of %u", entry->nulls, entry->bitmap,
 			       rg->cols);
-	bitmap = entry_at(rg, entry->bitmap);
+	bitmap = rg_entry_at(rg, entry->bitmap);
 	if (bitmap.col_id != RG_COL_BITMAP || bitmap.count != entry->count)
 		return err_set(err, E_CORRUPT, "%u values, but entry %u is of column %u with %u", entry->count,
 			       entry->bitmap, bitmap.col_id, bitmap.count);
@@ -306,7 +306,7 @@ static int term_read(const struct rg *rg, uint16_t col_id, unsigned depth, struc
 	uint64_t *values;
 	int rc;
 
-	if (!col || types[col->type].phys != PHYS_INT || !entry_find(rg, col, &entry))
+	if (!col || types[col->type].phys != PHYS_INT || !rg_entry_find(rg, col, &entry))
 		return err_set(err, E_CORRUPT, "foretold by column %u, which holds no numbers here", col_id);
 	if (depth > PREDICT_DEPTH_MAX)
 		return err_set(err, E_CORRUPT, "column %s is foretold by others more than %u deep", col->key,
@@ -377,7 +377,7 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 	if (!values)
 		goto no_memory;
 	ints.values = values;
-	if (!entry_find(rg, col, &entry)) {
+	if (!rg_entry_find(rg, col, &entry)) {
 		memset(values, 0, rows * sizeof(*values));
 		ints.valid = arena_array(arena, words_of(rows), sizeof(*ints.valid));
 		if (!ints.valid)
@@ -429,7 +429,7 @@ static int source_read(const struct rg *rg, uint16_t col_id, struct arena *arena
 	struct rg_entry entry;
 	int rc;
 
-	if (!col || types[col->type].phys != PHYS_BYTES || !entry_find(rg, col, &entry) || entry.enc == CHUNK_MAP)
+	if (!col || types[col->type].phys != PHYS_BYTES || !rg_entry_find(rg, col, &entry) || entry.enc == CHUNK_MAP)
 		return err_set(err, E_CORRUPT, "follows from column %u, which holds no dictionary here", col_id);
 	rc = rg_read_bytes(rg, col, arena, ret_source, err);
 	if (rc == 0 && !ret_source->codes)
@@ -568,7 +568,7 @@ int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *aren
 	int rc;
 
 	assert(types[col->type].phys == PHYS_BYTES);
-	if (!entry_find(rg, col, &entry)) {
+	if (!rg_entry_find(rg, col, &entry)) {
 		if (bytes_none(rows, arena, &bytes) < 0)
 			goto no_memory;
 		*ret_bytes = bytes;
@@ -609,7 +609,7 @@ int rg_chunk_open(const struct rg *rg, const struct col *col, struct arena *aren
 	struct rg_entry entry;
 	int rc;
 
-	if (!entry_find(rg, col, &entry))
+	if (!rg_entry_find(rg, col, &entry))
 		return RG_CHUNK_NONE;
 	if (entry.enc == CHUNK_REF || entry.enc == CHUNK_PREDICT)
 		return RG_CHUNK_OTHERS;
@@ -640,111 +640,11 @@ int rg_chunk_open(const struct rg *rg, const struct col *col, struct arena *aren
 	return rc;
 }
 
-/* ---- whole rows ---- */
-
-#define TILE 64		/* rows filled together: they stay in the nearest cache, and share a word of valid */
-
-struct decoded {
-	const struct col *col;
-	bool is_bytes;
-	struct rg_ints ints;
-	struct rg_bytes bytes;
-};
-
-static void mark_tile(const struct col *col, const uint64_t *valid, uint32_t from, uint32_t count, uint8_t *rows,
-		      size_t row_bytes)
-{
-	uint64_t word = valid ? valid[from / TILE] : UINT64_MAX;
-
-	for (uint32_t i = 0; i < count; i++)
-		((uint64_t *)(rows + i * row_bytes))[col->ordinal / 64] |= (word >> i & 1)
-									   << (col->ordinal % 64);
-}
-
-static void ints_tile(const struct decoded *decoded, uint32_t from, uint32_t count, uint8_t *rows, size_t row_bytes)
-{
-	const uint64_t *values = decoded->ints.values + from;
-	uint8_t *at = rows + decoded->col->offset;
-
-	switch (types[decoded->col->type].row_bytes) {
-#define MEMBER(bytes)							\
-	case bytes:							\
-		for (uint32_t i = 0; i < count; i++)			\
-			memcpy(at + i * row_bytes, &values[i], bytes);	\
-		break;
-	MEMBER(1)
-	MEMBER(2)
-	MEMBER(4)
-	MEMBER(8)
-#undef MEMBER
-	}
-	mark_tile(decoded->col, decoded->ints.valid, from, count, rows, row_bytes);
-}
-
-static void bytes_tile(const struct decoded *decoded, uint32_t from, uint32_t count, uint8_t *rows,
-		       size_t row_bytes)
-{
-	const struct rg_bytes *bytes = &decoded->bytes;
-	uint8_t *at = rows + decoded->col->offset;
-
-	for (uint32_t i = 0; i < count; i++) {
-		const struct view *v = &bytes->dict[bytes->codes ? bytes->codes[from + i] : from + i];
-
-		if (!rg_valid(bytes->valid, from + i))
-			continue;
-		if (decoded->col->type == TYPE_IP)
-			memcpy(at + i * row_bytes, v->at, sizeof(struct ip));
-		else
-			memcpy(at + i * row_bytes, v, sizeof(*v));
-	}
-	mark_tile(decoded->col, bytes->valid, from, count, rows, row_bytes);
-}
-
-int rg_read_rows(const struct rg *rg, struct arena *arena, void **ret_rows, struct err *err)
-{
-	const struct table *table = rg->table;
-	struct decoded *decoded = arena_array(arena, table->cols_count, sizeof(*decoded));
-	uint32_t rows = rg->zone.rows;
-	uint8_t *structs = arena_array(arena, rows, table->row_bytes);
-	size_t count = 0;
-	int rc;
-
-	if (!decoded || !structs)
-		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %u rows of %s", rows, table->name);
-	for (size_t i = 0; i < table->cols_count; i++) {
-		struct decoded *d = &decoded[count];
-		struct rg_entry entry;
-
-		if (!entry_find(rg, &table->cols[i], &entry))
-			continue;
-		d->col = &table->cols[i];
-		d->is_bytes = types[d->col->type].phys == PHYS_BYTES;
-		rc = d->is_bytes ? rg_read_bytes(rg, d->col, arena, &d->bytes, err) :
-				   rg_read_ints(rg, d->col, arena, &d->ints, err);
-		if (rc < 0)
-			return rc;
-		count++;
-	}
-	for (uint32_t from = 0; from < rows; from += TILE) {
-		uint32_t n = rows - from < TILE ? rows - from : TILE;
-		uint8_t *tile = structs + from * table->row_bytes;
-
-		for (size_t i = 0; i < count; i++) {
-			if (decoded[i].is_bytes)
-				bytes_tile(&decoded[i], from, n, tile, table->row_bytes);
-			else
-				ints_tile(&decoded[i], from, n, tile, table->row_bytes);
-		}
-	}
-	*ret_rows = structs;
-	return 0;
-}
-
 /* ---- checking ---- */
 
 static int verify_entry(const struct rg *rg, uint32_t i, struct arena *arena, struct err *err)
 {
-	struct rg_entry entry = entry_at(rg, i);
+	struct rg_entry entry = rg_entry_at(rg, i);
 	const struct col *col = table_col_id(rg->table, entry.col_id);
 	struct rg_ints ints;
 	struct rg_bytes bytes;

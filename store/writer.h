@@ -1,4 +1,4 @@
-/* Inside of the writer, for the files that make it up: writer.c, recover.c, sealer.c. */
+/* Inside of the writer, for the files that make it up: writer.c, writer_open.c, recover.c, sealer.c. */
 #ifndef STORE_WRITER_H
 #define STORE_WRITER_H
 
@@ -44,6 +44,9 @@ struct store_writer {
 	uint64_t since_bytes;		/* written since the last look at the budget */
 };
 
+void writer_free(struct store_writer *writer);
+/* The least bytes that the policy allows; as it was when it cannot be read. */
+void writer_read_budget(struct store_writer *writer);
 int writer_add_hot(struct store_writer *writer, struct hot *hot, struct err *err);
 /* Put right what the last run left: E_CORRUPT only when a catalog cannot be read. */
 int recover_store(struct store_writer *writer, struct err *err);
