@@ -1,4 +1,4 @@
-/* Inside of the tracker: one flow, and what tracker.c, tracker_rows.c and tracker_sock.c share. */
+/* Inside of the tracker: one flow, and what the tracker_*.c share. */
 #ifndef INGEST_FLOW_H
 #define INGEST_FLOW_H
 
@@ -147,6 +147,24 @@ void flow_set_party(struct flow *flow, unsigned end, struct party *party);
 /* Look for the local end's owner again, if it is not known; and at the twin for the other one. */
 void flow_find_parties(struct flow *flow);
 
+/* ---- tracker_flow.c ---- */
+
+/* A flow that begins with the packet, in the table; the least active one gives way if need be. NULL: out of memory. */
+struct flow *flow_new(struct tracker *tracker, const struct packet *packet, const struct frame *frame,
+		      const struct ends *ends, unsigned *ret_dir);
+/* The conversation is over for reason (FLOW_END_): its row comes after lingering. */
+void flow_over(struct flow *flow, uint8_t reason);
+/* Row, last calls, and out of the table. */
+void flow_end(struct flow *flow, uint8_t reason);
+/* All flows, without rows. */
+void flows_free(struct tracker *tracker);
+/* Not in it: nothing. */
+void flow_list_cut(struct flow *flow, enum flow_list list);
+/* At its end; must not be in it. */
+void flow_list_put(struct flow *flow, enum flow_list list);
+/* The flow has just been active: to the end of its idle list. */
+void flow_touch(struct flow *flow, enum idle_class idle);
+
 /* ---- tracker.c ---- */
 
 /* The packet's flow, made if need be; NULL when it has no addresses, or memory is out. */
@@ -166,10 +184,6 @@ void tracker_count_undecoded(struct tracker *tracker, enum decode_status status,
 /* Into the packet log, as frame `number` of the source; flow may be NULL. E_NO_MEMORY. */
 int tracker_keep_frame(struct tracker *tracker, const struct frame *frame, uint64_t number, unsigned segments,
 		       const struct flow *flow, unsigned dir);
-/* The conversation is over for reason (FLOW_END_): its row comes after lingering. */
-void flow_over(struct flow *flow, uint8_t reason);
-/* Row, last calls, and out of the table. */
-void flow_end(struct flow *flow, uint8_t reason);
 
 /* ---- tracker_fragment.c ---- */
 

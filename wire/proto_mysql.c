@@ -10,6 +10,7 @@
 #include "wire/dissect.h"
 #include "wire/fold.h"
 #include "wire/mysql_msg.h"
+#include "wire/mysql_statements.h"
 
 #define PORT_MYSQL	3306
 #define SQL_MAX		4096
@@ -18,20 +19,10 @@
 #define ANSWER_SHOW	400			/* of an answer's packet that tells something */
 #define ROW_SHOW	13			/* of a row: is it the end? */
 #define NAME_MAX_TEXT	64
-#define STATEMENTS_MAX	16
-#define STATEMENT_SQL	480
-#define LAST_STATEMENT	UINT32_MAX		/* MariaDB: the one prepared last */
 
 enum phase { PHASE_GREETING, PHASE_LOGIN, PHASE_COMMAND };
 enum eof_mode { EOF_UNKNOWN, EOF_OLD, EOF_NONE };
 enum answer { ANSWER_FIRST, ANSWER_COLUMNS, ANSWER_COLUMNS_END, ANSWER_ROWS, ANSWER_PARAMS, ANSWER_INFILE };
-
-struct statement {
-	uint32_t id;
-	uint16_t len;
-	bool used;
-	char sql[STATEMENT_SQL];
-};
 
 struct mysql_conn {
 	struct frame_dir dir[2];
@@ -49,11 +40,10 @@ struct mysql_conn {
 	uint64_t columns;		/* definitions still to come */
 	uint64_t params, columns_next;	/* of a prepared statement */
 	uint32_t server_caps;
-	uint8_t statement_next, statement_last;
 	uint8_t last_number;		/* of the server's last packet */
 	uint8_t db_len, user_len, version_len;
 	char db[NAME_MAX_TEXT], user[NAME_MAX_TEXT], version[NAME_MAX_TEXT];
-	struct statement statements[STATEMENTS_MAX];
+	struct mysql_statements statements;
 };
 
 enum { TAG_COMMAND = 0xff, TAG_LOGIN = 0x100 };
@@ -63,36 +53,6 @@ static uint8_t copy_name(char *to, struct view name)
 	name = view_sub(name, 0, NAME_MAX_TEXT);
 	memcpy(to, name.len ? name.at : (const uint8_t *)"", name.len);
 	return (uint8_t)name.len;
-}
-
-/* ---- statements ---- */
-
-static void statement_put(struct mysql_conn *conn, uint32_t id, struct view sql)
-{
-	uint8_t i = 0;
-	struct statement *slot;
-
-	while (i < STATEMENTS_MAX && !(conn->statements[i].used && conn->statements[i].id == id))
-		i++;
-	if (i == STATEMENTS_MAX)
-		i = conn->statement_next++ % STATEMENTS_MAX;
-	slot = &conn->statements[i];
-	slot->used = true;
-	slot->id = id;
-	slot->len = (uint16_t)(sql.len < STATEMENT_SQL ? sql.len : STATEMENT_SQL);
-	memcpy(slot->sql, sql.len ? sql.at : (const uint8_t *)"", slot->len);
-	conn->statement_last = i;
-}
-
-static struct view statement_sql(const struct mysql_conn *conn, uint32_t id)
-{
-	for (unsigned i = 0; i < STATEMENTS_MAX; i++) {
-		const struct statement *slot = &conn->statements[i];
-
-		if (slot->used && (slot->id == id || (id == LAST_STATEMENT && i == conn->statement_last)))
-			return view_make(slot->sql, slot->len);
-	}
-	return view_make("", 0);
 }
 
 /* ---- requests ---- */
@@ -205,14 +165,14 @@ static int take_command(struct frames *f, const struct frame *frame, struct view
 		break;
 	case MYSQL_COM_EXECUTE:
 	case MYSQL_COM_BULK_EXECUTE:
-		rest = statement_sql(conn, rd_u32le(&rd));
+		rest = mysql_statement_sql(&conn->statements, rd_u32le(&rd));
 		set_sql(f->sink, call, rest, rest.len ? NULL : name);
 		break;
 	case MYSQL_COM_CLOSE:
 	case MYSQL_COM_RESET:
 	case MYSQL_COM_FETCH:
 	case MYSQL_COM_LONG_DATA:
-		set_sql(f->sink, call, statement_sql(conn, rd_u32le(&rd)), name);
+		set_sql(f->sink, call, mysql_statement_sql(&conn->statements, rd_u32le(&rd)), name);
 		break;
 	case MYSQL_COM_INIT_DB:
 	case MYSQL_COM_FIELD_LIST:
@@ -372,7 +332,7 @@ static void begin_prepared(struct mysql_conn *conn, struct call *call, struct vi
 		conn->end_call = true;
 		return;
 	}
-	statement_put(conn, id, ROW_HAS(CALL, &call->row, target) ? call->row.target : view_make("", 0));
+	mysql_statement_put(&conn->statements, id, ROW_HAS(CALL, &call->row, target) ? call->row.target : view_make("", 0));
 	conn->columns = conn->params ? conn->params : conn->columns_next;
 	if (conn->params)
 		conn->answer = ANSWER_PARAMS;

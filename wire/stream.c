@@ -3,83 +3,16 @@
 
 #include <assert.h>
 
-#include "base/mem.h"
 #include "wire/stream_impl.h"
 
-#define BYTES_MAX_DEFAULT	((size_t)128 << 20)
-#define FLOW_BYTES_DEFAULT	((size_t)1 << 20)
 #define HOLD_BYTES_DEFAULT	((size_t)64 << 10)
 #define GUESS_BYTES_MAX		4096	/* no protocol may ask for more to be recognised */
 #define ONEWAY_BYTES_MAX	((uint64_t)1 << 20)	/* so much without an answer: the answer will tell nothing */
 #define DATAGRAM_GUESSES	4
 #define SWITCH_GUESSES		4	/* segments of a direction, after a hand-over to whoever knows it */
 #define SWITCHES_MAX		8	/* a chain of hand-overs beyond it is somebody's joke */
-#define SLAB_STREAMS		64
 #define PROTO_IP_TCP		6
 #define PROTO_IP_SCTP		132
-
-struct stream_slab {
-	struct stream_slab *next;
-	struct stream streams[SLAB_STREAMS];
-};
-
-/* ---- pool ---- */
-
-struct stream_pool *stream_pool_new(const struct stream_pool_opts *opts)
-{
-	struct stream_pool *pool = mem_zalloc(sizeof(*pool));
-
-	if (!pool)
-		return NULL;
-	pool->flow_bytes_max = opts && opts->flow_bytes_max ? opts->flow_bytes_max : FLOW_BYTES_DEFAULT;
-	pool->dissect_off = opts && opts->dissect_off;
-	pool->blocks = block_pool_new(opts && opts->bytes_max ? opts->bytes_max : BYTES_MAX_DEFAULT);
-	if (!pool->blocks) {
-		mem_free(pool);
-		return NULL;
-	}
-	return pool;
-}
-
-void stream_pool_free(struct stream_pool *pool)
-{
-	if (!pool)
-		return;
-	while (pool->slabs) {
-		struct stream_slab *slab = pool->slabs;
-
-		pool->slabs = slab->next;
-		mem_free(slab);
-	}
-	block_pool_free(pool->blocks);
-	mem_free(pool);
-}
-
-void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_stats)
-{
-	*ret_stats = pool->stats;
-	ret_stats->held_bytes = block_pool_used(pool->blocks);
-}
-
-void stream_budget_hit(struct stream *stream)
-{
-	stream->pool->stats.budget_hits++;
-	stream->counts.budget_hits++;
-}
-
-void *stream_buf_take(struct stream *stream, size_t bytes)
-{
-	void *buf = block_take(stream->pool->blocks, bytes);
-
-	if (!buf)
-		stream_budget_hit(stream);
-	return buf;
-}
-
-void stream_buf_give(struct stream_pool *pool, void *buf)
-{
-	block_give(pool->blocks, buf);
-}
 
 /* ---- the life of a dissector ---- */
 
@@ -640,24 +573,10 @@ void stream_fin(struct stream *stream, unsigned d, uint64_t time_ns)
 struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint8_t proto,
 			  uint16_t src_port, uint16_t dst_port)
 {
-	struct stream *stream;
+	struct stream *stream = stream_take(pool);
 
-	if (!pool->free) {
-		struct stream_slab *slab = mem_alloc(sizeof(*slab));
-
-		if (!slab)
-			return NULL;
-		slab->next = pool->slabs;
-		pool->slabs = slab;
-		for (size_t i = SLAB_STREAMS; i-- > 0;) {
-			slab->streams[i].free_next = pool->free;
-			pool->free = &slab->streams[i];
-		}
-	}
-	stream = pool->free;
-	pool->free = stream->free_next;
-	memset(stream, 0, sizeof(*stream));
-	stream->pool = pool;
+	if (!stream)
+		return NULL;
 	stream->sink = sink;
 	stream->hint = (struct guess_hint){ .proto = proto, .src_port = src_port, .dst_port = dst_port };
 	for (unsigned d = 0; d < 2; d++)
@@ -703,8 +622,7 @@ void stream_free(struct stream *stream, uint8_t reason)
 			conn_close(stream, reason);
 		go_dead(stream);
 	}
-	stream->free_next = stream->pool->free;
-	stream->pool->free = stream;
+	stream_give(stream);
 }
 
 /* A chunk that is a message of its own. */

@@ -112,6 +112,9 @@ struct message {
 void stream_message(struct stream *stream, unsigned dir, const struct message *message);
 void stream_message_lost(struct stream *stream, unsigned dir);	/* one or more were not captured */
 
+/* wire/stream_pool.c. A stream, zeroed but for its pool; NULL: out of memory. */
+struct stream *stream_take(struct stream_pool *pool);
+void stream_give(struct stream *stream);
 /* Accounted blocks; NULL counts as a budget hit. */
 void *stream_buf_take(struct stream *stream, size_t bytes);
 void stream_buf_give(struct stream_pool *pool, void *buf);
