@@ -90,6 +90,7 @@ struct tracker {
 	struct counters *counters;
 	struct call_pool *calls;
 	struct stream_pool *streams;
+	struct tcp_pool *tcp;
 	struct rollup *rollup;
 
 	struct flow **table;

@@ -42,8 +42,9 @@ int tracker_new(const struct tracker_opts *opts, struct tracker **ret_tracker, s
 	tracker->table = mem_array(buckets, sizeof(*tracker->table));
 	tracker->calls = call_pool_new(&call_opts);
 	tracker->streams = stream_pool_new(&stream_opts);
+	tracker->tcp = tcp_pool_new();
 	tracker->rollup = rollup_new(opts->rollup_edges_max, opts->counters);
-	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->rollup ||
+	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->tcp || !tracker->rollup ||
 	    tracker_fragments_new(tracker) < 0) {
 		tracker_free(tracker);
 		return err_set(err, E_NO_MEMORY, "no memory for the table of flows");
@@ -61,6 +62,7 @@ void tracker_free(struct tracker *tracker)
 	fragments_free(tracker->fragments);
 	rollup_free(tracker->rollup);
 	stream_pool_free(tracker->streams);
+	tcp_pool_free(tracker->tcp);
 	call_pool_free(tracker->calls);
 	mem_free(tracker);
 }
@@ -579,6 +581,7 @@ void tracker_gauges(struct tracker *tracker)
 	counter_set(counters, COUNTER_stream_budget_hits_total, stats.budget_hits);
 	counter_set(counters, COUNTER_stream_held_bytes, stats.held_bytes);
 	counter_set(counters, COUNTER_streams_off_total, stats.switched_off);
+	counter_set(counters, COUNTER_tcp_health_refused_total, tcp_pool_refused(tracker->tcp));
 	counter_set(counters, COUNTER_fragments_total, pieces.pieces);
 	counter_set(counters, COUNTER_fragments_whole_total, pieces.whole);
 	counter_set(counters, COUNTER_fragments_timeouts_total, pieces.timeouts);

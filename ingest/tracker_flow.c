@@ -146,7 +146,7 @@ struct flow *flow_new(struct tracker *tracker, const struct packet *packet, cons
 					 .emit = flow_write_call, .arg = flow };
 	flow->no_stream = tracker->opts.dissect_off;
 	if (packet->proto == PROTO_tcp)
-		tcp_conn_init(&flow->tcp);
+		tcp_conn_init(&flow->tcp, tracker->tcp);
 	/* At an end only its own data measures the network. */
 	if (flow->local != LOCAL_NONE && packet->proto == PROTO_tcp)
 		flow->tcp.rtt_dirs = (uint8_t)(1u << flow->local);
@@ -212,6 +212,8 @@ void flow_end(struct flow *flow, uint8_t reason)
 		flow->twin->twin = NULL;
 	party_put(tracker->opts.enrich, flow->party[0]);
 	party_put(tracker->opts.enrich, flow->party[1]);
+	if (flow->proto == PROTO_tcp)
+		tcp_conn_release(&flow->tcp);
 	for (int list = 0; list < FLOW_LISTS; list++)
 		flow_list_cut(flow, (enum flow_list)list);
 	while (*at != flow)

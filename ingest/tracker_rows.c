@@ -105,28 +105,31 @@ static uint64_t squares_us(double sum_ns)
 	return sum < 18e18 ? (uint64_t)sum : UINT64_MAX;
 }
 
-/* A column of both directions; member of struct tcp_dir. */
-#define SET_BOTH(row, tcp, column, member)				\
+/* A column of both directions. */
+#define SET_BOTH(row, tx, rx, column, member)				\
 	do {								\
-		ROW_SET(FLOW, row, tx_##column, (tcp)->dir[0].member);	\
-		ROW_SET(FLOW, row, rx_##column, (tcp)->dir[1].member);	\
+		ROW_SET(FLOW, row, tx_##column, (tx)->member);		\
+		ROW_SET(FLOW, row, rx_##column, (rx)->member);		\
 	} while (0)
 
 static void set_health(struct flow_row *row, const struct tcp_conn *tcp)
 {
-	SET_BOTH(row, tcp, keepalives, keepalives);
-	SET_BOTH(row, tcp, window_full, window_fulls);
-	SET_BOTH(row, tcp, window_probes, window_probes);
-	SET_BOTH(row, tcp, ack_retransmits, retransmits_by_acks);
-	SET_BOTH(row, tcp, timer_retransmits, retransmits_by_timer);
-	SET_BOTH(row, tcp, spurious_retransmits, retransmits_spurious);
-	SET_BOTH(row, tcp, retransmit_bytes, retransmit_bytes);
-	SET_BOTH(row, tcp, gaps, gaps);
-	SET_BOTH(row, tcp, uncaptured_bytes, uncaptured_bytes);
-	SET_BOTH(row, tcp, in_flight_max_bytes, in_flight_max_bytes);
+	const struct tcp_dir *tx = &tcp->dir[0], *rx = &tcp->dir[1];
+	const struct tcp_trouble *tx_trouble = tcp_trouble(tx), *rx_trouble = tcp_trouble(rx);
+
+	SET_BOTH(row, tx_trouble, rx_trouble, keepalives, keepalives);
+	SET_BOTH(row, tx_trouble, rx_trouble, window_full, window_fulls);
+	SET_BOTH(row, tx_trouble, rx_trouble, window_probes, window_probes);
+	SET_BOTH(row, tx_trouble, rx_trouble, ack_retransmits, retransmits_by_acks);
+	SET_BOTH(row, tx_trouble, rx_trouble, timer_retransmits, retransmits_by_timer);
+	SET_BOTH(row, tx_trouble, rx_trouble, spurious_retransmits, retransmits_spurious);
+	SET_BOTH(row, tx_trouble, rx_trouble, retransmit_bytes, retransmit_bytes);
+	SET_BOTH(row, tx_trouble, rx_trouble, gaps, gaps);
+	SET_BOTH(row, tx_trouble, rx_trouble, uncaptured_bytes, uncaptured_bytes);
+	SET_BOTH(row, tx, rx, in_flight_max_bytes, in_flight_max_bytes);
 	if (tcp->scale_known) {
-		SET_BOTH(row, tcp, window_samples, window_samples);
-		SET_BOTH(row, tcp, window_sum_bytes, window_sum_bytes);
+		SET_BOTH(row, tx, rx, window_samples, window_samples);
+		SET_BOTH(row, tx, rx, window_sum_bytes, window_sum_bytes);
 	}
 	if (tcp->reset_phase) {
 		ROW_SET(FLOW, row, reset_phase, tcp->reset_phase);
@@ -150,22 +153,16 @@ static void set_tail(struct flow_row *row, const struct tcp_conn *tcp)
 static void set_tcp(struct flow_row *row, const struct tcp_conn *tcp)
 {
 	const struct tcp_dir *tx = &tcp->dir[0], *rx = &tcp->dir[1];
+	const struct tcp_trouble *tx_trouble = tcp_trouble(tx), *rx_trouble = tcp_trouble(rx);
 
 	ROW_SET(FLOW, row, completeness, tcp->completeness);
-	ROW_SET(FLOW, row, tx_retransmits, tx->retransmits);
-	ROW_SET(FLOW, row, rx_retransmits, rx->retransmits);
-	ROW_SET(FLOW, row, tx_out_of_order, tx->out_of_order);
-	ROW_SET(FLOW, row, rx_out_of_order, rx->out_of_order);
-	ROW_SET(FLOW, row, tx_resets, tx->resets);
-	ROW_SET(FLOW, row, rx_resets, rx->resets);
-	ROW_SET(FLOW, row, tx_fins, tx->fins);
-	ROW_SET(FLOW, row, rx_fins, rx->fins);
-	ROW_SET(FLOW, row, tx_zero_windows, tx->zero_windows);
-	ROW_SET(FLOW, row, rx_zero_windows, rx->zero_windows);
-	ROW_SET(FLOW, row, tx_dup_acks, tx->dup_acks);
-	ROW_SET(FLOW, row, rx_dup_acks, rx->dup_acks);
-	ROW_SET(FLOW, row, tx_missing_bytes, tx->missing_bytes);
-	ROW_SET(FLOW, row, rx_missing_bytes, rx->missing_bytes);
+	SET_BOTH(row, tx_trouble, rx_trouble, retransmits, retransmits);
+	SET_BOTH(row, tx_trouble, rx_trouble, out_of_order, out_of_order);
+	SET_BOTH(row, tx, rx, resets, resets);
+	SET_BOTH(row, tx, rx, fins, fins);
+	SET_BOTH(row, tx_trouble, rx_trouble, zero_windows, zero_windows);
+	SET_BOTH(row, tx_trouble, rx_trouble, dup_acks, dup_acks);
+	SET_BOTH(row, tx_trouble, rx_trouble, missing_bytes, missing_bytes);
 	if (tx->mss)
 		ROW_SET(FLOW, row, tx_mss, tx->mss);
 	if (rx->mss)

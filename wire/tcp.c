@@ -11,6 +11,8 @@
  */
 #include "wire/tcp.h"
 
+#include "wire/tcp_pool.h"
+
 #define SYN_OR_FIN (TCP_SYN | TCP_FIN)
 
 /* A jump further than this is another connection's or garbage: the direction starts over there. */
@@ -41,34 +43,35 @@ static inline uint64_t since(uint64_t now_ns, uint64_t then_ns)
 	return now_ns > then_ns ? now_ns - then_ns : 0;
 }
 
-void tcp_conn_init(struct tcp_conn *conn)
+void tcp_conn_init(struct tcp_conn *conn, struct tcp_pool *pool)
 {
 	memset(conn, 0, sizeof(*conn));
+	conn->pool = pool;
 	conn->rtt_dirs = 3;
 }
 
 /* ---- holes ---- */
 
-static void hole_remove(struct tcp_dir *dir, unsigned index)
+static void hole_remove(struct tcp_trouble *trouble, unsigned index)
 {
-	dir->hole_count--;
-	memmove(dir->holes + index, dir->holes + index + 1,
-		(dir->hole_count - index) * sizeof(dir->holes[0]));
+	trouble->hole_count--;
+	memmove(trouble->holes + index, trouble->holes + index + 1,
+		(trouble->hole_count - index) * sizeof(trouble->holes[0]));
 }
 
 /* Insert before index. When full the oldest gives way: its bytes stay missing. */
-static void hole_insert(struct tcp_dir *dir, unsigned index, uint32_t from, uint32_t to)
+static void hole_insert(struct tcp_trouble *trouble, unsigned index, uint32_t from, uint32_t to)
 {
-	if (dir->hole_count == TCP_HOLES_MAX) {
+	if (trouble->hole_count == TCP_HOLES_MAX) {
 		if (index == 0)
 			return;
-		hole_remove(dir, 0);
+		hole_remove(trouble, 0);
 		index--;
 	}
-	memmove(dir->holes + index + 1, dir->holes + index,
-		(dir->hole_count - index) * sizeof(dir->holes[0]));
-	dir->holes[index] = (struct tcp_hole){ .from = from, .to = to };
-	dir->hole_count++;
+	memmove(trouble->holes + index + 1, trouble->holes + index,
+		(trouble->hole_count - index) * sizeof(trouble->holes[0]));
+	trouble->holes[index] = (struct tcp_hole){ .from = from, .to = to };
+	trouble->hole_count++;
 }
 
 static void take_from(uint64_t *count, uint32_t bytes)
@@ -77,26 +80,26 @@ static void take_from(uint64_t *count, uint32_t bytes)
 }
 
 /* The receiver has everything before ack: a hole there is the capture's. */
-static void holes_acked(struct tcp_dir *dir, uint32_t ack)
+static void holes_acked(struct tcp_trouble *trouble, uint32_t ack)
 {
-	for (unsigned i = 0; i < dir->hole_count; i++) {
-		struct tcp_hole *hole = dir->holes + i;
+	for (unsigned i = 0; i < trouble->hole_count; i++) {
+		struct tcp_hole *hole = trouble->holes + i;
 
 		if (hole->acked || seq_diff(ack, hole->to) < 0)
 			continue;
 		hole->acked = true;
-		dir->uncaptured_bytes += hole->to - hole->from;
+		trouble->uncaptured_bytes += hole->to - hole->from;
 	}
 }
 
 /* Sequence numbers of [seq, end) that were in holes; they are not any more. */
-static uint32_t holes_fill(struct tcp_dir *dir, uint32_t seq, uint32_t end)
+static uint32_t holes_fill(struct tcp_trouble *trouble, uint32_t seq, uint32_t end)
 {
 	uint32_t filled = 0;
 	unsigned i = 0;
 
-	while (i < dir->hole_count) {
-		struct tcp_hole *hole = dir->holes + i;
+	while (i < trouble->hole_count) {
+		struct tcp_hole *hole = trouble->holes + i;
 		uint32_t from = seq_diff(seq, hole->from) > 0 ? seq : hole->from;
 		uint32_t to = seq_diff(end, hole->to) < 0 ? end : hole->to;
 		bool head = from != hole->from, tail = to != hole->to;
@@ -107,16 +110,16 @@ static uint32_t holes_fill(struct tcp_dir *dir, uint32_t seq, uint32_t end)
 		}
 		filled += to - from;
 		if (hole->acked)
-			take_from(&dir->uncaptured_bytes, to - from);
+			take_from(&trouble->uncaptured_bytes, to - from);
 		if (head && tail) {
 			uint32_t old_from = hole->from;
 			bool acked = hole->acked;
 
 			hole->from = to;
-			hole_insert(dir, i, old_from, from);
-			for (unsigned k = 0; k < dir->hole_count; k++)	/* where it stands depends on whether there was room */
-				if (dir->holes[k].from == old_from)
-					dir->holes[k].acked = acked;
+			hole_insert(trouble, i, old_from, from);
+			for (unsigned k = 0; k < trouble->hole_count; k++)	/* where it stands depends on whether there was room */
+				if (trouble->holes[k].from == old_from)
+					trouble->holes[k].acked = acked;
 			break;	/* nothing else can touch [seq, end) */
 		}
 		if (head) {
@@ -126,10 +129,10 @@ static uint32_t holes_fill(struct tcp_dir *dir, uint32_t seq, uint32_t end)
 			hole->from = to;
 			break;
 		} else {
-			hole_remove(dir, i);
+			hole_remove(trouble, i);
 		}
 	}
-	take_from(&dir->missing_bytes, filled);
+	take_from(&trouble->missing_bytes, filled);
 	return filled;
 }
 
@@ -137,23 +140,25 @@ static uint32_t holes_fill(struct tcp_dir *dir, uint32_t seq, uint32_t end)
  * Account for sequence numbers [seq, end) that begin below next_seq. Returns how many of
  * those below it had never been seen.
  */
-static uint32_t seen_late(struct tcp_dir *dir, uint32_t seq, uint32_t end)
+static uint32_t seen_late(struct tcp_conn *conn, struct tcp_dir *dir, uint32_t seq, uint32_t end)
 {
 	uint32_t fresh = 0;
 
 	/* capture began in mid-stream, and this comes from before its first segment */
 	if (seq_diff(seq, dir->first_seq) < 0) {
 		if (seq_diff(end, dir->first_seq) < 0) {
+			struct tcp_trouble *trouble = tcp_trouble_of(conn, dir);
+
 			fresh = end - seq;
-			dir->missing_bytes += dir->first_seq - end;
-			hole_insert(dir, 0, end, dir->first_seq);
+			trouble->missing_bytes += dir->first_seq - end;
+			hole_insert(trouble, 0, end, dir->first_seq);
 		} else {
 			fresh = dir->first_seq - seq;
 		}
 		dir->first_seq = seq;
 		return fresh;
 	}
-	return dir->hole_count ? holes_fill(dir, seq, end) : 0;
+	return dir->trouble && dir->trouble->hole_count ? holes_fill(dir->trouble, seq, end) : 0;
 }
 
 /* ---- handshake and end ---- */
@@ -163,10 +168,12 @@ static void direction_begins(struct tcp_dir *dir, uint32_t seq, uint64_t now_ns)
 	dir->seen = true;
 	dir->first_seq = dir->next_seq = seq;
 	dir->next_seq_ns = now_ns;
-	dir->hole_count = 0;
 	dir->probing = dir->fin_seen = dir->fin_acked = false;
-	dir->recovery = RECOVERY_NONE;
 	dir->rtt_sent_ns = 0;
+	if (dir->trouble) {
+		dir->trouble->hole_count = 0;
+		dir->trouble->recovery = RECOVERY_NONE;
+	}
 }
 
 /* RFC 7323 2.2: windows are scaled when both SYNs say so. */
@@ -220,8 +227,8 @@ static inline void see_ack(struct tcp_conn *conn, unsigned d, const struct packe
 			conn->ack_ns = packet->time_ns;
 		}
 	}
-	if (__builtin_expect(other->hole_count, 0))
-		holes_acked(other, packet->ack);
+	if (__builtin_expect(other->trouble != NULL, 0))
+		holes_acked(other->trouble, packet->ack);
 	if (__builtin_expect(other->fin_seen, 0) && seq_diff(packet->ack, other->fin_end) >= 0)
 		other->fin_acked = true;
 	/* the receiver had room for the byte of a zero-window probe after all */
@@ -304,14 +311,18 @@ static unsigned judge_header(const struct tcp_conn *conn, const struct tcp_dir *
 }
 
 /* It acknowledges what was never captured, and no earlier one did so. */
-static bool acks_unseen(struct tcp_dir *dir, const struct tcp_dir *other, const struct packet *packet)
+static bool acks_unseen(struct tcp_conn *conn, struct tcp_dir *dir, const struct tcp_dir *other,
+			const struct packet *packet)
 {
+	struct tcp_trouble *trouble;
+
 	if (!other->seen || seq_diff(packet->ack, other->next_seq) <= 0 ||
 	    seq_diff(packet->ack, other->next_seq) > BELIEVABLE_BYTES)
 		return false;
-	if (dir->unseen_ack && seq_diff(packet->ack, dir->unseen_ack) <= 0)
+	trouble = tcp_trouble_of(conn, dir);
+	if (trouble->unseen_ack && seq_diff(packet->ack, trouble->unseen_ack) <= 0)
 		return false;
-	dir->unseen_ack = packet->ack;
+	trouble->unseen_ack = packet->ack;
 	return true;
 }
 
@@ -332,8 +343,8 @@ static unsigned judge_late(const struct tcp_conn *conn, unsigned d, const struct
 	if (packet->payload_len && other->ack_known &&
 	    seq_diff(packet->seq + packet->payload_len, other->last_ack) <= 0)
 		return TCP_SEG_RETRANSMIT | TCP_SEG_SPURIOUS;
-	if (other->dup_ack_run >= 2 && other->last_ack == packet->seq &&
-	    since(packet->time_ns, other->last_ack_ns) < FAST_RETRANSMIT_NS)
+	if (tcp_trouble(other)->dup_ack_run >= 2 && other->last_ack == packet->seq &&
+	    since(packet->time_ns, tcp_trouble(other)->last_ack_ns) < FAST_RETRANSMIT_NS)
 		return TCP_SEG_RETRANSMIT | TCP_SEG_FAST;
 	if (!reorder_ns)
 		reorder_ns = REORDER_DEFAULT_NS;
@@ -346,25 +357,28 @@ static unsigned judge_late(const struct tcp_conn *conn, unsigned d, const struct
  * Why it was sent again. What follows in the same episode, up to what had been sent when it began, has
  * its cause: a sender in recovery repairs hole after hole, one after a timeout goes back to the first.
  */
-static unsigned judge_cause(struct tcp_dir *dir, const struct tcp_dir *other, const struct packet *packet,
-			    unsigned bits)
+static unsigned judge_cause(struct tcp_conn *conn, struct tcp_dir *dir, const struct tcp_dir *other,
+			    const struct packet *packet, unsigned bits)
 {
+	struct tcp_trouble *trouble;
+
 	if (bits & TCP_SEG_SPURIOUS)
 		return bits;
-	if (dir->recovery && other->ack_known && seq_diff(other->last_ack, dir->recover_seq) >= 0)
-		dir->recovery = RECOVERY_NONE;
+	trouble = tcp_trouble_of(conn, dir);	/* it will be counted there */
+	if (trouble->recovery && other->ack_known && seq_diff(other->last_ack, trouble->recover_seq) >= 0)
+		trouble->recovery = RECOVERY_NONE;
 	if (bits & TCP_SEG_FAST)
-		dir->recovery = RECOVERY_ACKS;
+		trouble->recovery = RECOVERY_ACKS;
 	else if (since(packet->time_ns, dir->sent_ns) >= RETRANSMIT_TIMER_NS)
-		dir->recovery = RECOVERY_TIMER;
-	else if (dir->recovery)
-		return bits | (dir->recovery == RECOVERY_ACKS ? TCP_SEG_BY_ACKS : TCP_SEG_BY_TIMER);
-	else if (other->dup_ack_run || other->sacked)
-		dir->recovery = RECOVERY_ACKS;	/* RACK and early retransmit wait for no third one */
+		trouble->recovery = RECOVERY_TIMER;
+	else if (trouble->recovery)
+		return bits | (trouble->recovery == RECOVERY_ACKS ? TCP_SEG_BY_ACKS : TCP_SEG_BY_TIMER);
+	else if (tcp_trouble(other)->dup_ack_run || other->sacked)
+		trouble->recovery = RECOVERY_ACKS;	/* RACK and early retransmit wait for no third one */
 	else
 		return bits;
-	dir->recover_seq = dir->next_seq;
-	return bits | (dir->recovery == RECOVERY_ACKS ? TCP_SEG_BY_ACKS : TCP_SEG_BY_TIMER);
+	trouble->recover_seq = dir->next_seq;
+	return bits | (trouble->recovery == RECOVERY_ACKS ? TCP_SEG_BY_ACKS : TCP_SEG_BY_TIMER);
 }
 
 /* Sequence numbers [seq, end) of this segment: what they were, and which of them are new. */
@@ -379,15 +393,17 @@ static unsigned see_bytes(struct tcp_conn *conn, unsigned d, const struct packet
 	if (bits & TCP_SEG_KEEPALIVE)
 		return bits;
 	if (ahead > 0) {
-		dir->missing_bytes += (uint32_t)ahead;
-		hole_insert(dir, dir->hole_count, dir->next_seq, packet->seq);
+		struct tcp_trouble *trouble = tcp_trouble_of(conn, dir);
+
+		trouble->missing_bytes += (uint32_t)ahead;
+		hole_insert(trouble, trouble->hole_count, dir->next_seq, packet->seq);
 		if (conn->dir[!d].ack_known)
-			holes_acked(dir, conn->dir[!d].last_ack);
+			holes_acked(trouble, conn->dir[!d].last_ack);
 	} else if (ahead < 0 && end != begin) {
-		fresh = seen_late(dir, begin, end);
+		fresh = seen_late(conn, dir, begin, end);
 		bits |= judge_late(conn, d, packet, end, fresh > 0);
 		if (bits & TCP_SEG_RETRANSMIT)
-			bits = judge_cause(dir, &conn->dir[!d], packet, bits);
+			bits = judge_cause(conn, dir, &conn->dir[!d], packet, bits);
 		begin = dir->next_seq;
 	}
 	if (seq_diff(end, dir->next_seq) > 0) {
@@ -407,46 +423,44 @@ static unsigned see_bytes(struct tcp_conn *conn, unsigned d, const struct packet
 	return bits;
 }
 
-static void count_rare(struct tcp_dir *dir, unsigned bits)
+static void count_trouble(struct tcp_trouble *trouble, const struct packet *packet, unsigned bits)
 {
+	uint32_t segments = packet->segments ? packet->segments : 1;
+
+	if (bits & TCP_SEG_RETRANSMIT) {
+		trouble->retransmits += segments;
+		trouble->retransmit_bytes += packet->payload_len;
+		if (bits & TCP_SEG_BY_ACKS)
+			trouble->retransmits_by_acks += segments;
+		else if (bits & TCP_SEG_BY_TIMER)
+			trouble->retransmits_by_timer += segments;
+		else if (bits & TCP_SEG_SPURIOUS)
+			trouble->retransmits_spurious += segments;
+	}
+	if (bits & TCP_SEG_OUT_OF_ORDER)
+		trouble->out_of_order += segments;
 	if (bits & TCP_SEG_KEEPALIVE)
-		dir->keepalives++;
+		trouble->keepalives++;
 	if (bits & TCP_SEG_ZERO_WINDOW)
-		dir->zero_windows++;
+		trouble->zero_windows++;
 	if (bits & TCP_SEG_WINDOW_FULL)
-		dir->window_fulls++;
+		trouble->window_fulls++;
 	if (bits & TCP_SEG_WINDOW_PROBE)
-		dir->window_probes++;
+		trouble->window_probes++;
 	if (bits & TCP_SEG_GAP_BEFORE)
-		dir->gaps++;
+		trouble->gaps++;
 	if (bits & TCP_SEG_UNSEEN_ACK)
-		dir->unseen_acks++;
+		trouble->unseen_acks++;
+	if (bits & TCP_SEG_DUP_ACK) {
+		trouble->dup_acks++;
+		trouble->dup_ack_run++;
+	}
 }
 
 static void count(struct tcp_conn *conn, unsigned d, const struct packet *packet, unsigned bits)
 {
-	struct tcp_dir *dir = &conn->dir[d];
-	uint32_t segments = packet->segments ? packet->segments : 1;
-
-	if (bits & TCP_SEG_RETRANSMIT) {
-		dir->retransmits += segments;
-		dir->retransmit_bytes += packet->payload_len;
-		if (bits & TCP_SEG_BY_ACKS)
-			dir->retransmits_by_acks += segments;
-		else if (bits & TCP_SEG_BY_TIMER)
-			dir->retransmits_by_timer += segments;
-		else if (bits & TCP_SEG_SPURIOUS)
-			dir->retransmits_spurious += segments;
-	}
-	if (bits & TCP_SEG_OUT_OF_ORDER)
-		dir->out_of_order += segments;
-	if (__builtin_expect(bits & (TCP_SEG_KEEPALIVE | TCP_SEG_ZERO_WINDOW | TCP_SEG_WINDOW_FULL | TCP_SEG_WINDOW_PROBE |
-				     TCP_SEG_GAP_BEFORE | TCP_SEG_UNSEEN_ACK), 0))
-		count_rare(dir, bits);
-	if (bits & TCP_SEG_DUP_ACK) {
-		dir->dup_acks++;
-		dir->dup_ack_run++;
-	}
+	if (__builtin_expect(bits & ~(unsigned)TCP_SEG_NEW_DATA, 0))
+		count_trouble(tcp_trouble_of(conn, &conn->dir[d]), packet, bits);
 	if (bits & TCP_SEG_NEW_DATA) {
 		if (!conn->first_payload_ns)
 			conn->first_payload_ns = packet->time_ns;
@@ -461,11 +475,13 @@ static void remember(struct tcp_conn *conn, unsigned d, const struct packet *pac
 	struct tcp_dir *dir = &conn->dir[d];
 
 	if (packet->flags & TCP_ACK) {
-		if (!dir->ack_known || packet->ack != dir->last_ack)
-			dir->dup_ack_run = 0;
+		if (__builtin_expect(dir->trouble != NULL, 0)) {
+			if (!dir->ack_known || packet->ack != dir->last_ack)
+				dir->trouble->dup_ack_run = 0;
+			dir->trouble->last_ack_ns = packet->time_ns;
+		}
 		dir->ack_known = true;
 		dir->last_ack = packet->ack;
-		dir->last_ack_ns = packet->time_ns;
 		dir->sacked = packet->sack_blocks;
 	}
 	dir->last_window = packet->window;
@@ -533,7 +549,7 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 		if (packet->flags & TCP_SYN)
 			see_syn(conn, d, packet);
 		if (packet->flags & TCP_FIN) {
-			dir->fins++;
+			dir->fins += dir->fins < UINT16_MAX;
 			conn->completeness |= 16;
 		}
 	}
@@ -543,7 +559,7 @@ unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned d, const struct packet 
 	bits = judge_header(conn, dir, other, packet);
 	if (packet->flags & TCP_ACK) {
 		if (__builtin_expect(seq_diff(packet->ack, other->next_seq) > 0, 0) && !other->probing &&
-		    acks_unseen(dir, other, packet))
+		    acks_unseen(conn, dir, other, packet))
 			bits |= TCP_SEG_UNSEEN_ACK;
 		see_ack(conn, d, packet);
 		rtt_acked(conn, other, packet);
@@ -604,6 +620,15 @@ uint32_t tcp_conn_tail_bytes(const struct tcp_conn *conn, unsigned d)
 	return bytes == 1 ? 0 : (uint32_t)bytes;
 }
 
+static void trouble_reported(struct tcp_trouble *trouble)
+{
+	trouble->retransmits = trouble->out_of_order = trouble->dup_acks = trouble->zero_windows = 0;
+	trouble->keepalives = 0;
+	trouble->retransmits_by_acks = trouble->retransmits_by_timer = trouble->retransmits_spurious = 0;
+	trouble->window_fulls = trouble->window_probes = trouble->gaps = trouble->unseen_acks = 0;
+	trouble->retransmit_bytes = trouble->missing_bytes = trouble->uncaptured_bytes = 0;
+}
+
 void tcp_conn_reported(struct tcp_conn *conn)
 {
 	unsigned d;
@@ -611,13 +636,11 @@ void tcp_conn_reported(struct tcp_conn *conn)
 	for (d = 0; d < 2; d++) {
 		struct tcp_dir *dir = &conn->dir[d];
 
-		dir->retransmits = dir->out_of_order = dir->dup_acks = dir->zero_windows = 0;
-		dir->resets = dir->fins = dir->keepalives = 0;
-		dir->retransmits_by_acks = dir->retransmits_by_timer = dir->retransmits_spurious = 0;
-		dir->window_fulls = dir->window_probes = dir->gaps = dir->unseen_acks = 0;
+		dir->resets = dir->fins = 0;
 		dir->window_samples = dir->in_flight_max_bytes = 0;
-		dir->window_sum_bytes = dir->retransmit_bytes = dir->uncaptured_bytes = 0;
-		dir->goodput_bytes = dir->missing_bytes = 0;
+		dir->window_sum_bytes = dir->goodput_bytes = 0;
+		if (dir->trouble)
+			trouble_reported(dir->trouble);
 	}
 	conn->rtt_samples = 0;
 	conn->rtt_min_ns = conn->rtt_max_ns = conn->rtt_sum_ns = 0;

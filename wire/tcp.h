@@ -1,6 +1,7 @@
 /*
- * The TCP health of one connection, from its packets. A plain value: no
- * allocation, no clock. dir 0 is tx (from the connection's source), 1 is rx.
+ * The TCP health of one connection, from its packets. No clock. A plain value,
+ * but for what few connections need: that comes out of a pool.
+ * dir 0 is tx (from the connection's source), 1 is rx.
  *
  * The rules are tshark's (tcp.analysis.*), so that both tell the same story of
  * the same capture; where they differ, tcp.c says why.
@@ -37,50 +38,69 @@ struct tcp_hole {
 	bool acked;		/* the receiver has them all: it is the capture that lacks them */
 };
 
+/* Of a direction, what most connections never need: kept apart from the first event of its kind on. */
+struct tcp_trouble {
+	struct tcp_trouble *next_free;
+	struct tcp_hole holes[TCP_HOLES_MAX];	/* ascending */
+	uint8_t hole_count;
+	uint8_t recovery;		/* an episode of retransmission, below recover_seq: enum recovery of tcp.c */
+	uint32_t recover_seq;
+	uint32_t dup_ack_run;		/* duplicates of last_ack in a row */
+	uint32_t unseen_ack;		/* highest one told as TCP_SEG_UNSEEN_ACK */
+	uint64_t last_ack_ns;		/* valid while dup_ack_run is not 0 */
+	/* counters since the last tcp_conn_reported() */
+	uint32_t retransmits, out_of_order, dup_acks, zero_windows, keepalives;
+	uint32_t retransmits_by_acks, retransmits_by_timer, retransmits_spurious;	/* of the retransmits */
+	uint32_t window_fulls, window_probes, gaps, unseen_acks;
+	uint64_t retransmit_bytes;	/* payload of retransmits */
+	uint64_t missing_bytes;		/* holes never filled so far; one filled after its report stays reported */
+	uint64_t uncaptured_bytes;	/* of them, those that their receiver acknowledged */
+};
+
 struct tcp_dir {
+	uint32_t next_seq;		/* highest sequence number seen + 1 */
+	uint32_t last_ack;
+	uint32_t window_bytes;		/* scaled, as far as the scale is known */
+	uint16_t last_window;		/* as in the header */
+	uint16_t last_bits;		/* TCP_SEG_... of the last segment */
 	bool seen;			/* a segment of this direction was seen (RST does not count) */
 	bool isn_known;			/* its SYN was seen: isn is exact */
 	bool ack_known;			/* last_ack is valid */
 	bool fin_seen, fin_acked;
 	bool probing;			/* the byte at next_seq was sent as a zero-window probe */
 	bool sacked;			/* its last ACK was selective too */
-	uint8_t recovery;		/* an episode of retransmission, below recover_seq: enum recovery of tcp.c */
-	uint8_t hole_count;
 	uint8_t wscale;			/* shift + 1; 0 = none or unknown */
-	uint16_t mss;			/* 0 = unknown */
-	uint16_t last_window;		/* as in the header */
-	uint32_t window_bytes;		/* scaled, as far as the scale is known */
-	uint16_t last_bits;		/* TCP_SEG_... of the last segment */
-	uint32_t isn;			/* sequence number of the SYN; first byte is isn + 1 */
-	uint32_t first_seq;		/* lowest sequence number seen */
-	uint32_t next_seq;		/* highest sequence number seen + 1 */
-	uint32_t fin_end;		/* sequence number behind the FIN */
-	uint32_t last_ack;
-	uint32_t dup_ack_run;		/* duplicates of last_ack in a row */
-	uint32_t unseen_ack;		/* highest one told as TCP_SEG_UNSEEN_ACK */
-	uint32_t recover_seq;
+	struct tcp_trouble *trouble;	/* NULL: none so far; read it by tcp_trouble() */
 	uint64_t sent_ns;		/* last segment with sequence numbers */
 	uint64_t next_seq_ns;		/* when next_seq was reached */
-	uint64_t last_ack_ns;
-	struct tcp_hole holes[TCP_HOLES_MAX];	/* ascending */
+	/* one outstanding RTT sample: data seq -> ACK; Karn: void when retransmitted */
+	uint64_t rtt_sent_ns;
+	uint32_t rtt_seq;
+	uint32_t isn;			/* sequence number of the SYN; first byte is isn + 1 */
+	uint32_t first_seq;		/* lowest sequence number seen */
+	uint32_t fin_end;		/* sequence number behind the FIN */
 	/* counters since the last tcp_conn_reported() */
-	uint32_t retransmits, out_of_order, dup_acks, zero_windows, resets, fins, keepalives;
-	uint32_t retransmits_by_acks, retransmits_by_timer, retransmits_spurious;	/* of the retransmits */
-	uint32_t window_fulls, window_probes, gaps, unseen_acks;
+	uint64_t goodput_bytes;		/* payload, each sequence number once */
+	uint64_t window_sum_bytes;
 	uint32_t window_samples;	/* windows advertised, where the scale is known */
 	uint32_t in_flight_max_bytes;	/* sent and not acknowledged */
-	uint64_t window_sum_bytes;
-	uint64_t retransmit_bytes;	/* payload of retransmits */
-	uint64_t goodput_bytes;		/* payload, each sequence number once */
-	uint64_t missing_bytes;		/* holes never filled so far; one filled after its report stays reported */
-	uint64_t uncaptured_bytes;	/* of them, those that their receiver acknowledged */
-	/* one outstanding RTT sample: data seq -> ACK; Karn: void when retransmitted */
-	uint32_t rtt_seq;
-	uint64_t rtt_sent_ns;
+	uint32_t resets;
+	uint16_t fins;			/* as many as fit */
+	uint16_t mss;			/* 0 = unknown */
 };
+
+/* Memory for the troubles of the connections of one thread. */
+struct tcp_pool;
+struct tcp_pool *tcp_pool_new(void);		/* NULL: out of memory */
+void tcp_pool_free(struct tcp_pool *pool);	/* and with it all that its connections have; takes NULL */
+/* How often something was not counted, because memory was out. */
+uint64_t tcp_pool_refused(const struct tcp_pool *pool);
+/* Of one direction; all zero where there was none. Never NULL. */
+const struct tcp_trouble *tcp_trouble(const struct tcp_dir *dir);
 
 struct tcp_conn {
 	struct tcp_dir dir[2];
+	struct tcp_pool *pool;
 	uint8_t completeness;		/* 1 SYN 2 SYN-ACK 4 ACK (only after a SYN-ACK) 8 data 16 FIN 32 RST */
 	uint8_t synack_dir;		/* who sent the SYN-ACK, valid with completeness & 2 */
 	/*
@@ -102,7 +122,9 @@ struct tcp_conn {
 	double rtt_sum_squares;		/* ns squared */
 };
 
-void tcp_conn_init(struct tcp_conn *conn);
+void tcp_conn_init(struct tcp_conn *conn, struct tcp_pool *pool);
+/* Give back what it has of the pool. */
+void tcp_conn_release(struct tcp_conn *conn);
 /* Account for one segment; returns TCP_SEG_ bits. packet->has_tcp must hold. */
 unsigned tcp_conn_packet(struct tcp_conn *conn, unsigned dir, const struct packet *packet);
 /* True when packet is a SYN that begins a new connection on the old one's ports. */

@@ -76,8 +76,10 @@ static void one(struct tcp_conn *conn, uint64_t time_ns, uint16_t link, struct v
 	if (packet.has_tcp) {
 		unsigned dir = packet.sport < packet.dport;
 
-		if (tcp_conn_reuses(conn, dir, &packet))
-			tcp_conn_init(conn);
+		if (tcp_conn_reuses(conn, dir, &packet)) {
+			tcp_conn_release(conn);
+			tcp_conn_init(conn, conn->pool);
+		}
 		(void)tcp_conn_packet(conn, dir, &packet);
 		assert(conn->completeness < 64);
 		(void)tcp_conn_over(conn);
@@ -107,18 +109,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len)
 {
 	struct fragments_opts opts = { .bytes_max = 64 << 10, .datagrams_max = 8,
 				       .sink = { .waited = fragment_waited, .broken = fragment_broken } };
+	struct tcp_pool *pool = tcp_pool_new();
 	struct tcp_conn conn;
 
 	fragments = fragments_new(&opts);
-	if (!fragments)
-		return 0;
-	tcp_conn_init(&conn);
+	if (!fragments || !pool)
+		goto out;
+	tcp_conn_init(&conn, pool);
 	if (len > 24 && memcmp(at, "\xd4\xc3\xb2\xa1", 4) == 0)
 		file(&conn, view_make(at, len));
 	else if (len >= 2)
 		one(&conn, 1, links[at[0] % (sizeof(links) / sizeof(links[0]))], view_make(at + 2, len - 2),
 		    (uint32_t)(len - 2 + (at[1] & 0x80 ? at[1] * 16u : 0)));
 	fragments_flush(fragments);
+out:
 	fragments_free(fragments);
+	tcp_pool_free(pool);
 	return 0;
 }

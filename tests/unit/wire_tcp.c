@@ -12,11 +12,29 @@ struct talk {
 	uint16_t segments;
 };
 
+/* All talks of one test have it of one pool; talks_end() frees it. */
+static struct tcp_pool *the_pool;
+
+static struct tcp_pool *talk_pool(void)
+{
+	if (!the_pool)
+		the_pool = tcp_pool_new();
+	CHECK(the_pool != NULL);
+	return the_pool;
+}
+
+static void talks_end(void)
+{
+	CHECK_U64(the_pool ? tcp_pool_refused(the_pool) : 0, 0);
+	tcp_pool_free(the_pool);
+	the_pool = NULL;
+}
+
 static struct talk talk_begin(void)
 {
 	struct talk talk = { .now_ns = 1000 * MS, .window = 1000, .segments = 1 };
 
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	return talk;
 }
 
@@ -82,9 +100,10 @@ TEST(tcp, follows_a_whole_connection)
 	CHECK_U64(conn->dir[1].goodput_bytes, 25);
 	CHECK_U64(conn->dir[0].fins, 1);
 	CHECK_U64(conn->dir[1].fins, 1);
-	CHECK_U64(conn->dir[0].retransmits + conn->dir[1].retransmits + conn->dir[0].dup_acks, 0);
-	CHECK_U64(conn->dir[0].missing_bytes + conn->dir[1].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&conn->dir[0])->retransmits + tcp_trouble(&conn->dir[1])->retransmits + tcp_trouble(&conn->dir[0])->dup_acks, 0);
+	CHECK_U64(tcp_trouble(&conn->dir[0])->missing_bytes + tcp_trouble(&conn->dir[1])->missing_bytes, 0);
 	CHECK(conn->rtt_samples >= 2 && conn->rtt_min_ns == MS && conn->rtt_max_ns == MS);
+	talks_end();
 }
 
 TEST(tcp, calls_a_refused_connection_33)
@@ -97,6 +116,7 @@ TEST(tcp, calls_a_refused_connection_33)
 	CHECK_U64(talk.conn.dir[1].resets, 1);
 	CHECK_U64(talk.conn.ack_ns, 0);
 	CHECK(tcp_conn_over(&talk.conn));
+	talks_end();
 }
 
 TEST(tcp, needs_the_syn_ack_before_the_ack)
@@ -122,6 +142,7 @@ TEST(tcp, needs_the_syn_ack_before_the_ack)
 	data(&talk, 0, 5000, 900, 10);
 	ack(&talk, 1, 900, 5010);
 	CHECK_U64(talk.conn.completeness, 8);
+	talks_end();
 }
 
 TEST(tcp, marks_repeated_handshakes)
@@ -135,12 +156,13 @@ TEST(tcp, marks_repeated_handshakes)
 	CHECK(talk.conn.ambiguous);
 	CHECK_U64(talk.conn.ack_ns - talk.conn.syn_ns, 3 * MS);
 	CHECK_U64(talk.conn.ack_ns - talk.conn.last_syn_ns, 2 * MS);
-	CHECK_U64(talk.conn.dir[0].retransmits, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits, 1);
 	talk = talk_begin();
 	say(&talk, 0, TCP_SYN, 100, 0, 0);
 	say(&talk, 1, TCP_SYN | TCP_ACK, 500, 101, 0);
 	CHECK_U64(say(&talk, 1, TCP_SYN | TCP_ACK, 500, 101, 0), TCP_SEG_RETRANSMIT);
 	CHECK(talk.conn.ambiguous);
+	talks_end();
 }
 
 TEST(tcp, takes_mss_and_scale_from_the_syns)
@@ -158,6 +180,7 @@ TEST(tcp, takes_mss_and_scale_from_the_syns)
 	CHECK_U64(talk.conn.dir[0].wscale, 8);
 	CHECK_U64(talk.conn.dir[1].mss, 8960);
 	CHECK_U64(talk.conn.dir[1].wscale, 0);
+	talks_end();
 }
 
 TEST(tcp, tells_sent_again_from_out_of_order)
@@ -167,10 +190,10 @@ TEST(tcp, tells_sent_again_from_out_of_order)
 
 	data(&talk, 0, 101, 501, 100);
 	CHECK_U64(data(&talk, 0, 301, 501, 100), TCP_SEG_NEW_DATA | TCP_SEG_GAP_BEFORE);
-	CHECK_U64(tx->missing_bytes, 100);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 100);
 	/* fills the hole, 1 ms behind the highest number */
 	CHECK_U64(data(&talk, 0, 201, 501, 100), TCP_SEG_NEW_DATA | TCP_SEG_OUT_OF_ORDER);
-	CHECK_U64(tx->missing_bytes, 0);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 0);
 	CHECK_U64(tx->goodput_bytes, 300);
 	/* the same bytes once more, as soon: seen before */
 	CHECK_U64(data(&talk, 0, 201, 501, 100), TCP_SEG_RETRANSMIT);
@@ -181,12 +204,13 @@ TEST(tcp, tells_sent_again_from_out_of_order)
 	/* acknowledged already: spurious */
 	ack(&talk, 1, 501, 601);
 	CHECK_U64(data(&talk, 0, 101, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_SPURIOUS);
-	CHECK_U64(tx->retransmits_spurious, 1);
-	CHECK_U64(tx->retransmit_bytes, 300);
-	CHECK_U64(tx->retransmits, 3);
-	CHECK_U64(tx->out_of_order, 1);
+	CHECK_U64(tcp_trouble(tx)->retransmits_spurious, 1);
+	CHECK_U64(tcp_trouble(tx)->retransmit_bytes, 300);
+	CHECK_U64(tcp_trouble(tx)->retransmits, 3);
+	CHECK_U64(tcp_trouble(tx)->out_of_order, 1);
 	CHECK_U64(tx->goodput_bytes, 500);
-	CHECK_U64(tx->missing_bytes, 0);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 0);
+	talks_end();
 }
 
 TEST(tcp, counts_only_what_is_new_of_an_overlap)
@@ -200,21 +224,22 @@ TEST(tcp, counts_only_what_is_new_of_an_overlap)
 	data(&talk, 0, 301, 501, 50);
 	data(&talk, 0, 201, 501, 200);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 300);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
 	/* into the middle of a hole */
 	data(&talk, 0, 701, 501, 10);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 300);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 300);
 	data(&talk, 0, 501, 501, 100);
-	CHECK_U64(talk.conn.dir[0].hole_count, 2);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 200);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->hole_count, 2);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 200);
 	data(&talk, 0, 381, 501, 340);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
-	CHECK_U64(talk.conn.dir[0].hole_count, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->hole_count, 0);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 620);
 	/* all sent again, with a FIN that is new: its number is no byte */
 	CHECK_U64(say(&talk, 0, TCP_FIN | TCP_ACK, 621, 501, 100), TCP_SEG_RETRANSMIT);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 620);
 	CHECK(talk.conn.dir[0].fin_seen);
+	talks_end();
 }
 
 TEST(tcp, bounds_the_holes)
@@ -225,17 +250,18 @@ TEST(tcp, bounds_the_holes)
 
 	for (i = 1; i <= 20; i++)
 		data(&talk, 0, 101 + i * 100, 501, 50);
-	CHECK_U64(tx->hole_count, TCP_HOLES_MAX);
-	CHECK_U64(tx->missing_bytes, 100 + 19 * 50);
+	CHECK_U64(tcp_trouble(tx)->hole_count, TCP_HOLES_MAX);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 100 + 19 * 50);
 	/* the newest are remembered, the oldest are given up */
 	CHECK(data(&talk, 0, 101 + 20 * 100 - 50, 501, 50) & TCP_SEG_NEW_DATA);
-	CHECK_U64(tx->missing_bytes, 100 + 18 * 50);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 100 + 18 * 50);
 	CHECK_U64(data(&talk, 0, 101, 501, 100), TCP_SEG_RETRANSMIT);
-	CHECK_U64(tx->missing_bytes, 100 + 18 * 50);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 100 + 18 * 50);
 	/* a hole that is split while all places are taken */
 	data(&talk, 0, 101 + 3000, 501, 50);
 	CHECK(data(&talk, 0, 101 + 2500, 501, 50) & TCP_SEG_NEW_DATA);
-	CHECK_U64(tx->hole_count, TCP_HOLES_MAX);
+	CHECK_U64(tcp_trouble(tx)->hole_count, TCP_HOLES_MAX);
+	talks_end();
 }
 
 TEST(tcp, goes_around_the_end_of_the_numbers)
@@ -250,10 +276,11 @@ TEST(tcp, goes_around_the_end_of_the_numbers)
 	CHECK_U64(data(&talk, 0, seq, 0, 100), TCP_SEG_RETRANSMIT);
 	CHECK_U64(ack(&talk, 1, 0, seq + 300), 0);
 	CHECK_U64(tx->goodput_bytes, 300);
-	CHECK_U64(tx->missing_bytes, 0);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 0);
 	CHECK_U64(say(&talk, 0, TCP_FIN | TCP_ACK, seq + 300, 0, 0), 0);
 	ack(&talk, 1, 0, seq + 301);
 	CHECK(talk.conn.dir[0].fin_acked);
+	talks_end();
 }
 
 TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
@@ -268,8 +295,8 @@ TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
 	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_DUP_ACK);
 	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_DUP_ACK);
 	CHECK_U64(data(&talk, 0, 201, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_FAST | TCP_SEG_BY_ACKS);
-	CHECK_U64(talk.conn.dir[1].dup_acks, 3);
-	CHECK_U64(talk.conn.dir[0].retransmits_by_acks, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[1])->dup_acks, 3);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits_by_acks, 1);
 	/* another window is an update, no duplicate */
 	talk.window = 2000;
 	CHECK_U64(ack(&talk, 1, 501, 201), 0);
@@ -278,8 +305,8 @@ TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
 	data(&talk, 0, 601, 501, 100);
 	talk.now_ns += 300 * MS;
 	CHECK_U64(data(&talk, 0, 601, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_TIMER);
-	CHECK_U64(talk.conn.dir[0].retransmits_by_acks, 1);
-	CHECK_U64(talk.conn.dir[0].retransmits_by_timer, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits_by_acks, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits_by_timer, 1);
 	ack(&talk, 1, 501, 701);
 	data(&talk, 0, 701, 501, 100);
 	/* nor is one long after its duplicate ACKs */
@@ -288,6 +315,7 @@ TEST(tcp, counts_duplicate_acks_and_fast_retransmission)
 	ack(&talk, 1, 501, 701);
 	talk.now_ns += 30 * MS;
 	CHECK_U64(data(&talk, 0, 701, 501, 100), TCP_SEG_RETRANSMIT | TCP_SEG_BY_ACKS);
+	talks_end();
 }
 
 /* What follows in one recovery has its cause, until everything sent before it is acknowledged. */
@@ -315,11 +343,12 @@ TEST(tcp, tells_recovery_from_timeout)
 	/* a frame that was captured twice has no cause */
 	data(&talk, 0, 1501, 501, 100);
 	CHECK_U64(data(&talk, 0, 1501, 501, 100), TCP_SEG_RETRANSMIT);
-	CHECK_U64(tx->retransmits, 5);
-	CHECK_U64(tx->retransmits_by_acks, 2);
-	CHECK_U64(tx->retransmits_by_timer, 2);
-	CHECK_U64(tx->retransmits_spurious, 0);
-	CHECK_U64(tx->retransmit_bytes, 500);
+	CHECK_U64(tcp_trouble(tx)->retransmits, 5);
+	CHECK_U64(tcp_trouble(tx)->retransmits_by_acks, 2);
+	CHECK_U64(tcp_trouble(tx)->retransmits_by_timer, 2);
+	CHECK_U64(tcp_trouble(tx)->retransmits_spurious, 0);
+	CHECK_U64(tcp_trouble(tx)->retransmit_bytes, 500);
+	talks_end();
 }
 
 TEST(tcp, tells_what_the_capture_lost_from_what_the_network_did)
@@ -329,31 +358,32 @@ TEST(tcp, tells_what_the_capture_lost_from_what_the_network_did)
 
 	data(&talk, 0, 101, 501, 100);
 	data(&talk, 0, 301, 501, 100);	/* 201 was not seen */
-	CHECK_U64(tx->gaps, 1);
-	CHECK_U64(tx->missing_bytes, 100);
-	CHECK_U64(tx->uncaptured_bytes, 0);
+	CHECK_U64(tcp_trouble(tx)->gaps, 1);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 100);
+	CHECK_U64(tcp_trouble(tx)->uncaptured_bytes, 0);
 	ack(&talk, 1, 501, 201);	/* not received either, so far */
-	CHECK_U64(tx->uncaptured_bytes, 0);
+	CHECK_U64(tcp_trouble(tx)->uncaptured_bytes, 0);
 	ack(&talk, 1, 501, 401);
-	CHECK_U64(tx->uncaptured_bytes, 100);
-	CHECK_U64(tx->missing_bytes, 100);
+	CHECK_U64(tcp_trouble(tx)->uncaptured_bytes, 100);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 100);
 	/* the capture only had it late */
 	data(&talk, 0, 201, 501, 60);
-	CHECK_U64(tx->missing_bytes, 40);
-	CHECK_U64(tx->uncaptured_bytes, 40);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 40);
+	CHECK_U64(tcp_trouble(tx)->uncaptured_bytes, 40);
 	/* acknowledged before what is behind it was seen */
 	CHECK_U64(ack(&talk, 1, 501, 601), TCP_SEG_UNSEEN_ACK);
 	CHECK_U64(ack(&talk, 1, 501, 601), TCP_SEG_DUP_ACK);
 	CHECK_U64(tcp_conn_tail_bytes(&talk.conn, 0), 200);
 	data(&talk, 0, 601, 501, 10);
-	CHECK_U64(tx->uncaptured_bytes, 240);
-	CHECK_U64(tx->missing_bytes, 240);
+	CHECK_U64(tcp_trouble(tx)->uncaptured_bytes, 240);
+	CHECK_U64(tcp_trouble(tx)->missing_bytes, 240);
 	CHECK_U64(tcp_conn_tail_bytes(&talk.conn, 0), 0);
-	CHECK_U64(talk.conn.dir[1].unseen_acks, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[1])->unseen_acks, 1);
 	/* told in a report, it is not told again */
 	tcp_conn_reported(&talk.conn);
 	ack(&talk, 1, 501, 611);
-	CHECK_U64(tx->uncaptured_bytes, 0);
+	CHECK_U64(tcp_trouble(tx)->uncaptured_bytes, 0);
+	talks_end();
 }
 
 TEST(tcp, measures_windows_and_flight)
@@ -364,7 +394,7 @@ TEST(tcp, measures_windows_and_flight)
 				 .has_tcp = true };
 	struct tcp_dir *rx = &talk.conn.dir[1];
 
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	talk.now_ns = 1;
 	tcp_conn_packet(&talk.conn, 0, &syn);
 	tcp_conn_packet(&talk.conn, 1, &synack);
@@ -380,7 +410,7 @@ TEST(tcp, measures_windows_and_flight)
 	talk.window = 100;
 	CHECK_U64(data(&talk, 0, 101, 501, 1000), TCP_SEG_NEW_DATA);
 	CHECK_U64(data(&talk, 0, 1101, 501, 24), TCP_SEG_NEW_DATA | TCP_SEG_WINDOW_FULL);
-	CHECK_U64(talk.conn.dir[0].window_fulls, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->window_fulls, 1);
 	CHECK_U64(talk.conn.dir[0].in_flight_max_bytes, 1024);
 	ack(&talk, 1, 501, 1125);
 	data(&talk, 0, 1125, 501, 500);
@@ -389,23 +419,24 @@ TEST(tcp, measures_windows_and_flight)
 	data(&talk, 0, 1625, 501, 10);
 	CHECK_U64(talk.conn.dir[0].in_flight_max_bytes, 510);
 	/* one side that does not scale: neither does */
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	synack.wscale = 0;
 	tcp_conn_packet(&talk.conn, 0, &syn);
 	tcp_conn_packet(&talk.conn, 1, &synack);
 	ack(&talk, 0, 101, 501);
 	CHECK_U64(talk.conn.dir[0].window_bytes, 100);
 	/* and of a connection seen from the middle the scale is not known: no sample lies */
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	ack(&talk, 0, 101, 501);
 	CHECK_U64(talk.conn.dir[0].window_samples, 0);
+	talks_end();
 }
 
 TEST(tcp, says_when_and_by_whom_it_was_reset)
 {
 	struct talk talk = { 0 };
 
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	talk.now_ns = 1;
 	say(&talk, 0, TCP_SYN, 100, 0, 0);
 	say(&talk, 1, TCP_RST | TCP_ACK, 0, 101, 0);
@@ -414,7 +445,7 @@ TEST(tcp, says_when_and_by_whom_it_was_reset)
 	CHECK_U64(talk.conn.reset_dir, 1);
 	CHECK_NOT(talk.conn.half_open);
 	/* the client gives up a connection that is about to be */
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	say(&talk, 0, TCP_SYN, 100, 0, 0);
 	say(&talk, 1, TCP_SYN | TCP_ACK, 500, 101, 0);
 	say(&talk, 0, TCP_RST, 101, 0, 0);
@@ -443,9 +474,10 @@ TEST(tcp, says_when_and_by_whom_it_was_reset)
 	say(&talk, 0, TCP_RST, 101, 0, 0);
 	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_CLOSING);
 	CHECK_NOT(tcp_conn_half_closed(&talk.conn));
-	tcp_conn_init(&talk.conn);
+	tcp_conn_init(&talk.conn, talk_pool());
 	say(&talk, 0, TCP_RST, 101, 0, 0);
 	CHECK_U64(talk.conn.reset_phase, TCP_PHASE_STRAY);
+	talks_end();
 }
 
 TEST(tcp, sees_zero_windows_and_probes)
@@ -456,7 +488,7 @@ TEST(tcp, sees_zero_windows_and_probes)
 	talk.window = 0;
 	CHECK_U64(ack(&talk, 1, 501, 201), TCP_SEG_ZERO_WINDOW);
 	CHECK_U64(say(&talk, 1, TCP_RST, 501, 0, 0), 0);
-	CHECK_U64(talk.conn.dir[1].zero_windows, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[1])->zero_windows, 1);
 	talk.window = 1000;
 	/* one byte beyond, twice: neither data nor sent again */
 	CHECK_U64(data(&talk, 0, 201, 501, 1), TCP_SEG_WINDOW_PROBE);
@@ -466,8 +498,9 @@ TEST(tcp, sees_zero_windows_and_probes)
 	ack(&talk, 1, 501, 202);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 101);
 	CHECK_U64(data(&talk, 0, 202, 501, 50), TCP_SEG_NEW_DATA);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
-	CHECK_U64(talk.conn.dir[0].retransmits, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits, 0);
+	talks_end();
 }
 
 /* Linux's probe has no byte and the number before the next one, as its keep-alive: the window tells. */
@@ -489,10 +522,11 @@ TEST(tcp, sees_probes_without_a_byte)
 	CHECK_U64(data(&talk, 0, 201, 501, 50), TCP_SEG_NEW_DATA);
 	CHECK_U64(ack(&talk, 1, 501, 251), 0);
 	CHECK_U64(say(&talk, 0, TCP_ACK, 250, 501, 0), TCP_SEG_KEEPALIVE);
-	CHECK_U64(talk.conn.dir[0].window_probes, 2);
-	CHECK_U64(talk.conn.dir[0].keepalives, 1);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->window_probes, 2);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->keepalives, 1);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 150);
-	CHECK_U64(talk.conn.dir[0].retransmits, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits, 0);
+	talks_end();
 }
 
 TEST(tcp, sees_keepalives)
@@ -505,10 +539,11 @@ TEST(tcp, sees_keepalives)
 	CHECK_U64(ack(&talk, 1, 501, 201), 0);
 	CHECK_U64(say(&talk, 0, TCP_ACK, 200, 501, 1), TCP_SEG_KEEPALIVE);
 	CHECK_U64(ack(&talk, 1, 501, 201), 0);
-	CHECK_U64(talk.conn.dir[0].keepalives, 2);
-	CHECK_U64(talk.conn.dir[0].retransmits, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->keepalives, 2);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits, 0);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 100);
-	CHECK_U64(talk.conn.dir[1].dup_acks, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[1])->dup_acks, 0);
+	talks_end();
 }
 
 TEST(tcp, starts_in_mid_stream)
@@ -519,12 +554,13 @@ TEST(tcp, starts_in_mid_stream)
 	/* from before the first segment seen: new, with a hole between */
 	CHECK(data(&talk, 0, 4800, 900, 100) & TCP_SEG_NEW_DATA);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 200);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 100);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 100);
 	CHECK(data(&talk, 0, 4900, 900, 100) & TCP_SEG_NEW_DATA);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 300);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
 	CHECK_U64(data(&talk, 0, 4800, 900, 300), TCP_SEG_RETRANSMIT);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 300);
+	talks_end();
 }
 
 TEST(tcp, recognises_reused_ports)
@@ -548,6 +584,7 @@ TEST(tcp, recognises_reused_ports)
 	say(&talk, 1, TCP_RST | TCP_ACK, 0, 101, 0);
 	CHECK(!tcp_conn_reuses(&talk.conn, 0, &again));
 	CHECK(tcp_conn_reuses(&talk.conn, 0, &other));
+	talks_end();
 }
 
 TEST(tcp, begins_anew_where_numbers_cannot_be_believed)
@@ -556,15 +593,16 @@ TEST(tcp, begins_anew_where_numbers_cannot_be_believed)
 
 	data(&talk, 0, 101, 501, 100);
 	CHECK_U64(data(&talk, 0, 0x70000000, 501, 100), TCP_SEG_NEW_DATA);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
 	/* a SYN-ACK with another number: the server began anew */
 	talk = talk_begin();
 	say(&talk, 0, TCP_SYN, 100, 0, 0);
 	say(&talk, 1, TCP_SYN | TCP_ACK, 500, 101, 0);
 	CHECK_U64(say(&talk, 1, TCP_SYN | TCP_ACK, 90000, 101, 0), 0);
-	CHECK_U64(talk.conn.dir[1].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[1])->missing_bytes, 0);
 	CHECK_U64(talk.conn.dir[1].isn, 90000);
 	CHECK(talk.conn.ambiguous);
+	talks_end();
 }
 
 TEST(tcp, samples_round_trips_by_karns_rule)
@@ -603,6 +641,7 @@ TEST(tcp, samples_round_trips_by_karns_rule)
 	data(&talk, 1, 501, 601, 100);
 	ack(&talk, 0, 601, 601);
 	CHECK_U64(conn->rtt_samples, 3);
+	talks_end();
 }
 
 TEST(tcp, counts_super_packets_as_what_the_wire_carried)
@@ -612,12 +651,13 @@ TEST(tcp, counts_super_packets_as_what_the_wire_carried)
 	talk.segments = 10;
 	data(&talk, 0, 101, 501, 14000);
 	data(&talk, 0, 101, 501, 14000);
-	CHECK_U64(talk.conn.dir[0].retransmits, 10);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits, 10);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 14000);
 	/* 0 means nobody said: one */
 	talk.segments = 0;
 	data(&talk, 0, 101, 501, 14000);
-	CHECK_U64(talk.conn.dir[0].retransmits, 11);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->retransmits, 11);
+	talks_end();
 }
 
 TEST(tcp, reports_deltas)
@@ -628,16 +668,17 @@ TEST(tcp, reports_deltas)
 	data(&talk, 0, 301, 501, 100);
 	ack(&talk, 1, 501, 201);
 	ack(&talk, 1, 501, 201);
-	CHECK(talk.conn.dir[0].missing_bytes == 100 && talk.conn.dir[1].dup_acks == 1);
+	CHECK(tcp_trouble(&talk.conn.dir[0])->missing_bytes == 100 && tcp_trouble(&talk.conn.dir[1])->dup_acks == 1);
 	tcp_conn_reported(&talk.conn);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 0);
-	CHECK_U64(talk.conn.dir[1].dup_acks, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[1])->dup_acks, 0);
 	CHECK_U64(talk.conn.rtt_samples, 0);
 	CHECK_U64(talk.conn.completeness, 15);
 	/* a hole of the last report, filled in this one, does not go below 0 */
 	data(&talk, 0, 201, 501, 100);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 100);
+	talks_end();
 }
 
 TEST(tcp, takes_data_on_the_syn)
@@ -648,6 +689,7 @@ TEST(tcp, takes_data_on_the_syn)
 	say(&talk, 1, TCP_SYN | TCP_ACK, 500, 151, 0);
 	CHECK_U64(data(&talk, 0, 151, 501, 10), TCP_SEG_NEW_DATA);
 	CHECK_U64(talk.conn.dir[0].goodput_bytes, 60);
-	CHECK_U64(talk.conn.dir[0].missing_bytes, 0);
+	CHECK_U64(tcp_trouble(&talk.conn.dir[0])->missing_bytes, 0);
 	CHECK_U64(talk.conn.completeness, 15);
+	talks_end();
 }

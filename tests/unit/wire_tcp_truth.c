@@ -27,6 +27,7 @@ struct stream_row {
 
 struct table {
 	struct fragments *fragments;
+	struct tcp_pool *tcp;
 	struct stream_row *rows;
 	int count;
 	int buckets[BUCKETS];
@@ -83,7 +84,7 @@ static struct stream_row *row_of(struct table *table, const struct packet *packe
 	row->port[0] = packet->sport;
 	row->port[1] = packet->dport;
 	row->occurrence = occurrence;
-	tcp_conn_init(&row->conn);
+	tcp_conn_init(&row->conn, table->tcp);
 	row->next = *bucket;
 	*bucket = table->count++;
 	*ret_dir = 0;
@@ -283,7 +284,8 @@ static void score_pair(enum field field, const char *file, const struct truth *t
 static void compare(const char *file, const struct truth *t, const struct stream_row *row)
 {
 	const struct tcp_conn *conn = &row->conn;
-	const struct tcp_dir *a = &conn->dir[0], *b = &conn->dir[1];
+	const struct tcp_dir *tx = &conn->dir[0], *rx = &conn->dir[1];
+	const struct tcp_trouble *a = tcp_trouble(tx), *b = tcp_trouble(rx);
 	unsigned both[2] = { t->event[EV_RETX][0] + t->event[EV_OOO][0],
 			     t->event[EV_RETX][1] + t->event[EV_OOO][1] };
 
@@ -318,10 +320,10 @@ static void compare(const char *file, const struct truth *t, const struct stream
 	score_pair(F_ZWIN, file, t, a->zero_windows, b->zero_windows, t->event[EV_ZWIN]);
 	score_pair(F_DUPACK, file, t, a->dup_acks, b->dup_acks, t->event[EV_DUPACK]);
 	score_pair(F_KEEPALIVE, file, t, a->keepalives, b->keepalives, t->event[EV_KA]);
-	score_pair(F_RST, file, t, a->resets, b->resets, t->event[EV_RST]);
-	score_pair(F_FIN, file, t, a->fins, b->fins, t->event[EV_FIN]);
+	score_pair(F_RST, file, t, tx->resets, rx->resets, t->event[EV_RST]);
+	score_pair(F_FIN, file, t, tx->fins, rx->fins, t->event[EV_FIN]);
 	/* tshark times every segment incl. SYN and FIN, we time one in flight: only whether there is any */
-	if ((a->goodput_bytes || b->goodput_bytes) && (conn->completeness & 7) == 7 && t->rtt_count > 4)
+	if ((tx->goodput_bytes || rx->goodput_bytes) && (conn->completeness & 7) == 7 && t->rtt_count > 4)
 		score(F_RTT, file, t, conn->rtt_samples > 0, t->rtt_count > 0, true);
 	/* an ACK of several segments: tshark times the last of them, we the first: never less, and within what it saw */
 	if (conn->rtt_samples && t->rtt_count)
@@ -403,7 +405,8 @@ static int one_capture(const char *path, const struct stat *st, int kind, struct
 	(void)fclose(in);
 	table.count = 0;
 	table.fragments = fragments_new(&(struct fragments_opts){ .sink = { fragment_waited, fragment_broken, NULL } });
-	CHECK(table.fragments != NULL);
+	table.tcp = tcp_pool_new();
+	CHECK(table.fragments != NULL && table.tcp != NULL);
 	memset(table.buckets, -1, sizeof(table.buckets));
 	in = fopen(truth_path, "r");
 	if (in && read_pcap(bytes, &table)) {
@@ -413,6 +416,7 @@ static int one_capture(const char *path, const struct stat *st, int kind, struct
 	if (in)
 		(void)fclose(in);
 	fragments_free(table.fragments);
+	tcp_pool_free(table.tcp);
 	free(at);
 	return 0;
 }
