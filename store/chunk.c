@@ -11,6 +11,7 @@
 #define DICT_MAX 16384u		/* beyond, the codes are as wide as the values */
 #define DICT_SAMPLE 256u
 #define SCALE 1000u		/* clocks of microseconds, stored as nanoseconds */
+#define SCALE_WHOLE 1000000u	/* buckets of seconds and longer: what all have in common is looked for */
 
 const char *chunk_enc_name(unsigned enc)
 {
@@ -18,6 +19,7 @@ const char *chunk_enc_name(unsigned enc)
 		[CHUNK_CONST] = "const", [CHUNK_RAW] = "raw", [CHUNK_FOR] = "for", [CHUNK_DELTA] = "delta",
 		[CHUNK_DICT] = "dict", [CHUNK_RLE] = "rle", [CHUNK_PLAIN] = "plain", [CHUNK_BITMAP] = "bitmap",
 		[CHUNK_REF] = "ref", [CHUNK_PREDICT] = "predict", [CHUNK_MAP] = "map", [CHUNK_PATCH] = "patch",
+		[CHUNK_HIST] = "hist",
 	};
 
 	return enc < sizeof(names) / sizeof(names[0]) && names[enc] ? names[enc] : "unknown";
@@ -145,12 +147,33 @@ static void stats_take(const uint64_t *values, size_t count, struct ints_stats *
 	stats_of(values, count, ret_stats);
 }
 
-static bool all_scaled(const uint64_t *values, size_t count)
+static bool all_scaled(const uint64_t *values, size_t count, uint64_t scale)
 {
 	for (size_t i = 0; i < count; i++)
-		if (values[i] % SCALE)
+		if (values[i] % scale)
 			return false;
 	return true;
+}
+
+/* The greatest common divisor of values that are multiples of SCALE_WHOLE. */
+static uint64_t scale_of(const uint64_t *values, size_t count)
+{
+	uint64_t scale = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t value = values[i], rest = scale;
+
+		if (scale && value % scale == 0)
+			continue;
+		while (rest) {
+			uint64_t next = value % rest;
+
+			value = rest;
+			rest = next;
+		}
+		scale = value;
+	}
+	return scale;
 }
 
 /* ---- distinct values ---- */
@@ -363,19 +386,24 @@ static bool dict_pays(const uint64_t *values, size_t count, uint64_t max, size_t
 	return true;
 }
 
-/* Times of a clock of microseconds lose ten bits. The scaled copy and its figures, when that is smaller. */
+/*
+ * Times of a clock of microseconds lose ten bits, starts of buckets thirty. The scaled copy and its figures, when that
+ * is smaller.
+ */
 static uint64_t scale_take(const uint64_t **values, size_t count, struct chunk_scratch *scratch,
 			   struct ints_stats *stats)
 {
-	uint64_t *scaled = scratch->values;
+	uint64_t *scaled = scratch->values, scale = SCALE;
 
-	if (stats->max < SCALE * SCALE || !all_scaled(*values, count))
+	if (stats->max < SCALE * SCALE || !all_scaled(*values, count, SCALE))
 		return 1;
+	if (!scratch->quick && all_scaled(*values, count, SCALE_WHOLE))
+		scale = scale_of(*values, count);
 	for (size_t i = 0; i < count; i++)
-		scaled[i] = (*values)[i] / SCALE;
+		scaled[i] = (*values)[i] / scale;
 	stats_take(scaled, count, stats);
 	*values = scaled;
-	return SCALE;
+	return scale;
 }
 
 /* ---- values far from the others ---- */

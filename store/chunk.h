@@ -26,6 +26,7 @@ enum chunk_enc {	/* stored: never renumber */
 	CHUNK_PREDICT = 10,	/* differences to what other columns foretell: row groups only */
 	CHUNK_MAP = 11,		/* strings that follow from those of another column: row groups only */
 	CHUNK_PATCH = 12,	/* integers, and the few that lie far from the others apart */
+	CHUNK_HIST = 13,	/* histograms, taken apart (hist_column.h): row groups only */
 };
 const char *chunk_enc_name(unsigned enc);	/* "unknown" */
 

@@ -110,6 +110,26 @@ double hist_upper(uint32_t bucket)
 	return ldexp((double)bounds[i % PER_OCTAVE], (int)(i / PER_OCTAVE) - 63);
 }
 
+/* The greatest whole number in it. */
+static uint64_t upper_whole(uint32_t bucket)
+{
+	unsigned i = bucket - BUCKET_FIRST;
+
+	if (bucket == BUCKET_ZERO)
+		return 0;
+	return i / PER_OCTAVE > 63 ? UINT64_MAX : bounds[i % PER_OCTAVE] >> (63 - i / PER_OCTAVE);
+}
+
+uint64_t hist_middle(uint32_t bucket)
+{
+	uint64_t upper, lower;
+
+	assert(bucket < HIST_BUCKETS);
+	upper = upper_whole(bucket);
+	lower = bucket == BUCKET_ZERO ? 0 : upper_whole(bucket - 1);
+	return upper - (upper - lower) / 2;
+}
+
 struct hist *hist_new(void)
 {
 	return mem_zalloc(sizeof(struct hist));

@@ -18,6 +18,7 @@
 #define HIST_BUCKETS (64 * 32 + 2)
 uint32_t hist_bucket(uint64_t value);	/* exact, without floating point */
 double hist_upper(uint32_t bucket);	/* its upper bound, inclusive */
+uint64_t hist_middle(uint32_t bucket);	/* a whole number about its middle, the same on every machine: stored sums are told by it */
 
 struct hist;			/* sparse; grows with its buckets */
 

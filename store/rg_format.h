@@ -14,6 +14,8 @@
 #define RG_MAGIC ENVELOPE_MAGIC('T', 'D', 'R', 'G')
 #define RG_VERSION 1
 #define RG_MUST_DERIVE 1	/* must_know: encodings predict, map or patch are used */
+#define RG_MUST_HIST 2		/* encoding hist is used */
+#define RG_MUST_KNOW (RG_MUST_DERIVE | RG_MUST_HIST)
 #define RG_HEADER_BYTES 64	/* envelope included; the directory follows */
 #define RG_ENTRY_BYTES 32
 #define RG_ENTRIES_MAX (2 * 64 * SCHEMA_HAS_WORDS)	/* a chunk and a bitmap a column */

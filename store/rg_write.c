@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "base/mem.h"
+#include "store/hist_column.h"
 #include "store/rg_writing.h"
 
 #define PACK_BYTES_MIN 64u		/* smaller chunks: the codec's own header eats the gain */
@@ -152,7 +153,7 @@ static int chunk_store(struct writing *writing, struct rg_entry *entry, struct e
 			       plain.len);
 	entry->codec = CODEC_NONE;
 	entry->plain_len = (uint32_t)plain.len;
-	if (writing->codec != CODEC_NONE && plain.len >= PACK_BYTES_MIN) {
+	if (writing->codec != CODEC_NONE && plain.len >= PACK_BYTES_MIN && entry->enc != CHUNK_HIST) {
 		rc = sample_gains(writing, plain, err);
 		if (rc > 0)
 			rc = codec_pack(writing->codec, writing->level, plain, out, err);
@@ -242,6 +243,22 @@ static const uint32_t *codes_collect(struct writing *writing, const struct rg_co
 	return writing->codes;
 }
 
+/* Histograms stand in plain as strings: taken apart they take less, and packing them again would gain nothing. */
+static int hists_encode(struct writing *writing, const uint32_t *codes, uint32_t count)
+{
+	int rc;
+
+	wr_reset(&writing->other);
+	wr_u8(&writing->other, CHUNK_HIST);
+	rc = hist_column_write(writing->dict, codes, count, writing->level, &writing->other, NULL);
+	if (rc < 0)
+		return rc;
+	if (rc == 0 || writing->other.len > writing->plain.len - writing->plain.len / 4)
+		return CHUNK_PLAIN;
+	writing_swap(writing);
+	return CHUNK_HIST;
+}
+
 static int texts_encode(struct writing *writing, size_t ordinal, const uint32_t *codes, uint32_t count)
 {
 	const struct rg_texts *texts = &writing->builder->columns[ordinal].texts;
@@ -263,12 +280,13 @@ static int texts_encode(struct writing *writing, size_t ordinal, const uint32_t 
 		return E_NO_MEMORY;
 	rc = chunk_bytes_write_places(writing->dict, texts->count, codes, count, writing->codec == CODEC_ZSTD,
 				      writing->scratch, &writing->plain, places);
-	if (writing->derive && rc >= 0) {
+	if (writing->derive && rc >= 0 && rc != CHUNK_PLAIN) {
 		writing->derived[ordinal].places = places;	/* given up there when nobody asks for it */
 		return derive_texts(writing, ordinal, rc);
 	}
 	mem_free(places);
-	return rc;
+	return rc == CHUNK_PLAIN && writing->codec == CODEC_ZSTD &&
+	       writing->builder->columns[ordinal].col->type == TYPE_HIST ? hists_encode(writing, codes, count) : rc;
 }
 
 /* Times and ids of a row lie close to its start: columns that are tried as differences to it. */
@@ -363,6 +381,8 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 	entry.enc = (uint8_t)rc;
 	if (rc == CHUNK_PREDICT || rc == CHUNK_MAP)
 		writing->must_know |= RG_MUST_DERIVE;
+	if (rc == CHUNK_HIST)
+		writing->must_know |= RG_MUST_HIST;
 	rc = chunk_store(writing, &entry, err);
 	if (rc == 0)
 		entry_store(writing, &entry);
@@ -450,8 +470,10 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 			goto out;
 	}
 	assert(writing.entries_done == writing.entries);
-	if (writing.must_know || builder->scratch.patched)
-		envelope_must_know(out, writing.start, RG_MUST_DERIVE);
+	if (builder->scratch.patched)
+		writing.must_know |= RG_MUST_DERIVE;
+	if (writing.must_know)
+		envelope_must_know(out, writing.start, writing.must_know);
 	rc = envelope_end(out, writing.start, RG_HEADER_BYTES + (size_t)writing.entries * RG_ENTRY_BYTES, err);
 out:
 	if (rc < 0)

@@ -2,6 +2,7 @@
 
 #include "store/chunk.h"
 #include "store/files.h"
+#include "store/hist_column.h"
 #include "store/rg_format.h"
 #include "store/rg_predict.h"
 
@@ -26,7 +27,7 @@ int rg_open(struct view blob, struct rg *ret_rg, struct err *err)
 	struct rg rg = { .blob = blob };
 	uint16_t table, entries;
 	struct rd rd;
-	int rc = envelope_open(blob, WHAT, RG_MAGIC, RG_VERSION, RG_MUST_DERIVE, &envelope, err);
+	int rc = envelope_open(blob, WHAT, RG_MAGIC, RG_VERSION, RG_MUST_KNOW, &envelope, err);
 
 	if (rc < 0)
 		return rc;
@@ -412,7 +413,13 @@ static int bytes_decode(const struct rg *rg, const struct rg_entry *entry, struc
 		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
 			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
 	rd = rd_make(plain);
-	rc = chunk_bytes_read(&rd, entry->count, arena, &bytes, err);
+	if (entry->enc == CHUNK_HIST) {
+		rd_skip(&rd, 1);
+		bytes = (struct chunk_bytes){ .dict_count = entry->count };
+		rc = hist_column_read(&rd, entry->count, arena, &bytes.dict, err);
+	} else {
+		rc = chunk_bytes_read(&rd, entry->count, arena, &bytes, err);
+	}
 	if (rc < 0)
 		return rc;
 	if (rd_left(&rd))

@@ -7,6 +7,8 @@
 #include "store/bitmap.h"
 #include "store/bloom.h"
 #include "store/chunk_match.h"
+#include "store/hist.h"
+#include "store/hist_column.h"
 #include "store/rg_format.h"
 #include "tests/random.h"
 
@@ -24,7 +26,7 @@ static void checksums_repair(uint8_t *blob, size_t len)
 		return;
 	memcpy(blob, &magic, 4);
 	memcpy(blob + 4, &version, 2);
-	memset(blob + 6, 0, 2);
+	memset(blob + 6, 0, 2);		/* what must be known */
 	memcpy(blob + 12, &length, 4);
 	memcpy(&entries, blob + 26, 2);
 	checked = RG_HEADER_BYTES + (size_t)entries * RG_ENTRY_BYTES;
@@ -127,10 +129,13 @@ static void streams_read(struct view input)
 	struct chunk_bytes bytes;
 	struct arena arena;
 	uint64_t *values;
+	struct view *hists;
 
 	arena_init(&arena, ARENA_BYTES);
 	values = arena_array(&arena, count, sizeof(*values));
 	(void)chunk_ints_read(&rd, count, &arena, values, NULL);
+	rd = rd_make(view_sub(input, 2, SIZE_MAX));
+	(void)hist_column_read(&rd, count, &arena, &hists, NULL);
 	rd = rd_make(view_sub(input, 2, SIZE_MAX));
 	if (chunk_bytes_read(&rd, count, &arena, &bytes, NULL) == 0)
 		for (size_t i = 0; i < count; i++)
@@ -149,6 +154,21 @@ static void flow_relate(struct flow_row *row, unsigned i)
 	ROW_SET(FLOW, row, handshake_ns, row->syn_rtt_ns + row->ack_rtt_ns);
 	ROW_SET(FLOW, row, src_ip, ip_from_v4(i % 20));
 	ROW_SET(FLOW, row, src_workload, i % 20 < 10 ? VIEW_LIT("shop") : VIEW_LIT("payments"));
+}
+
+static void rollup_relate(struct rollup_row *row, struct random *random, struct arena *arena)
+{
+	struct hist *hist = hist_new();
+	struct wr wr;
+
+	wr_init(&wr, 0);
+	for (uint64_t left = random_below(random, 6); hist && left; left--)
+		(void)hist_add(hist, random_u64(random) >> 30, 1);
+	if (hist)
+		hist_write(hist, &wr);
+	ROW_SET(ROLLUP, row, latency, arena_copy(arena, wr_view(&wr)));
+	wr_release(&wr);
+	hist_free(hist);
 }
 
 /* A good group of a few rows; the same for the same kind. */
@@ -171,6 +191,8 @@ static struct view group_good(unsigned kind)
 		random_row(&random, table, kind, i, row, &arena);
 		if (table->id == TABLE_FLOWS)
 			flow_relate((struct flow_row *)row, i);
+		if (table->id == TABLE_ROLLUPS)
+			rollup_relate((struct rollup_row *)row, &random, &arena);
 		(void)rg_builder_add(builder, row);
 	}
 	(void)rg_builder_write(builder, NULL, (enum rg_codec)(kind / 5 % 3), 0, group, NULL);

@@ -1,0 +1,439 @@
+#include "store/hist_column.h"
+
+#include "base/mem.h"
+#include "store/codec.h"
+#include "store/hist.h"
+
+#define WHAT "histograms"
+#define VERSION 1		/* of a histogram */
+#define SCALE 1000u		/* clocks of microseconds */
+#define PACK_MIN 16u		/* a stream of less is not worth a try */
+#define VARINT_MAX 10u
+#define HIST_BYTES_MAX (2 * VARINT_MAX + 3 * VARINT_MAX + HIST_BUCKETS * (2 + VARINT_MAX))
+#define PAD 16u			/* bytes of 0 behind a stream: the low bits are read eight bytes at a time */
+
+enum stream { S_LEN, S_MIN, S_SPREAD, S_SUM, S_STEP, S_COUNT, S_LOW, STREAMS };
+
+/* One histogram, read or foretold. */
+struct parts {
+	uint64_t min, max, sum, total;
+	uint32_t len;
+	uint32_t at[HIST_BUCKETS];
+	uint64_t count[HIST_BUCKETS];
+};
+
+/* ---- numbers of any size: what they begin with in a stream of its own, the rest as it is ---- */
+
+#define HEAD_BITS 3u	/* the top bit, which is 1, and two more */
+
+/* A byte: the length in bits and the two bits behind the top one; numbers below 4 are themselves. */
+static uint8_t head_of(uint64_t value, unsigned *ret_low_bits)
+{
+	unsigned bits = value ? 64 - (unsigned)__builtin_clzll(value) : 0;
+
+	if (bits < HEAD_BITS) {
+		*ret_low_bits = 0;
+		return (uint8_t)value;
+	}
+	*ret_low_bits = bits - HEAD_BITS;
+	return (uint8_t)(4 * (bits - 2) + (value >> (bits - HEAD_BITS) & 3));
+}
+
+static uint64_t head_value(uint8_t head, unsigned *ret_low_bits)
+{
+	unsigned bits = head / 4 + 2;
+
+	if (head < 4) {
+		*ret_low_bits = 0;
+		return head;
+	}
+	*ret_low_bits = bits > 64 ? 0 : bits - HEAD_BITS;
+	return bits > 64 ? 0 : (uint64_t)(4 | (head & 3)) << (bits - HEAD_BITS);
+}
+
+static uint64_t zigzag(uint64_t v)
+{
+	return v << 1 ^ ((int64_t)v < 0 ? UINT64_MAX : 0);
+}
+
+static uint64_t unzigzag(uint64_t v)
+{
+	return v >> 1 ^ -(v & 1);
+}
+
+/* The sum, if every value lay in the middle of its bucket, but for the least and the greatest. Modulo 2^64. */
+static uint64_t sum_foretold(const struct parts *parts)
+{
+	uint64_t sum = parts->min + parts->max;
+
+	if (parts->total < 2)
+		return parts->min;
+	for (uint32_t i = 0; i < parts->len; i++) {
+		uint64_t count = parts->count[i] - (i == 0) - (i == parts->len - 1);
+
+		sum += count * hist_middle(parts->at[i]);
+	}
+	return sum;
+}
+
+/* ---- writing ---- */
+
+struct writing {
+	struct wr streams[STREAMS];
+	uint64_t scale;
+	uint64_t bits;		/* not in S_LOW yet, */
+	unsigned bits_count;	/* so many, below 8 between calls */
+};
+
+static void bits_put(struct writing *writing, uint64_t value, unsigned count)
+{
+	while (count) {
+		unsigned n = count < 56 ? count : 56;
+
+		writing->bits |= (value & ((1ull << n) - 1)) << writing->bits_count;
+		writing->bits_count += n;
+		value >>= n;
+		count -= n;
+		for (; writing->bits_count >= 8; writing->bits_count -= 8, writing->bits >>= 8)
+			wr_u8(&writing->streams[S_LOW], (uint8_t)writing->bits);
+	}
+}
+
+static void number_put(struct writing *writing, enum stream stream, uint64_t value)
+{
+	unsigned low_bits;
+
+	wr_u8(&writing->streams[stream], head_of(value, &low_bits));
+	bits_put(writing, value, low_bits);
+}
+
+/* False: not what hist_write makes. */
+static bool parts_take(struct view bytes, struct parts *parts)
+{
+	struct rd rd = rd_make(bytes);
+	unsigned version = rd_u8(&rd);
+	uint64_t len = rd_varint(&rd), at = 0, spread;
+
+	if (rd.bad || version != VERSION || len > HIST_BUCKETS)
+		return false;
+	parts->len = (uint32_t)len;
+	parts->total = 0;
+	if (len == 0)
+		return rd_left(&rd) == 0;
+	parts->min = rd_varint(&rd);
+	spread = rd_varint(&rd);
+	parts->sum = rd_varint(&rd);
+	parts->max = parts->min + spread;
+	for (uint32_t i = 0; i < len; i++, at++) {
+		uint64_t step = rd_varint(&rd);
+
+		if (rd.bad || step >= HIST_BUCKETS - at)
+			return false;
+		at += step;
+		parts->at[i] = (uint32_t)at;
+		parts->count[i] = rd_varint(&rd);
+		parts->total += parts->count[i];
+	}
+	return !rd.bad && rd_left(&rd) == 0;
+}
+
+static bool is_scaled(const struct view *dict, const uint32_t *codes, size_t count, struct parts *parts)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!parts_take(dict[codes[i]], parts) ||
+		    (parts->len && (parts->min % SCALE || parts->max % SCALE || parts->sum % SCALE)))
+			return false;
+	return true;
+}
+
+static void parts_put(struct writing *writing, const struct parts *parts)
+{
+	wr_varint(&writing->streams[S_LEN], parts->len);
+	if (parts->len == 0)
+		return;
+	number_put(writing, S_MIN, parts->min / writing->scale);
+	if (parts->total > 1)
+		number_put(writing, S_SPREAD, (parts->max - parts->min) / writing->scale);
+	if (parts->total > 2)
+		number_put(writing, S_SUM, zigzag(parts->sum / writing->scale - sum_foretold(parts) / writing->scale));
+	for (uint32_t i = 0; i < parts->len; i++)
+		wr_varint(&writing->streams[S_COUNT], parts->count[i]);
+	for (uint32_t i = 1; i + 1 < parts->len; i++)
+		wr_varint(&writing->streams[S_STEP], parts->at[i] - parts->at[i - 1] - 1);
+}
+
+static int stream_put(struct view plain, int level, struct wr *out, struct err *err)
+{
+	size_t at;
+	struct wr packed;
+	int rc = 0;
+
+	wr_varint(out, plain.len);
+	at = out->len;
+	wr_u8(out, CODEC_ZSTD);
+	wr_init(&packed, 0);
+	if (level >= 0 && plain.len >= PACK_MIN)
+		rc = codec_pack(CODEC_ZSTD, level, plain, &packed, err);
+	if (rc == 0 && packed.len && packed.len < plain.len - plain.len / 20) {
+		wr_vbytes(out, wr_view(&packed));
+	} else if (rc == 0) {
+		wr_bytes(out, plain);
+		if (!out->bad)
+			out->at[at] = CODEC_NONE;
+	}
+	wr_release(&packed);
+	return rc;
+}
+
+/* Whether a reader makes the same of what was written from byte `at` on. */
+static int verify(const struct view *dict, const uint32_t *codes, size_t count, struct view written, struct err *err)
+{
+	struct rd rd = rd_make(written);
+	struct arena arena;
+	struct view *back = NULL;
+	int rc;
+
+	arena_init(&arena, 0);
+	rc = hist_column_read(&rd, count, &arena, &back, NULL);
+	if (rc == E_NO_MEMORY)
+		(void)err_set(err, rc, WHAT ": out of memory");
+	else
+		rc = rc == 0 && rd_left(&rd) == 0;
+	for (size_t i = 0; rc == 1 && i < count; i++)
+		rc = view_eq(back[i], dict[codes[i]]);
+	arena_release(&arena);
+	return rc;
+}
+
+int hist_column_write(const struct view *dict, const uint32_t *codes, size_t count, int level, struct wr *out,
+		      struct err *err)
+{
+	struct writing writing = { .scale = 1 };
+	struct parts *parts = mem_alloc(sizeof(*parts));
+	size_t from = out->len, bytes = 0;
+	int rc = parts ? 1 : E_NO_MEMORY;
+
+	for (unsigned s = 0; s < STREAMS; s++)
+		wr_init(&writing.streams[s], 0);
+	if (rc == 1 && is_scaled(dict, codes, count, parts))
+		writing.scale = SCALE;
+	for (size_t i = 0; rc == 1 && i < count; i++) {
+		bytes += dict[codes[i]].len;
+		rc = bytes <= HIST_COLUMN_BYTES_MAX && parts_take(dict[codes[i]], parts);
+		if (rc == 1)
+			parts_put(&writing, parts);
+	}
+	if (rc != 1)
+		goto out;
+	bits_put(&writing, 0, (8 - writing.bits_count) % 8);
+	wr_varint(out, bytes);
+	wr_varint(out, writing.scale);
+	for (unsigned s = 0; s < STREAMS && rc == 1; s++) {
+		int packed = stream_put(wr_view(&writing.streams[s]), s == S_LOW ? -1 : level, out, err);
+
+		rc = packed < 0 ? packed : writing.streams[s].bad ? E_NO_MEMORY : 1;
+	}
+	if (rc == 1)
+		rc = out->bad ? E_NO_MEMORY : verify(dict, codes, count, view_sub(wr_view(out), from, SIZE_MAX), err);
+out:
+	if (rc != 1)
+		out->len = from;
+	for (unsigned s = 0; s < STREAMS; s++)
+		wr_release(&writing.streams[s]);
+	mem_free(parts);
+	return rc;
+}
+
+/* ---- reading ---- */
+
+struct reading {
+	struct rd streams[STREAMS];
+	uint64_t scale;
+	uint64_t low_at;	/* next bit of S_LOW */
+	bool bad;
+};
+
+static uint64_t bits_get(struct reading *reading, unsigned count)
+{
+	const struct rd *low = &reading->streams[S_LOW];
+	uint64_t word, more, at = reading->low_at;
+
+	if (count > 8 * (uint64_t)rd_left(low) - at) {
+		reading->bad = true;
+		return 0;
+	}
+	if (count == 0)
+		return 0;
+	memcpy(&word, low->at + at / 8, sizeof(word));
+	memcpy(&more, low->at + at / 8 + 8, sizeof(more));
+	reading->low_at += count;
+	word = word >> at % 8 | (at % 8 ? more << (64 - at % 8) : 0);
+	return word & ((1ull << count) - 1);	/* count is 61 at most */
+}
+
+static uint64_t number_get(struct reading *reading, enum stream stream)
+{
+	unsigned low_bits;
+	uint64_t value = head_value(rd_u8(&reading->streams[stream]), &low_bits);
+
+	return (value | bits_get(reading, low_bits)) * reading->scale;
+}
+
+/* Counts and steps are below 128 mostly. */
+static uint64_t short_varint(struct rd *rd)
+{
+	return rd->at < rd->end && *rd->at < 128 ? *rd->at++ : rd_varint(rd);
+}
+
+static void sum_get(struct reading *reading, struct parts *parts)
+{
+	uint64_t foretold = sum_foretold(parts), more;
+	unsigned low_bits;
+
+	if (parts->total <= 2) {
+		parts->sum = foretold;
+		return;
+	}
+	more = head_value(rd_u8(&reading->streams[S_SUM]), &low_bits);
+	more = unzigzag(more | bits_get(reading, low_bits));
+	parts->sum = (foretold / reading->scale + more) * reading->scale;
+}
+
+/* False: it contradicts itself, or something was cut short. */
+static bool parts_get(struct reading *reading, struct parts *parts)
+{
+	uint64_t len = short_varint(&reading->streams[S_LEN]), spread = 0;
+	uint32_t last;
+
+	if (len > HIST_BUCKETS)
+		return false;
+	parts->len = (uint32_t)len;
+	if (len == 0)
+		return !reading->streams[S_LEN].bad;
+	parts->min = number_get(reading, S_MIN);
+	parts->total = 0;
+	for (uint32_t i = 0; i < len; i++) {
+		parts->count[i] = short_varint(&reading->streams[S_COUNT]);
+		parts->total += parts->count[i];
+	}
+	if (parts->total > 1)
+		spread = number_get(reading, S_SPREAD);
+	parts->max = parts->min + spread;
+	parts->at[0] = hist_bucket(parts->min);
+	last = hist_bucket(parts->max);
+	for (uint32_t i = 1; i + 1 < len; i++) {
+		uint64_t step = short_varint(&reading->streams[S_STEP]);
+
+		if (step >= HIST_BUCKETS - parts->at[i - 1] - 1)
+			return false;
+		parts->at[i] = parts->at[i - 1] + 1 + (uint32_t)step;
+	}
+	if (len > 1 ? last <= parts->at[len - 2] : last != parts->at[0])
+		return false;
+	parts->at[len - 1] = last;
+	sum_get(reading, parts);
+	return !reading->bad;
+}
+
+static uint8_t *varint_put(uint8_t *at, uint64_t value)
+{
+	for (; value >= 128; value >>= 7)
+		*at++ = (uint8_t)(value | 128);
+	*at++ = (uint8_t)value;
+	return at;
+}
+
+/* At most HIST_BYTES_MAX bytes, as hist_write. */
+static uint8_t *parts_write(const struct parts *parts, uint8_t *at)
+{
+	uint32_t next_at = 0;
+
+	*at++ = VERSION;
+	at = varint_put(at, parts->len);
+	if (parts->len == 0)
+		return at;
+	at = varint_put(at, parts->min);
+	at = varint_put(at, parts->max - parts->min);
+	at = varint_put(at, parts->sum);
+	for (uint32_t i = 0; i < parts->len; i++) {
+		at = varint_put(at, parts->at[i] - next_at);
+		at = varint_put(at, parts->count[i]);
+		next_at = parts->at[i] + 1;
+	}
+	return at;
+}
+
+/* A stream in memory of its own, with PAD behind it. */
+static int stream_get(struct rd *rd, struct arena *arena, struct rd *ret_stream, struct err *err)
+{
+	uint64_t plain_len = rd_varint(rd);
+	unsigned codec = rd_u8(rd);
+	struct view stored;
+	uint8_t *plain;
+	int rc = 0;
+
+	if (rd->bad || plain_len > HIST_COLUMN_BYTES_MAX || (codec != CODEC_NONE && codec != CODEC_ZSTD))
+		return err_set(err, E_CORRUPT, WHAT ": a stream of %llu bytes, codec %u",
+			       (unsigned long long)plain_len, codec);
+	stored = codec == CODEC_NONE ? rd_bytes(rd, (size_t)plain_len) : rd_vbytes(rd);
+	if (rd->bad)
+		return err_set(err, E_CORRUPT, WHAT ": cut short at byte %zu", rd_pos(rd));
+	plain = arena_alloc(arena, (size_t)plain_len + PAD);
+	if (!plain)
+		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %llu bytes", (unsigned long long)plain_len);
+	if (codec == CODEC_ZSTD)
+		rc = codec_unpack(CODEC_ZSTD, stored, plain, (size_t)plain_len, err);
+	else if (plain_len)
+		memcpy(plain, stored.at, (size_t)plain_len);
+	memset(plain + plain_len, 0, PAD);
+	if (rc == 0)
+		*ret_stream = rd_make(view_make(plain, (size_t)plain_len));
+	return rc;
+}
+
+/* Every stream to its end, but for up to seven bits of 0. */
+static bool is_whole(const struct reading *reading)
+{
+	for (unsigned s = 0; s < S_LOW; s++)
+		if (reading->streams[s].bad || rd_left(&reading->streams[s]))
+			return false;
+	return !reading->bad && (reading->low_at + 7) / 8 == rd_left(&reading->streams[S_LOW]);
+}
+
+int hist_column_read(struct rd *rd, size_t count, struct arena *arena, struct view **ret_values, struct err *err)
+{
+	uint64_t bytes = rd_varint(rd);
+	struct reading reading = { .scale = rd_varint(rd) };
+	struct parts *parts = arena_alloc(arena, sizeof(*parts));
+	struct view *values;
+	uint8_t *plain, *at;
+
+	if (rd->bad || bytes > HIST_COLUMN_BYTES_MAX || reading.scale == 0)
+		return err_set(err, E_CORRUPT, WHAT ": %llu bytes, a scale of %llu", (unsigned long long)bytes,
+			       (unsigned long long)reading.scale);
+	for (unsigned s = 0; s < STREAMS; s++) {
+		int rc = stream_get(rd, arena, &reading.streams[s], err);
+
+		if (rc < 0)
+			return rc;
+	}
+	values = arena_alloc(arena, count * sizeof(*values));
+	plain = at = arena_alloc(arena, (size_t)bytes + HIST_BYTES_MAX);
+	if (!parts || !values || !plain)
+		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %zu of %llu bytes", count,
+			       (unsigned long long)bytes);
+	for (size_t i = 0; i < count; i++) {
+		uint8_t *end = parts_get(&reading, parts) ? parts_write(parts, at) : NULL;
+
+		if (!end || (size_t)(end - plain) > bytes)
+			return err_set(err, E_CORRUPT, WHAT ": number %zu of %zu: %s", i, count,
+				       end ? "more bytes than were said" : "it contradicts itself");
+		values[i] = view_make(at, (size_t)(end - at));
+		at = end;
+	}
+	if (!is_whole(&reading) || (size_t)(at - plain) != bytes)
+		return err_set(err, E_CORRUPT, WHAT ": %zu bytes of %llu, or bytes behind the last one",
+			       (size_t)(at - plain), (unsigned long long)bytes);
+	*ret_values = values;
+	return 0;
+}
