@@ -21,6 +21,8 @@
  */
 #define HOLD_NS (2 * NS_PER_MS)
 #define TICK_NS NS_PER_SEC
+/* So much of the rings is given back at a time: of super-packets a few hundred are all that a ring holds. */
+#define ROUND_BYTES (2u << 20)
 
 struct probe_state {
 	const struct probe_ops *ops;
@@ -40,6 +42,7 @@ struct live {
 	uint64_t orphans_told, orphan_bytes_told;
 	uint64_t told_skipped, told_skipped_bytes;
 	unsigned level;
+	bool more;		/* the last round ended before what was there did */
 	uint64_t delivered, delivered_bytes, told_lost, told_lost_bytes, malformed;
 };
 
@@ -233,19 +236,33 @@ int live_drain(struct live *live, const struct source_sink *sink, size_t frames_
 {
 	uint64_t mono_ns = clock_mono_ns();
 	struct view record;
-	size_t frames = 0;
+	size_t frames = 0, bytes = 0;
 
 	(void)err;
 	if (frames_max > INT32_MAX)
 		frames_max = INT32_MAX;
 	walltime_update(&live->wall, mono_ns);
 	merge_begin(&live->merge, mono_ns - HOLD_NS);
-	while (frames < frames_max && merge_next(&live->merge, &record) > 0)
+	live->more = true;
+	while (frames < frames_max && bytes < ROUND_BYTES) {
+		if (merge_next(&live->merge, &record) == 0) {
+			live->more = false;
+			break;
+		}
 		frames += deliver(live, sink, record);
+		bytes += record.len;
+	}
 	merge_end(&live->merge);
+	/* A ring of so many records that not even their times were all looked at. */
+	live->more = live->more || live->merge.until_ns < mono_ns - HOLD_NS;
 	if (mono_ns >= live->tick_ns)
 		tick(live, sink, mono_ns);
 	return (int)frames;
+}
+
+bool live_more(const struct live *live)
+{
+	return live->more;
 }
 
 int live_level(struct live *live, unsigned level, struct err *err)

@@ -38,13 +38,15 @@ void live_close(struct live *live);
  */
 int live_exclude(struct live *live, uint32_t pid, struct err *err);
 /*
- * Hand over what the rings hold, at most frames_max frames and the events
+ * Hand over what the rings hold, at most frames_max frames (fewer if they are large) and the events
  * between them, merged in time order. Does not wait. Returns the number of
  * frames. Called every few ms. The youngest 2 ms stay for the next call, so
  * that every processor has finished its part of them: before closing, wait
  * that long and drain once more.
  */
 int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err);
+/* The last drain left something behind that the next one, at once, would hand over. */
+bool live_more(const struct live *live);
 /* How much is left out from now on: enum ring_level. */
 int live_level(struct live *live, unsigned level, struct err *err);
 /* The capture is over and drained: tell what was counted of sockets that are still open, as one SOURCE_LOST_SKIPPED. */

@@ -31,11 +31,13 @@ struct pace {
 	unsigned level;
 	bool by_queue;		/* the level is the writer's fault, else the ring's */
 	/* its own */
+	uint64_t pressed_since_ns;	/* 0: there is no reason for a higher level */
+	unsigned pressed_permille;	/* how full it was then */
 	uint64_t calm_since_ns;	/* 0: there is pressure */
 };
 
 void pace_init(struct pace *pace, const struct pace_opts *opts);
-/* After each drain. True when the level has changed. */
+/* After each round of a drain. True when the level has changed. */
 bool pace_next(struct pace *pace, const struct pace_seen *seen);
 
 #endif

@@ -261,15 +261,16 @@ static void note_longest(uint64_t *longest_ns, uint64_t took_ns)
 		*longest_ns = took_ns;
 }
 
-/* One round, and what it says of how we keep up. The frames it took. */
-static int drain(struct recorder *recorder)
+/* One round, and what it says of how we keep up. True: another one finds something at once. */
+static bool drain(struct recorder *recorder)
 {
 	struct pace_seen seen = { .ring_permille = live_fill_permille(recorder->live),
 				  .queue_permille = queue_permille(recorder) };
 	struct err err = { 0 };
+	bool room = has_room(recorder);
 	int frames = 0;
 
-	if (has_room(recorder))
+	if (room)
 		frames = live_drain(recorder->live, &recorder->sink, DRAIN_FRAMES, &err);
 	if (frames < 0)
 		log_limited(&recorder->complain, LOG_WARN, "cannot drain error=\"%s\"", err.text);
@@ -279,18 +280,18 @@ static int drain(struct recorder *recorder)
 	if (pace_next(&recorder->pace, &seen))
 		change_level(recorder, &seen);
 	hurry(recorder);
-	return frames;
+	return room && live_more(recorder->live);
 }
 
 static void on_drain(void *arg)
 {
 	struct recorder *recorder = arg;
 	uint64_t begin_ns = clock_mono_ns();
-	int frames = DRAIN_FRAMES;
+	bool more = true;
 
 	note_longest(&recorder->longest_sleep_ns, recorder->drained_ns ? begin_ns - recorder->drained_ns : 0);
-	for (int i = 0; i < DRAIN_ROUNDS && frames == DRAIN_FRAMES; i++)
-		frames = drain(recorder);
+	for (int i = 0; i < DRAIN_ROUNDS && more; i++)
+		more = drain(recorder);
 	recorder->drained_ns = clock_mono_ns();
 	note_longest(&recorder->longest_drain_ns, recorder->drained_ns - begin_ns);
 	if (recorder->interval_ns != recorder->pace.interval_ns) {

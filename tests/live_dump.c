@@ -210,7 +210,7 @@ static void drain_all(struct live *live, const struct source_sink *sink)
 			fprintf(stderr, "%s\n", err.text);
 			exit(1);
 		}
-	} while (got == 100000);
+	} while (live_more(live));
 }
 
 static FILE *pcap_open(const char *path)

@@ -55,14 +55,40 @@ TEST(pace, goes_before_others_until_the_backlog_is_gone)
 	CHECK(!run.pace.hurry);
 }
 
-/* Up at once and as far as need be; down a step at a time, each after a calm of its own. */
+/* What waited for the reader gets less now that it runs; the same fill is too much where it stays. */
+TEST(pace, leaves_out_nothing_while_a_backlog_gets_less)
+{
+	struct run run = begin();
+
+	for (unsigned permille = 899; permille > 10; permille -= 10)
+		CHECK(!step(&run, permille, 0));
+	CHECK(!step(&run, 600, 0));
+	CHECK(!step(&run, 649, 0));
+	CHECK(step(&run, 650, 0));
+	CHECK_U64(run.pace.level, RING_LEVEL_THIN);
+}
+
+TEST(pace, waits_so_long_for_a_backlog_to_get_less)
+{
+	struct run run = begin();
+	unsigned waited = 0;
+
+	while (waited < 100 && !step(&run, 720, 0))
+		waited++;
+	CHECK_U64(waited, 13);	/* of 4 ms */
+	CHECK_U64(run.pace.level, RING_LEVEL_HEADERS);
+	CHECK(!step(&run, 740, 0));
+}
+
+/* Up as far as need be; down a step at a time, each after a calm of its own. */
 TEST(pace, leaves_out_more_at_once_and_less_slowly)
 {
 	struct run run = begin();
 	unsigned changes = 0;
 
 	CHECK(!step(&run, 499, 0));
-	CHECK(step(&run, 500, 0));
+	CHECK(!step(&run, 500, 0));
+	CHECK(step(&run, 550, 0));
 	CHECK_U64(run.pace.level, RING_LEVEL_THIN);
 	CHECK(!run.pace.by_queue);
 	CHECK(!step(&run, 300, 0));	/* neither pressure nor calm */
