@@ -494,6 +494,7 @@ static void become_second(struct flow *flow)
 	flow_flush_second(flow);
 	stream_free(flow->stream, CALL_END_gap);
 	flow->stream = NULL;
+	flow_list_cut(flow, LIST_CALLS);
 	flow->second_view = true;
 	if (flow->twin)
 		flow->twin->second_view = false;

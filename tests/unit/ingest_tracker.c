@@ -427,6 +427,30 @@ TEST(tracker, takes_calls_from_the_view_that_has_the_payload)
 	}
 }
 
+/* The first view closes, or is found to be the second one, while a call of it is open. */
+TEST(tracker, goes_on_when_a_view_with_an_open_call_becomes_the_second)
+{
+	uint32_t asked = 101 + sizeof(request) - 1;
+	struct tkit kit_, *kit = &kit_;
+
+	tkit_init(kit, (struct tracker_opts){ 0 }, true);
+	TO_SERVER(SERVER_SOCK, .flags = TCP_SYN, .seq = 100);
+	TO_CLIENT(SERVER_SOCK, .flags = TCP_SYN | TCP_ACK, .seq = 500, .ack = 101);
+	TO_SERVER(SERVER_SOCK, .flags = TCP_ACK | TCP_PSH, .seq = 101, .ack = 501, .payload = request);
+	kit->second_cookie = CLIENT_SOCK;
+	TO_CLIENT(SERVER_SOCK, .flags = TCP_ACK, .seq = 501, .ack = asked);
+	kit->now_ns += 2 * NS_PER_SEC;
+	tracker_tick(kit->tracker, kit->now_ns);
+	kit->now_ns += 2 * NS_PER_SEC;
+	TO_CLIENT(SERVER_SOCK, .flags = TCP_ACK | TCP_PSH, .seq = 501, .ack = asked, .payload = response);
+	tracker_end(kit->tracker);
+	CHECK_U64(TKIT_COUNT(kit, FLOWS), 2);
+	CHECK_U64(TKIT_COUNT(kit, CALLS) >= 1, 1);
+	CHECK_U64(tkit_call(kit, 0)->end_reason, CALL_END_gap);
+	CHECK_U64(tkit_call(kit, 0)->vantage, VANTAGE_client);
+	tkit_release(kit);
+}
+
 TEST(tracker, keeps_127_0_0_1_of_two_namespaces_apart)
 {
 	struct kit_end from = { "127.0.0.1", 40000 }, to = { "127.0.0.1", 80 };
