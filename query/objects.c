@@ -83,8 +83,12 @@ int query_status_json(struct store *store, struct arena *arena, struct json *jso
 	struct store_horizon horizon;
 	struct store_view *view;
 	struct view text;
+	struct store_repacked repacked;
+	uint64_t cold_parts, cold_bytes;
 	int rc = store_horizon(store, &horizon, err);
 
+	if (rc >= 0)
+		rc = store_repacked(store, clock_now_ns(), &repacked, &cold_parts, &cold_bytes, err);
 	if (rc >= 0)
 		rc = store_view_open(store, 0, UINT64_MAX, &view, err);
 	if (rc < 0)
@@ -100,6 +104,15 @@ int query_status_json(struct store *store, struct arena *arena, struct json *jso
 	json_object(json);
 	json_ku64(json, "data_bytes", horizon.data_bytes);
 	json_ku64(json, "packet_bytes", horizon.packet_bytes);
+	json_key(json, "repacked");
+	json_object(json);
+	json_ku64(json, "partitions", repacked.parts);
+	json_ku64(json, "left", repacked.left);
+	json_ku64(json, "bytes_before", repacked.bytes_before);
+	json_ku64(json, "bytes_after", repacked.bytes_after);
+	json_ku64(json, "cold_partitions", cold_parts);
+	json_ku64(json, "cold_bytes", cold_bytes);
+	json_object_end(json);
 	json_key(json, "partitions");
 	json_array(json);
 	for (size_t i = 0; i < store_view_parts(view); i++)

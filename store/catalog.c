@@ -495,6 +495,40 @@ int catalog_status_get(struct kv_txn *txn, const char *name, struct arena *arena
 	return rc;
 }
 
+int catalog_repacked_put(struct kv_txn *txn, const struct store_repacked *total, struct err *err)
+{
+	struct wr wr;
+
+	wr_init(&wr, 0);
+	wr_u64le(&wr, total->parts);
+	wr_u64le(&wr, total->left);
+	wr_u64le(&wr, total->bytes_before);
+	wr_u64le(&wr, total->bytes_after);
+	return put_wr(txn, CAT_META, KV_PUT, VIEW_LIT("repacked"), &wr, err);
+}
+
+int catalog_repacked_get(struct kv_txn *txn, struct store_repacked *ret_total, struct err *err)
+{
+	struct store_repacked total = { 0 };
+	struct view value;
+	int rc = kv_get(txn, CAT_META, VIEW_LIT("repacked"), &value, err);
+
+	if (rc > 0) {
+		struct rd rd = rd_make(value);
+
+		total.parts = rd_u64le(&rd);
+		total.left = rd_u64le(&rd);
+		total.bytes_before = rd_u64le(&rd);
+		total.bytes_after = rd_u64le(&rd);
+		if (rd.bad)
+			return err_set(err, E_CORRUPT, "catalog: totals of %zu bytes", value.len);
+	}
+	if (rc < 0)
+		return rc;
+	*ret_total = total;
+	return 0;
+}
+
 /* --------------------------------------------------------- policy and pins */
 
 /* The limits in the order of policy.def; a rule a key, so that every value stays small. */

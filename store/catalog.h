@@ -42,6 +42,10 @@ int catalog_progress_put(struct kv_txn *txn, const struct catalog_progress *prog
 /* All zero and clean when there is none. */
 int catalog_progress_get(struct kv_txn *txn, struct catalog_progress *ret_progress, struct err *err);
 
+/* ---- what was packed again (recompress.c), of all time ---- */
+int catalog_repacked_put(struct kv_txn *txn, const struct store_repacked *total, struct err *err);
+int catalog_repacked_get(struct kv_txn *txn, struct store_repacked *ret_total, struct err *err);	/* zero when nothing was */
+
 /* ---- gaps ---- */
 int catalog_gap_add(struct kv_txn *txn, const struct store_gap *gap, struct err *err);
 int catalog_gaps(struct kv_txn *txn, uint64_t from_ns, uint64_t to_ns, struct arena *arena,

@@ -52,6 +52,8 @@ int manifest_write(const char *dir, const struct part_entry *entry, const struct
 		wr_printf(&wr, "residual %u\n", entry->residual);
 	if (entry->tiers_gone)
 		wr_printf(&wr, "tiers-gone %u\n", entry->tiers_gone);
+	if (entry->level)
+		wr_printf(&wr, "level %u\n", entry->level);
 	if (entry->replaces)
 		wr_printf(&wr, "replaces %" PRIu32 "\n", entry->replaces_gen);
 	for (unsigned s = 0; s < entry->segs_count; s++) {
@@ -137,7 +139,8 @@ static int read_line(const char *line, struct part_entry *entry, struct manifest
 		return 1;
 	}
 	if (sscanf(line, "residual %" SCNu8, &entry->residual) == 1 ||
-	    sscanf(line, "tiers-gone %" SCNu8, &entry->tiers_gone) == 1)
+	    sscanf(line, "tiers-gone %" SCNu8, &entry->tiers_gone) == 1 ||
+	    sscanf(line, "level %" SCNu8, &entry->level) == 1)
 		return 1;
 	if (sscanf(line, "replaces %" SCNu32, &entry->replaces_gen) == 1) {
 		entry->replaces = true;

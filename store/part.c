@@ -75,6 +75,7 @@ void part_entry_write(const struct part_entry *entry, struct wr *wr)
 	}
 	wr_u8(wr, entry->residual);
 	wr_u8(wr, entry->tiers_gone);
+	wr_u8(wr, entry->level);
 }
 
 /* What version 1 did not say: one segment, and no bytes of tables. */
@@ -128,6 +129,7 @@ static void read_version_2(struct rd *rd, uint8_t tables, struct part_entry *ent
 	}
 	entry->residual = rd_u8(rd);
 	entry->tiers_gone = rd_left(rd) ? rd_u8(rd) : 0;
+	entry->level = rd_left(rd) ? rd_u8(rd) : 0;
 }
 
 int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err *err)
@@ -266,6 +268,15 @@ int part_entry_seg(struct part_entry *entry, const char *class_name, unsigned *r
 	}
 	*ret_seg = s;
 	return 0;
+}
+
+bool part_entry_repacked(const struct part_entry *was, const struct part_entry *is)
+{
+	for (int t = 1; t <= TABLE_MAX; t++)
+		if (was->tables[t].rows != is->tables[t].rows || was->tables[t].groups != is->tables[t].groups)
+			return false;
+	return was->hour == is->hour && was->gen == is->gen && was->data_bytes != is->data_bytes && is->level > was->level &&
+	       was->packet_bytes == is->packet_bytes;
 }
 
 bool part_entry_overlaps(const struct part_entry *entry, uint64_t from_ns, uint64_t to_ns)

@@ -74,6 +74,7 @@ struct part_entry {
 	struct part_tier tiers[ROLLUP_TIERS_COUNT];	/* sealed; zero in older partitions */
 	uint8_t residual;	/* a bit a table: of its rows only those are here whose packets are kept longer */
 	uint8_t tiers_gone;	/* a bit a tier that retention has dropped here */
+	uint8_t level;		/* zstd level that its rows were packed again with; 0: as they were sealed */
 	bool replaces;		/* MANIFEST only: it was made of generation replaces_gen, and stands in its place */
 	uint32_t replaces_gen;
 };
@@ -101,6 +102,8 @@ uint64_t part_entry_packets_min(const struct part_entry *entry);
 void part_entry_settle(struct part_entry *entry);
 /* The segment of a class, made when it is new; E_LIMIT. */
 int part_entry_seg(struct part_entry *entry, const char *class_name, unsigned *ret_seg);
+/* is: what the MANIFEST of a sealed partition says, was: its entry. The same rows packed harder, in a data file of another size. */
+bool part_entry_repacked(const struct part_entry *was, const struct part_entry *is);
 bool part_entry_overlaps(const struct part_entry *entry, uint64_t from_ns, uint64_t to_ns);
 void part_entry_info(const struct part_entry *entry, bool pinned, struct store_part_info *ret_info);
 static inline int part_entry_cmp(const struct part_entry *a, const struct part_entry *b)

@@ -13,6 +13,8 @@
 #define STORE_SCOPE_MAX (PART_CLASS_MAX + 8)
 #define STORE_RULES_MAX 24
 #define STORE_WHY_MAX 80
+#define STORE_COLD_LEVEL_MIN 4	/* of zstd: above what partitions are sealed with, up to its last */
+#define STORE_COLD_LEVEL_MAX 22
 
 struct store_rule {			/* of one scope; 0 = no limit */
 	char scope[STORE_SCOPE_MAX];	/* "packets/error", "calls", "rollups/1m" */
@@ -24,6 +26,7 @@ struct store_rule {			/* of one scope; 0 = no limit */
 #define STORE_POLICY_DURATION uint64_t
 #define STORE_POLICY_SIZE uint64_t
 #define STORE_POLICY_BOOL uint64_t
+#define STORE_POLICY_U64 uint64_t
 
 struct store_policy {			/* 0 = no limit; ages in ns */
 #define LIMIT(name, member, type, arg, text) STORE_POLICY_##type member;

@@ -10,10 +10,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/index.h"
+#include "store/manifest.h"
 #include "store/pins.h"
 
 #define STORE_IDLE_PARTS_MAX 256	/* opened partitions that no view uses */
 #define VIEW_TRIES_MAX 10
+#define REPACKED_TRIES_MAX 3
 #define RG_HEAD_BYTES 4096u	/* header and directory of a row group, about */
 #define ANNOUNCE_PARTS 32u	/* to either side */
 
@@ -108,6 +110,40 @@ static void slot_drop(struct store *store, size_t at)
 	memmove(store->slots + at, store->slots + at + 1, (store->slots_count - at) * sizeof(*store->slots));
 }
 
+/*
+ * Its rows were packed again since the catalog was read (recompress.c): the same rows in the same groups, in a file of
+ * another size, which its MANIFEST knows. The directory may change places once more while we look.
+ */
+static int open_repacked(const char *dir, const struct part_entry *entry, struct part **ret_part)
+{
+	char path[STORE_PATH_MAX], name[PART_NAME_LEN];
+	struct part_entry is, now = *entry;
+	int rc = E_CORRUPT;
+
+	part_name(entry->hour, entry->gen, name);
+	if (entry->state != PART_SEALED || files_path(path, NULL, dir, "parts", name) < 0)
+		return E_CORRUPT;
+	for (int i = 0; i < REPACKED_TRIES_MAX && rc == E_CORRUPT; i++) {
+		if (manifest_read(path, &is, NULL, NULL) < 0 || !part_entry_repacked(entry, &is))
+			return E_CORRUPT;
+		now.data_bytes = is.data_bytes;
+		rc = part_open(dir, &now, ret_part, NULL);
+	}
+	if (rc == 0)
+		(*ret_part)->entry = *entry;	/* it is known by that one */
+	return rc;
+}
+
+static int open_part(const char *dir, const struct part_entry *entry, struct part **ret_part, struct err *err)
+{
+	struct err why = { 0 };
+	int rc = part_open(dir, entry, ret_part, &why);
+
+	if (rc == E_CORRUPT)
+		rc = open_repacked(dir, entry, ret_part);
+	return rc < 0 ? err_set(err, rc, "%s", why.text) : rc;
+}
+
 static int store_take(struct store *store, const struct part_entry *entry, struct part **ret_part, struct err *err)
 {
 	struct part *part = NULL;
@@ -117,7 +153,7 @@ static int store_take(struct store *store, const struct part_entry *entry, struc
 	lock_take(&store->lock);
 	at = slot_find(store, entry);
 	if (at == store->slots_count || slot_cmp(&store->slots[at].part->entry, entry) != 0) {
-		rc = part_open(store->dir, entry, &part, err);
+		rc = open_part(store->dir, entry, &part, err);
 		if (rc < 0)
 			goto out;
 		if (mem_grow((void **)&store->slots, &store->slots_cap, store->slots_count,

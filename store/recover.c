@@ -10,6 +10,7 @@
  *   hot       no     no       gone: drop the entry
  *   sealed    yes    yes      died before the hot one was removed: remove it
  *   sealed    -      no       died inside a retention: drop the entry
+ *   sealed    -      other    died between the exchange of a partition packed again and its entry: the MANIFEST is right
  *   -         yes    -        died between its commit and the catalog's: load it, the entry follows
  *   -         -      yes      catalog lost: take it by its MANIFEST
  */
@@ -131,6 +132,31 @@ static int adopt_sealed(const struct recover *r, const char *name)
 	return catalog_part_put(r->txn, &entry, r->err);
 }
 
+/* Packed again (recompress.c), and the entry still tells of the one before. */
+static int adopt_repacked(const struct recover *r, const struct part_entry *entry, const char *name)
+{
+	char path[STORE_PATH_MAX], file[STORE_PATH_MAX];
+	struct part_entry now = *entry, is;
+	uint64_t bytes = entry->data_bytes;
+	int rc = files_path(path, r->err, r->writer->dir, "parts", name);
+
+	if (rc == 0)
+		rc = files_path(file, r->err, path, kv_sealed_file(path), NULL);
+	if (rc == 0)
+		rc = files_size(file, &bytes, r->err) < 0 ? E_IO : 0;
+	/* What cannot be read, or is something else, is for those who check. */
+	if (rc < 0 || bytes == entry->data_bytes || manifest_read(path, &is, NULL, NULL) < 0 || !part_entry_repacked(entry, &is))
+		return rc;
+	log_info("partition was packed again part=%s", name);
+	now.serial = r->writer->serial++;
+	now.level = is.level;
+	now.data_bytes = is.data_bytes;
+	for (int t = 1; t <= TABLE_MAX; t++)
+		now.tables[t].bytes = is.tables[t].bytes;
+	memcpy(now.tiers, is.tiers, sizeof(now.tiers));
+	return catalog_part_put(r->txn, &now, r->err);
+}
+
 static int recover_entry(const struct recover *r, const struct part_entry *entry)
 {
 	char name[PART_NAME_LEN], path[STORE_PATH_MAX], file[STORE_PATH_MAX];
@@ -152,7 +178,7 @@ static int recover_entry(const struct recover *r, const struct part_entry *entry
 			if (rc == 0)
 				(void)unlink(file);
 		}
-		return rc;
+		return rc == 0 ? adopt_repacked(r, entry, name) : rc;
 	}
 	if (hot) {
 		rc = sealed ? trash_dir(r->writer->dir, "parts", name, r->err) : 0;

@@ -416,6 +416,7 @@ static int begin(struct rewrite *rw, struct err *err)
 	if (rc <= 0)
 		return rc;
 	part_entry_init(&rw->seal.entry, rw->old.hour, gen, rw->old.serial + 1);
+	rw->seal.entry.level = rw->old.level;	/* of what is taken over */
 	rw->seal.entry.replaces = true;
 	rw->seal.entry.replaces_gen = rw->old.gen;
 	part_name(rw->old.hour, gen, name);

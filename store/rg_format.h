@@ -1,5 +1,5 @@
 /*
- * Where things lie in a stored row group: shared by rg_write.c, rowgroup.c, rg_rows.c,
+ * Where things lie in a stored row group: shared by rg_write.c, rowgroup.c, rg_rows.c, rg_repack.c,
  * nobody else's business. FORMAT.md, "Row group".
  */
 #ifndef STORE_RG_FORMAT_H
@@ -113,5 +113,9 @@ static inline struct rg_entry rg_entry_get(const uint8_t at[RG_ENTRY_BYTES])
 /* The i-th entry of the directory, and the one of a column (false: the group has none). */
 struct rg_entry rg_entry_at(const struct rg *rg, uint32_t i);
 bool rg_entry_find(const struct rg *rg, const struct col *col, struct rg_entry *ret_entry);
+
+/* The plain bytes of its chunk, checked: in the blob, or unpacked into arena. E_CORRUPT, E_NO_MEMORY. */
+int rg_chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t plain_max, struct arena *arena,
+		  struct view *ret_plain, struct err *err);
 
 #endif

@@ -103,9 +103,8 @@ void rg_want(const struct rg *rg, const uint64_t *ordinals)
 
 /* ---- chunks ---- */
 
-/* The plain bytes of a chunk: in the blob, or unpacked into arena. */
-static int chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t plain_max, struct arena *arena,
-		      struct view *ret_plain, struct err *err)
+int rg_chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t plain_max, struct arena *arena,
+		  struct view *ret_plain, struct err *err)
 {
 	size_t from = RG_HEADER_BYTES + (size_t)rg->cols * RG_ENTRY_BYTES;
 	struct view stored;
@@ -153,7 +152,7 @@ static int bitmap_load(const struct rg *rg, const struct rg_entry *entry, struct
 	if (entry->enc != CHUNK_BITMAP || entry->plain_len != bytes)
 		return err_set(err, E_CORRUPT, "validity bitmap: encoding %s, %u bytes for %u rows",
 			       chunk_enc_name(entry->enc), entry->plain_len, rows);
-	rc = chunk_load(rg, entry, bytes, arena, &plain, err);
+	rc = rg_chunk_load(rg, entry, bytes, arena, &plain, err);
 	if (rc < 0)
 		return err_prefix(err, "validity bitmap");
 	words = arena_array(arena, words_of(rows), sizeof(*words));
@@ -276,7 +275,7 @@ static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct 
 			values[i] = entry->checksum;
 		return 0;
 	}
-	rc = chunk_load(rg, entry, plain_max, arena, &plain, err);
+	rc = rg_chunk_load(rg, entry, plain_max, arena, &plain, err);
 	if (rc < 0)
 		return rc;
 	if (plain.len < 1 || plain.at[0] != entry->enc)
@@ -405,7 +404,7 @@ static int bytes_decode(const struct rg *rg, const struct rg_entry *entry, struc
 	struct chunk_bytes bytes;
 	struct view plain;
 	struct rd rd;
-	int rc = chunk_load(rg, entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
+	int rc = rg_chunk_load(rg, entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
 
 	if (rc < 0)
 		return rc;
@@ -482,7 +481,7 @@ static int bytes_follow(const struct rg *rg, const struct rg_entry *entry, struc
 	uint64_t from_count;
 	uint16_t from;
 	struct rd rd;
-	int rc = chunk_load(rg, entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
+	int rc = rg_chunk_load(rg, entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
 
 	if (rc < 0)
 		return rc;
@@ -632,7 +631,7 @@ int rg_chunk_open(const struct rg *rg, const struct col *col, struct arena *aren
 		else
 			rc = RG_CHUNK_VALUE;
 	} else if (rc == 0) {
-		rc = chunk_load(rg, &entry, plain_max, arena, &chunk.plain, err);
+		rc = rg_chunk_load(rg, &entry, plain_max, arena, &chunk.plain, err);
 		if (rc == 0 && (chunk.plain.len < 1 || chunk.plain.at[0] != entry.enc))
 			rc = err_set(err, E_CORRUPT, "encoding %s, directory says %s",
 				     chunk.plain.len ? chunk_enc_name(chunk.plain.at[0]) : "none",
@@ -665,7 +664,7 @@ static int verify_entry(const struct rg *rg, uint32_t i, struct arena *arena, st
 		return types[col->type].phys == PHYS_INT ? rg_read_ints(rg, col, arena, &ints, err) :
 							   rg_read_bytes(rg, col, arena, &bytes, err);
 	else if (entry.stored_len)	/* a newer program's column */
-		rc = chunk_load(rg, &entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
+		rc = rg_chunk_load(rg, &entry, RG_CHUNK_BYTES_MAX, arena, &plain, err);
 	else
 		rc = 0;
 	if (rc < 0)

@@ -39,6 +39,12 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 		     struct wr *out, struct err *err);
 void rg_builder_reset(struct rg_builder *builder);
 /*
+ * Append a stored row group to out with its packed chunks packed again at level, where that is smaller: same rows, same
+ * encodings, columns of a newer program included. What comes out is unpacked and compared. arena is reset. E_CORRUPT: a
+ * chunk is damaged.
+ */
+int rg_repack(struct view blob, int level, struct arena *arena, struct wr *out, struct err *err);
+/*
  * What to sort rows by: one key a row (rg_builder_rows of them) that is in the order of the column's values,
  * numbers or strings; 0 where it is null. E_NO_MEMORY.
  */

@@ -165,6 +165,16 @@ void sealer_wait(struct sealer *sealer)
 	lock_drop(&sealer->lock);
 }
 
+bool sealer_idle(struct sealer *sealer)
+{
+	bool idle;
+
+	lock_take(&sealer->lock);
+	idle = !sealer->queue_count && !sealer->busy && !sealer->retain_ns;
+	lock_drop(&sealer->lock);
+	return idle;
+}
+
 struct hot *sealer_take_failed(struct sealer *sealer, struct err *err)
 {
 	struct hot *hot = NULL;

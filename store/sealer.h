@@ -19,6 +19,8 @@ void sealer_put(struct sealer *sealer, struct hot *hot, size_t limit);
 void sealer_retain(struct sealer *sealer, uint64_t now_ns);
 /* Wait until nothing is left to do. */
 void sealer_wait(struct sealer *sealer);
+/* Nothing is left to do, as of now. */
+bool sealer_idle(struct sealer *sealer);
 /* A partition that could not be sealed, closed and the caller's again; NULL when there is none. err says why. */
 struct hot *sealer_take_failed(struct sealer *sealer, struct err *err);
 

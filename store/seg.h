@@ -28,6 +28,8 @@ int seg_build_new(const char *path, unsigned dbs, uint32_t own_sums, struct seg_
  */
 int seg_build_put(struct seg_build *build, unsigned db, bool append, struct view key, struct view value,
 		  struct err *err);
+/* What a small file is packed with, whole: never less than usual. */
+void seg_build_level(struct seg_build *build, int level);
 uint64_t seg_build_bytes(const struct seg_build *build);
 /* Write what is left. Nothing may be put afterwards; not synced. */
 int seg_build_end(struct seg_build *build, struct err *err);

@@ -44,6 +44,7 @@ struct seg_build {
 	struct wr buffer;	/* not written yet */
 	uint64_t written;
 	uint64_t puts;
+	int level;
 	bool failed;		/* bytes are missing: the file must not be completed */
 };
 
@@ -51,6 +52,11 @@ static int no_memory(struct seg_build *build, struct err *err)
 {
 	build->failed = true;
 	return err_set(err, E_NO_MEMORY, "%s: out of memory", build->path);
+}
+
+void seg_build_level(struct seg_build *build, int level)
+{
+	build->level = level;
 }
 
 uint64_t seg_build_bytes(const struct seg_build *build)
@@ -302,7 +308,7 @@ static int pack_small(struct seg_build *build, struct err *err)
 		goto out;
 	start = envelope_begin(&wr, SEG_PACKED_MAGIC, SEG_VERSION, 0, 0);
 	wr_u32le(&wr, (uint32_t)plain_bytes);
-	rc = codec_pack(CODEC_ZSTD, PACK_LEVEL, view_make(plain, plain_bytes), &wr, err);
+	rc = codec_pack(CODEC_ZSTD, build->level > PACK_LEVEL ? build->level : PACK_LEVEL, view_make(plain, plain_bytes), &wr, err);
 	if (rc == 0)
 		rc = envelope_end(&wr, start, wr.len - start, err);
 	if (rc < 0 || wr.len > plain_bytes - plain_bytes / 10)

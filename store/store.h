@@ -216,6 +216,31 @@ struct store_plan {
 	bool below_horizon;		/* a victim is younger than its scope's minimum age */
 	uint64_t over_bytes;		/* that stay above a limit: what is left is hot, pinned or too young */
 };
+/*
+ * Cold partitions packed again: their rows with a higher zstd level, in a new directory that then changes places with the
+ * old one; packets are linked. Readers notice nothing. Once a partition and level.
+ */
+struct store_repacked {
+	uint64_t parts;			/* packed again */
+	uint64_t left;			/* tried, and left as they were: too little to gain, or damaged */
+	uint64_t bytes_before, bytes_after;	/* rows and indexes of the former */
+};
+struct store_recompress_opts {
+	uint64_t now_ns, age_ns;	/* partitions whose newest row is older than that */
+	int level;			/* 0: as the policy says */
+	bool dry_run;			/* only hand out what would be tried: bytes_after 0 */
+	/* Asked between row groups, in a thread of its own: a negative code ends it, with everything as it was. NULL: never. */
+	int (*step)(void *arg);
+	/* A partition was looked at; bytes as before: it is left as it was. NULL allowed. */
+	void (*done)(const struct store_part_info *part, uint64_t bytes_after, void *arg);
+	void *arg;
+};
+/* The newest first: what retention takes last gains longest. ret_total: of this call. */
+int store_recompress(const char *dir, const struct store_recompress_opts *opts, struct store_repacked *ret_total,
+		     struct err *err);
+/* What it has done to this store so far, of all time; and what waits for it by the policy, as of now_ns. */
+int store_repacked(struct store *store, uint64_t now_ns, struct store_repacked *ret_total, uint64_t *ret_cold_parts,
+		   uint64_t *ret_cold_bytes, struct err *err);
 struct store_pin {
 	char name[64];
 	uint64_t from_ns, to_ns;

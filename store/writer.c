@@ -620,14 +620,16 @@ int store_tick(struct store_writer *writer, uint64_t now_ns, struct err *err)
 		if (hour_over(hot->entry.hour, now_ns) && mono_ns - hot->written_ns >= HOT_IDLE_NS)
 			rc = seal_hot(writer, hot, err);
 	}
+	cold_calm(writer->cold, !writer->plain && writer->lost.to_ns == 0 && sealer_idle(writer->sealer));
 	if (rc == 0 && mono_ns - writer->retention_ns >= RETENTION_EVERY_NS) {
 		writer->retention_ns = mono_ns;
-		writer_read_budget(writer);
+		writer_read_policy(writer);
 		kv_reap_readers(writer->catalog);
 		for (size_t i = 0; i < writer->hots_count; i++)
 			if (hot_is_open(writer->hots[i]))
 				kv_reap_readers(writer->hots[i]->kv);
 		sealer_retain(writer->sealer, now_ns);
+		cold_look(writer->cold, now_ns, writer->cold_age_ns);
 	}
 	return rc;
 }

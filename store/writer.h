@@ -4,6 +4,7 @@
 
 #include "store/bulk.h"
 #include "store/catalog.h"
+#include "store/cold.h"
 #include "store/hot.h"
 #include "store/sealer.h"
 
@@ -26,6 +27,7 @@ struct store_writer {
 	struct hot *last;		/* where the last row went */
 	uint64_t serial;		/* of the next partition */
 	struct sealer *sealer;
+	struct cold *cold;
 	struct bulk *bulk;		/* NULL: rows go into hot partitions */
 	bool plain;			/* frames are written as they are */
 
@@ -41,12 +43,13 @@ struct store_writer {
 	uint32_t event_count;
 	uint64_t retention_ns;		/* monotonic instants of the last round */
 	uint64_t budget_bytes;		/* of the policy, as of that round; 0: none */
+	uint64_t cold_age_ns;		/* of the policy, likewise */
 	uint64_t since_bytes;		/* written since the last look at the budget */
 };
 
 void writer_free(struct store_writer *writer);
-/* The least bytes that the policy allows; as it was when it cannot be read. */
-void writer_read_budget(struct store_writer *writer);
+/* The least bytes that the policy allows, and when partitions are cold; as it was when it cannot be read. */
+void writer_read_policy(struct store_writer *writer);
 int writer_add_hot(struct store_writer *writer, struct hot *hot, struct err *err);
 /* Put right what the last run left: E_CORRUPT only when a catalog cannot be read. */
 int recover_store(struct store_writer *writer, struct err *err);

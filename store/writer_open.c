@@ -91,6 +91,7 @@ static int note_crash(struct store_writer *writer, struct err *err)
 
 void writer_free(struct store_writer *writer)
 {
+	cold_free(writer->cold);
 	sealer_free(writer->sealer);
 	bulk_free(writer->bulk);
 	for (size_t i = 0; i < writer->hots_count; i++)
@@ -129,7 +130,7 @@ static int start_bulk(struct store_writer *writer, struct err *err)
 			&writer->bulk, err);
 }
 
-void writer_read_budget(struct store_writer *writer)
+void writer_read_policy(struct store_writer *writer)
 {
 	struct store_policy policy;
 	struct kv_txn *txn = NULL;
@@ -137,6 +138,7 @@ void writer_read_budget(struct store_writer *writer)
 	if (kv_txn_begin(writer->catalog, false, &txn, NULL) < 0)
 		return;
 	if (catalog_policy_get(txn, &policy, NULL) == 0) {
+		writer->cold_age_ns = policy.cold_age_ns;
 		writer->budget_bytes = policy.total_bytes;
 		if (policy.packet_bytes && (!writer->budget_bytes || policy.packet_bytes < writer->budget_bytes))
 			writer->budget_bytes = policy.packet_bytes;
@@ -175,7 +177,9 @@ int store_writer_open(const char *dir, const struct store_writer_opts *opts,
 	if (rc == 0)
 		rc = start_sealer(writer, opts->seal_inline, err);
 	if (rc == 0)
-		writer_read_budget(writer);
+		rc = cold_new(writer->dir, opts->seal_inline, &writer->cold, err);
+	if (rc == 0)
+		writer_read_policy(writer);
 	if (rc == 0)
 		rc = note_crash(writer, err);
 	if (rc == 0)

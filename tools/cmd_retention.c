@@ -26,7 +26,7 @@ static void print_json(struct wr *out)
 
 /* -------------------------------------------------------------------- policy */
 
-enum limit_kind { LIMIT_DURATION, LIMIT_SIZE, LIMIT_BOOL };
+enum limit_kind { LIMIT_DURATION, LIMIT_SIZE, LIMIT_BOOL, LIMIT_U64 };
 static const struct limit {
 	const char *name;
 	enum limit_kind kind;
@@ -50,6 +50,10 @@ static const char *limit_text(uint64_t value, enum limit_kind kind, char text[32
 {
 	if (kind == LIMIT_BOOL)
 		return value ? "yes" : "no";
+	if (kind == LIMIT_U64) {
+		snprintf(text, 32, "%" PRIu64, value);
+		return value ? text : "default";
+	}
 	if (!value)
 		return "no limit";
 	if (kind == LIMIT_SIZE)
@@ -171,7 +175,12 @@ static void victim_json(const struct store_victim *victim, struct json *json)
 	json_object_end(json);
 }
 
-static void plan_text(const struct store_plan *plan)
+/* What waits to be packed again, which drops nothing. */
+struct cold_part {
+	uint64_t parts, bytes;
+};
+
+static void plan_text(const struct store_plan *plan, const struct cold_part *cold)
 {
 	char text[CLOCK_TEXT_LEN], bytes[32];
 
@@ -194,9 +203,12 @@ static void plan_text(const struct store_plan *plan)
 	if (plan->over_bytes)
 		printf("%s stay above a limit: what is left is hot, pinned or too young\n",
 		       tool_bytes(plan->over_bytes, bytes));
+	if (cold->parts)
+		printf("%" PRIu64 " partitions are cold and wait to be packed again, %s of rows\n", cold->parts,
+		       tool_bytes(cold->bytes, bytes));
 }
 
-static void plan_json(const struct store_plan *plan, struct json *json)
+static void plan_json(const struct store_plan *plan, const struct cold_part *cold, struct json *json)
 {
 	json_key(json, "victims");
 	json_array(json);
@@ -220,24 +232,37 @@ static void plan_json(const struct store_plan *plan, struct json *json)
 	json_array_end(json);
 	json_kbool(json, "below_horizon", plan->below_horizon);
 	json_ku64(json, "over_bytes", plan->over_bytes);
+	json_ku64(json, "cold_partitions", cold->parts);
+	json_ku64(json, "cold_bytes", cold->bytes);
+}
+
+static int make_plan(struct tool *tool, struct store *store, struct store_plan *ret_plan, struct cold_part *ret_cold)
+{
+	struct store_repacked total;
+	int rc = store_retention_plan(store, tool->set.now_ns, tool->arena, ret_plan, &tool->err);
+
+	if (rc == 0)
+		rc = store_repacked(store, tool->set.now_ns, &total, &ret_cold->parts, &ret_cold->bytes, &tool->err);
+	return rc;
 }
 
 static int plan(struct tool *tool, struct store *store, bool as_json)
 {
+	struct cold_part cold;
 	struct store_plan plan;
 	struct json json;
 	struct wr out;
 
-	if (store_retention_plan(store, tool->set.now_ns, tool->arena, &plan, &tool->err) < 0)
+	if (make_plan(tool, store, &plan, &cold) < 0)
 		return tool_fail(tool);
 	if (!as_json) {
-		plan_text(&plan);
+		plan_text(&plan, &cold);
 		return EXIT_DONE;
 	}
 	wr_init(&out, 0);
 	json_init(&json, &out, true);
 	json_object(&json);
-	plan_json(&plan, &json);
+	plan_json(&plan, &cold, &json);
 	json_object_end(&json);
 	print_json(&out);
 	return EXIT_DONE;
@@ -286,13 +311,14 @@ static int apply_json(struct tool *tool)
 static int apply(struct tool *tool, struct store *store, bool as_json)
 {
 	struct gone gone = { .bytes = 0 };
+	struct cold_part cold;
 	struct store_plan plan;
 	char answer[16], text[32];
 
-	if (store_retention_plan(store, tool->set.now_ns, tool->arena, &plan, &tool->err) < 0)
+	if (make_plan(tool, store, &plan, &cold) < 0)
 		return tool_fail(tool);
 	if (!as_json)
-		plan_text(&plan);
+		plan_text(&plan, &cold);
 	if (!tool->set.yes && plan.victims_count) {
 		if (!isatty(STDIN_FILENO) || as_json)
 			return tool_usage(tool, "apply deletes data: say --yes, or --dry-run to look only");
@@ -359,6 +385,10 @@ static int set(struct tool *tool, struct store *store, const char *scope, bool a
 		return tool_usage(tool, "--age, --bytes and --min-age are of a scope: set SCOPE --age ...");
 	if (!scope && !any)
 		return tool_usage(tool, "set what? For example --packet-age 3d --total-bytes 50GiB, or packets/error --age 14d");
+	if (s->given[PARAM_ID_cold_level] && s->cold_level &&
+	    (s->cold_level < STORE_COLD_LEVEL_MIN || s->cold_level > STORE_COLD_LEVEL_MAX))
+		return tool_usage(tool, "--cold-level %" PRIu64 ": %d to %d, or 0", s->cold_level, STORE_COLD_LEVEL_MIN,
+				  STORE_COLD_LEVEL_MAX);
 	code = scope ? set_rule(tool, scope, &policy) : EXIT_DONE;
 	if (code != EXIT_DONE)
 		return code;

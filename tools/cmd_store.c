@@ -208,7 +208,7 @@ out:
 
 static void partitions_text(const struct json_val *store)
 {
-	const struct json_val *parts = json_get(store, "partitions");
+	const struct json_val *parts = json_get(store, "partitions"), *repacked = json_get(store, "repacked");
 	uint64_t rows[TABLE_MAX + 1] = { 0 }, captured = 0;
 	char a[32], b[32];
 
@@ -236,6 +236,10 @@ static void partitions_text(const struct json_val *store)
 	printf("%-10s %" PRIu64 ", %s as captured\n", "packets", rows[TABLE_PACKETS], tool_bytes(captured, a));
 	printf("%-10s %s rows and indexes, %s packets\n", "on disk", tool_bytes(number_of(store, "data_bytes"), a),
 	       tool_bytes(number_of(store, "packet_bytes"), b));
+	if (number_of(repacked, "partitions") || number_of(repacked, "cold_partitions"))
+		printf("%-10s %" PRIu64 " partitions packed again, from %s to %s; %" PRIu64 " wait\n", "cold",
+		       number_of(repacked, "partitions"), tool_bytes(number_of(repacked, "bytes_before"), a),
+		       tool_bytes(number_of(repacked, "bytes_after"), b), number_of(repacked, "cold_partitions"));
 }
 
 /* Everything the recorder says: one line a number, the names of nested ones joined by a dot. Zeros say nothing. */

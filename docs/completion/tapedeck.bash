@@ -13,7 +13,7 @@ _tapedeck() {
 	esac
 	if [ -n "$words" ]; then :
 	elif [ "$COMP_CWORD" = 1 ]; then
-		words="run record serve import query top show export replay retention horizon stats check snapshot config completion docs version help"
+		words="run record serve import query top show export replay retention recompress horizon stats check snapshot config completion docs version help"
 	else
 		case ${COMP_WORDS[1]} in
 		run) words="--config --log-level --color --data --token-file --listen --workers --query-threads --query-time --query-rows --query-memory --cors --user --capture --snaplen --second-view --ring-bytes --exclude-pid --node --flows-max --active-timeout --first-report --idle-timeout --udp-timeout --stream-bytes --protocols --zstd-level --progress --help" ;;
@@ -25,7 +25,8 @@ _tapedeck() {
 		show) words="flow call --config --log-level --color --data --server --token-file --raw --help" ;;
 		export) words="--config --log-level --color --data --server --token-file --filter --from --to --output --fail-empty --strict --format --bpf --query-time --query-rows --query-memory --help" ;;
 		replay) words="--config --log-level --color --data --server --token-file --filter --from --to --output --speed --help" ;;
-		retention) words="show plan apply set unset pin unpin --config --log-level --color --data --from --to --output --data-age --packet-age --data-bytes --packet-bytes --total-bytes --free-bytes --horizon-first --age --bytes --min-age --yes --dry-run --help" ;;
+		retention) words="show plan apply set unset pin unpin --config --log-level --color --data --from --to --output --data-age --packet-age --data-bytes --packet-bytes --total-bytes --free-bytes --horizon-first --cold-age --cold-level --age --bytes --min-age --yes --dry-run --help" ;;
+		recompress) words="--config --log-level --color --data --output --older --level --dry-run --help" ;;
 		horizon) words="--config --log-level --color --data --server --token-file --from --to --output --help" ;;
 		stats) words="--config --log-level --color --data --server --token-file --output --columns --help" ;;
 		check) words="--config --log-level --color --data --output --repair --help" ;;

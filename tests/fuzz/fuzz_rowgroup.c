@@ -78,6 +78,23 @@ static void bytes_compare(const struct rg *rg, const struct col *col, const stru
 		       (rg_valid(bytes->valid, row) && bytes->dict[bytes->codes ? bytes->codes[row] : row].len % 2));
 }
 
+/* Packed again it is as sound as before. */
+static void group_repack(struct view blob, bool sound, struct arena *arena)
+{
+	struct wr again;
+	struct rg rg;
+	int rc;
+
+	wr_init(&again, 0);
+	rc = rg_repack(blob, 4, arena, &again, NULL);
+	if (rc == 0) {
+		assert(again.len <= blob.len);
+		assert(rg_open(wr_view(&again), &rg, NULL) == 0);
+		assert(!sound || rg_verify(&rg, NULL) == 0);
+	}
+	wr_release(&again);
+}
+
 static void group_read(struct view blob)
 {
 	struct err err = { 0 };
@@ -92,6 +109,7 @@ static void group_read(struct view blob)
 	rc = rg_verify(&rg, &err);
 	assert((rc < 0) == (err.text[0] != '\0'));
 	arena_init(&arena, ARENA_BYTES);
+	group_repack(blob, rc == 0, &arena);
 	for (size_t c = 0; c < rg.table->cols_count; c++) {
 		const struct col *col = &rg.table->cols[c];
 		struct rg_ints ints;
