@@ -170,13 +170,14 @@ out:
 
 /* -------------------------------------------------------------------- adding */
 
-int bulk_add_row(struct bulk *bulk, struct bulk_part *part, enum table_id table, const void *row, struct err *err)
+int bulk_add_rows(struct bulk *bulk, struct bulk_part *part, enum table_id table, const void *rows, size_t count,
+		  struct err *err)
 {
 	struct seal_run **run = &part->runs[table];
 	int rc = *run ? 0 : seal_run_new(&part->seal, table, run, err);
 
 	if (rc == 0)
-		rc = seal_run_add(*run, row, err);
+		rc = seal_run_add(*run, rows, count, err);
 	bulk->failed |= rc < 0;
 	return rc;
 }

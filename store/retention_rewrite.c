@@ -170,7 +170,7 @@ static int filter_group(struct rewrite *rw, struct seal_run *run, enum table_id 
 		const void *row = (const uint8_t *)rows + (size_t)i * rg.table->row_bytes;
 
 		if (row_stays(rw, table, row))
-			rc = seal_run_add(run, row, err);
+			rc = seal_run_add(run, row, 1, err);
 	}
 	return rc;
 }

@@ -172,22 +172,27 @@ static int text_append(struct rg_texts *texts, struct view bytes)
 	return 0;
 }
 
-/* The entry of bytes, made when there is none. */
-static int text_code(struct rg_builder *builder, struct rg_column *column, struct view bytes, uint32_t *ret_code)
+static uint32_t text_hash(struct view bytes)
+{
+	return (uint32_t)hash_bytes(bytes.at, bytes.len, 0);
+}
+
+/* Rows come in trains: of one client, to one service. */
+static bool is_last(const struct rg_column *column, struct view bytes)
+{
+	return column->last && is_entry(&column->texts, column->last - 1, bytes);
+}
+
+/* The entry of bytes, made when there is none. hash is that of the bytes; any, where they are unique. */
+static int text_code(struct rg_builder *builder, struct rg_column *column, struct view bytes, uint32_t hash,
+		     uint32_t *ret_code)
 {
 	struct rg_texts *texts = &column->texts;
 	struct rg_slot *slot = NULL;
-	uint32_t hash = 0;
 
 	if (!column->unique) {
-		/* Rows come in trains: of one client, to one service. */
-		if (column->last && is_entry(texts, column->last - 1, bytes)) {
-			*ret_code = column->last - 1;
-			return 0;
-		}
 		if (2 * texts->count >= texts->slots_count && slots_double(texts) < 0)
 			return E_NO_MEMORY;
-		hash = (uint32_t)hash_bytes(bytes.at, bytes.len, 0);
 		slot = slot_find(texts, hash, bytes);
 		if (slot->place) {
 			column->last = slot->place;
@@ -258,18 +263,6 @@ static void ints_gather(struct rg_column *column, const uint8_t *at, size_t row_
 #undef GATHER
 }
 
-static int bytes_gather(struct rg_builder *builder, struct rg_column *column, const uint8_t *at, uint32_t row,
-			size_t bytes_max)
-{
-	struct view bytes = view_make(at, sizeof(struct ip));
-
-	if (column->kind == GATHER_VIEW)
-		memcpy(&bytes, at, sizeof(bytes));
-	if (bytes.len > bytes_max)
-		return E_RANGE;
-	return text_code(builder, column, bytes, &column->codes[row]);
-}
-
 /* What rows have in common, and what any of them has. */
 struct tile {
 	const uint8_t *at;
@@ -301,22 +294,87 @@ static int present_take(struct rg_builder *builder, struct tile *tile)
 	return 0;
 }
 
+/* Texts of a tile that are not looked up yet. */
+struct lookup {
+	struct view bytes[TILE_ROWS];
+	uint32_t hash[TILE_ROWS];
+	uint8_t row[TILE_ROWS];		/* in the tile */
+	unsigned count;
+};
+
+static int lookup_end(struct rg_builder *builder, struct rg_column *column, struct lookup *lookup, uint32_t *codes)
+{
+	const struct rg_texts *texts = &column->texts;
+
+	/* What a slot names lies anywhere, too. */
+	for (unsigned i = 0; i < lookup->count && texts->slots_count; i++) {
+		const struct rg_slot *slot = &texts->slots[lookup->hash[i] & (texts->slots_count - 1)];
+
+		if (slot->place && slot->hash == lookup->hash[i])
+			__builtin_prefetch(&texts->entries[slot->place - 1]);
+	}
+	for (unsigned i = 0; i < lookup->count; i++) {
+		uint32_t *code = &codes[lookup->row[i]];
+
+		if (is_last(column, lookup->bytes[i]))
+			*code = column->last - 1;
+		else if (text_code(builder, column, lookup->bytes[i], lookup->hash[i], code) < 0)
+			return E_NO_MEMORY;
+	}
+	lookup->count = 0;
+	return 0;
+}
+
+/*
+ * A column of many strings has a hash table beyond the nearest caches: the
+ * slots of a tile's rows are fetched together, before the first is looked at.
+ */
+static int texts_take(struct rg_builder *builder, const struct tile *tile, struct rg_column *column)
+{
+	const uint8_t *at = tile->at + column->col->offset;
+	unsigned ordinal = column->col->ordinal;
+	uint32_t row = builder->rows, *codes = column->codes + row;
+	struct rg_texts *texts = &column->texts;
+	struct lookup lookup = { .count = 0 };
+	struct view before = { 0 };
+
+	for (uint32_t i = 0; i < tile->count; i++, at += tile->row_bytes) {
+		struct view bytes = view_make(at, sizeof(struct ip));
+
+		if (!row_has(tile->all.word, ordinal) && !row_has(builder->present[row + i].word, ordinal))
+			continue;
+		if (column->kind == GATHER_VIEW)
+			memcpy(&bytes, at, sizeof(bytes));
+		if (bytes.len > tile->text_bytes_max)
+			return E_RANGE;
+		if (!lookup.count && !column->unique && is_last(column, bytes)) {
+			codes[i] = column->last - 1;
+			continue;
+		}
+		lookup.hash[lookup.count] = 0;
+		if (!column->unique && lookup.count && view_eq(bytes, before))
+			lookup.hash[lookup.count] = lookup.hash[lookup.count - 1];
+		else if (!column->unique)
+			lookup.hash[lookup.count] = text_hash(bytes);
+		if (texts->slots_count)
+			__builtin_prefetch(&texts->slots[lookup.hash[lookup.count] & (texts->slots_count - 1)]);
+		lookup.bytes[lookup.count] = before = bytes;
+		lookup.row[lookup.count++] = (uint8_t)i;
+	}
+	return lookup_end(builder, column, &lookup, codes);
+}
+
 static int column_take(struct rg_builder *builder, const struct tile *tile, unsigned ordinal)
 {
 	struct rg_column *column = &builder->columns[ordinal];
-	const uint8_t *at = tile->at + column->col->offset;
 	uint32_t row = builder->rows, last = row + tile->count - 1;
 	int rc = last < column->cap ? 0 : column_reserve(column, last);
 
-	if (rc == 0 && !column->is_bytes) {
-		/* Members that a row does not name may hold anything; so may the places of nulls. */
-		ints_gather(column, at, tile->row_bytes, row, tile->count);
-		return 0;
-	}
-	for (uint32_t i = 0; i < tile->count && rc == 0; i++)
-		if (row_has(tile->all.word, ordinal) || row_has(builder->present[row + i].word, ordinal))
-			rc = bytes_gather(builder, column, at + i * tile->row_bytes, row + i, tile->text_bytes_max);
-	return rc;
+	if (rc < 0 || column->is_bytes)
+		return rc < 0 ? rc : texts_take(builder, tile, column);
+	/* Members that a row does not name may hold anything; so may the places of nulls. */
+	ints_gather(column, tile->at + column->col->offset, tile->row_bytes, row, tile->count);
+	return 0;
 }
 
 /* All of it or nothing: strings made so far stay in their dictionaries; rg_write leaves out what no row names. */

@@ -53,7 +53,7 @@ int seal_packets(struct seal *seal, struct err *err);
 struct seal_run;
 int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_run, struct err *err);
 void seal_run_free(struct seal_run *run);	/* takes NULL */
-int seal_run_add(struct seal_run *run, const void *row, struct err *err);
+int seal_run_add(struct seal_run *run, const void *rows, size_t count, struct err *err);	/* one behind the other */
 size_t seal_run_bytes(const struct seal_run *run);	/* memory of rows not written yet */
 int seal_run_flush(struct seal_run *run, struct err *err);	/* write them now, but for a few; frees their memory */
 int seal_run_end(struct seal_run *run, struct err *err);	/* tables in ascending order, behind all adds */

@@ -577,21 +577,45 @@ static int run_write(struct seal_run *run, struct rg_builder *builder, struct er
 	return write_group(rs, builder, run->order, err);
 }
 
-int seal_run_add(struct seal_run *run, const void *row, struct err *err)
+static int run_add(struct seal_run *run, const uint8_t *rows, size_t count, struct err *err)
 {
 	struct rows_seal *rs = &run->rs;
-	struct rg_builder *builder = builder_of(rs, int_of(rs->sort.tier, row));
-	int rc = builder ? rg_builder_add(builder, row) : E_NO_MEMORY;
+	struct rg_builder *builder = builder_of(rs, int_of(rs->sort.tier, rows));
+	int rc = builder ? 0 : E_NO_MEMORY;
 
-	if (rc == E_LIMIT) {
+	while (count && rc >= 0) {
+		size_t added = 0;
+
+		rc = rg_builder_add_rows(builder, rows, count, &added);
+		rows += added * rs->table->row_bytes;
+		count -= added;
+		if (rc != E_LIMIT)
+			continue;
 		rc = run_write(run, builder, err);
 		if (rc < 0)
 			return rc;
-		rc = rg_builder_add(builder, row);
 	}
-	if (rc >= 0)
-		rc = payload_classes_note(rs->seal->classes, rs->table->id, row);
 	return rc < 0 ? err_set(err, rc, "%s: row not added: %s", rs->table->name, err_text(rc)) : 0;
+}
+
+int seal_run_add(struct seal_run *run, const void *rows, size_t count, struct err *err)
+{
+	struct rows_seal *rs = &run->rs;
+	size_t row_bytes = rs->table->row_bytes;
+	const uint8_t *row = rows;
+	int rc = 0;
+
+	for (size_t n; count && rc == 0; count -= n, row += n * row_bytes) {
+		uint64_t tier = int_of(rs->sort.tier, row);
+
+		for (n = 1; n < count && (!rs->sort.tier || int_of(rs->sort.tier, row + n * row_bytes) == tier); n++)
+			;
+		rc = run_add(run, row, n, err);
+		for (size_t i = 0; i < n && rc == 0; i++)
+			if (payload_classes_note(rs->seal->classes, rs->table->id, row + i * row_bytes) < 0)
+				rc = err_set(err, E_NO_MEMORY, "%s: out of memory", rs->table->name);
+	}
+	return rc;
 }
 
 size_t seal_run_bytes(const struct seal_run *run)

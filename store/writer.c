@@ -175,19 +175,30 @@ static int bulk_for(struct store_writer *writer, uint64_t hour, struct bulk_part
 	return rc;
 }
 
+/* How many rows from this one on begin in its hour. */
+static size_t of_one_hour(const struct table *table, const uint8_t *row, size_t count, uint64_t hour)
+{
+	size_t n = 1;
+
+	while (n < count && row_start(table, row + n * table->row_bytes) / NS_PER_HOUR == hour)
+		n++;
+	return n;
+}
+
 static int bulk_rows(struct store_writer *writer, const struct table *table, const uint8_t *row, size_t count,
 		     struct err *err)
 {
 	struct bulk_part *part = NULL;
 	int rc = 0;
 
-	for (size_t i = 0; i < count && rc == 0; i++, row += table->row_bytes) {
+	for (size_t n; count && rc == 0; count -= n, row += n * table->row_bytes) {
 		uint64_t hour = row_start(table, row) / NS_PER_HOUR;
 
+		n = of_one_hour(table, row, count, hour);
 		if (!part || bulk_hour(part) != hour)
 			rc = bulk_for(writer, hour, &part, err);
 		if (rc == 0)
-			rc = bulk_add_row(writer->bulk, part, table->id, row, err);
+			rc = bulk_add_rows(writer->bulk, part, table->id, row, n, err);
 	}
 	return rc == 0 ? bulk_tidy(writer->bulk, err) : rc;
 }
@@ -258,8 +269,7 @@ int store_write_rows(struct store_writer *writer, enum table_id table_id, const 
 		uint64_t hour = row_start(table, row) / NS_PER_HOUR;
 		struct hot *hot = writer->last;
 
-		for (n = 1; n < count && row_start(table, row + n * table->row_bytes) / NS_PER_HOUR == hour; n++)
-			;
+		n = of_one_hour(table, row, count, hour);
 		if (!hot || hot->entry.hour != hour || !hot_is_open(hot))
 			rc = hot_for(writer, hour, &hot, err);
 		if (rc == 0)
