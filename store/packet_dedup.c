@@ -10,15 +10,19 @@
 #define SAMPLE_BITS 5		/* one place in 32 is entered and looked up, chosen by the bytes there */
 #define MATCH_MIN 128u		/* shorter ones take little when packed, and a reader a unit each */
 #define FOLLOW_MIN 16u		/* where a match goes on in the next unit */
+#define STRETCH 1024u		/* bytes whose places are looked up together */
 #define TABLE_BITS 20
-#define TAG_BITS 16		/* of an entry, above the place */
-#define PLACE_MASK ((1ull << (64 - TAG_BITS)) - 1)
+#define SLOT_BITS (26 - PACKET_UNIT_BITS)
+#define TAG_BITS (32 - SLOT_BITS - PACKET_UNIT_BITS)	/* of an entry, above slot and offset */
+#define PLACE_MASK ((1u << (32 - TAG_BITS)) - 1)
+
+_Static_assert(SLOTS == 1u << SLOT_BITS, "a place has room for every byte in memory");
 
 struct packet_dedup {
 	uint64_t next;		/* number of the next unit */
 	uint8_t *bytes;		/* SLOTS units; touched as they come */
 	uint32_t fill[SLOTS];
-	uint64_t *table;	/* tag, place of the byte behind the window: number << PACKET_UNIT_BITS | offset */
+	uint32_t *table;	/* tag, slot and offset of the byte behind the window; 0: none. What they say may be long gone */
 	uint64_t gear[256];
 	uint64_t block;		/* count of blocks, from 1 */
 	uint64_t far_block[SLOTS];	/* the block that has the unit in its list, */
@@ -31,8 +35,14 @@ struct run {		/* over the payload of one block */
 	struct view in;
 	size_t literal;		/* in[literal, at) is not emitted yet */
 	size_t referred;	/* in[.., referred) ends with a reference */
-	uint64_t place;		/* where in[literal] will lie */
+	uint64_t place;		/* where in[literal] will lie: number << PACKET_UNIT_BITS | offset */
 	bool bad;
+	/* Sampled places of in[.., ahead), in order. */
+	size_t ahead;
+	uint64_t hash;		/* of the window before ahead */
+	unsigned samples;
+	uint32_t sample_at[STRETCH + 1];	/* behind its window */
+	uint64_t sample_hash[STRETCH + 1];
 };
 
 int packet_dedup_new(uint64_t first_number, struct packet_dedup **ret_dedup)
@@ -189,11 +199,19 @@ static bool is_referable(const struct run *run, uint64_t number)
 	return number < open && open - number < SLOTS - 1;
 }
 
-/* Whether the bytes around at were seen at place; then they are emitted, and *at is behind them. */
-static bool match(struct run *run, uint64_t place, size_t *at)
+/* The newest unit of a slot up to the open one. */
+static uint64_t number_in(const struct run *run, uint32_t slot)
 {
-	uint64_t number = place >> PACKET_UNIT_BITS;
-	uint32_t offset = (uint32_t)place & (PACKET_UNIT_BYTES - 1), fill;
+	uint64_t open = run->place >> PACKET_UNIT_BITS;
+
+	return open - ((open - slot) & (SLOTS - 1));
+}
+
+/* Whether the bytes around at were seen at place; then they are emitted, and *at is behind them. */
+static bool match(struct run *run, uint32_t place, size_t *at)
+{
+	uint64_t number = number_in(run, place >> PACKET_UNIT_BITS);
+	uint32_t offset = place & (PACKET_UNIT_BYTES - 1), fill;
 	const uint8_t *unit = slot_at(run->dedup, number);
 	size_t behind, before, left = run->in.len - *at;
 
@@ -222,92 +240,81 @@ static bool match(struct run *run, uint64_t place, size_t *at)
 	return true;
 }
 
+static uint32_t *entry_of(const struct run *run, uint64_t hash)
+{
+	return &run->dedup->table[hash_u64(hash) >> (64 - TABLE_BITS)];
+}
+
+static uint32_t tag_of(uint64_t hash)
+{
+	return (uint32_t)hash << (32 - TAG_BITS);
+}
+
+static bool is_candidate(uint32_t entry, uint64_t hash)
+{
+	return entry && (entry ^ tag_of(hash)) >> (32 - TAG_BITS) == 0;
+}
+
 /*
- * A look at the table is a miss of all caches, and so is one at the bytes it
- * leads to. So each sample goes through three steps, a sample apart: its entry
- * is fetched; the entry is read and the bytes are fetched; the bytes are compared.
+ * The samples of the bytes from `at` on. A look at the table is a miss of all
+ * caches, and so is one at the bytes it leads to: those of a stretch are fetched
+ * together. One sample in 32 is hard to foretell, so collecting them has no branch.
  */
-struct sample {
-	size_t at;		/* behind its window */
-	uint64_t *entry;
-	uint64_t tag;
-	uint64_t was;		/* what the entry was, */
-	bool found;		/* and its tag is the same */
-};
-
-static void sample_fetch(const struct run *run, size_t at, uint64_t hash, struct sample *sample)
-{
-	sample->at = at;
-	sample->tag = hash << (64 - TAG_BITS);
-	sample->entry = &run->dedup->table[hash_u64(hash) >> (64 - TABLE_BITS)];
-	__builtin_prefetch(sample->entry, 1);
-}
-
-static void sample_look(const struct run *run, struct sample *sample)
-{
-	uint64_t place = run->place + (sample->at - run->literal);
-
-	sample->was = *sample->entry;
-	sample->found = sample->was && (sample->was ^ sample->tag) >> (64 - TAG_BITS) == 0;
-	*sample->entry = sample->tag | (place & PLACE_MASK);
-	place = sample->was & PLACE_MASK;
-	if (sample->found)
-		__builtin_prefetch(slot_at(run->dedup, place >> PACKET_UNIT_BITS) + (place & (PACKET_UNIT_BYTES - 1)));
-}
-
-/* True: *at is behind what was found. Bytes that are not stored again are no place: entries go back. */
-static bool sample_try(struct run *run, struct sample *samples, unsigned count, size_t *at)
-{
-	size_t end = samples[0].at;
-
-	if (!samples[0].found || !match(run, samples[0].was & PLACE_MASK, &end))
-		return false;
-	while (count--)
-		*samples[count].entry = samples[count].was;
-	*at = end;
-	return true;
-}
-
-/* Until something was found, or the end. Returns where to go on. */
-static size_t run_on(struct run *run, size_t at)
+static void look_ahead(struct run *run, size_t at)
 {
 	const uint64_t *gear = run->dedup->gear;
 	const uint8_t *in = run->in.at;
-	struct sample samples[3];
+	size_t end = run->in.len - at < STRETCH ? run->in.len : at + STRETCH;
+	uint64_t hash = run->hash;
 	unsigned count = 0;
-	uint64_t hash = 0;
 
-	for (size_t i = at < WINDOW ? 0 : at - WINDOW; i < at; i++)	/* a window's bytes, behind a match too */
-		hash = (hash << 1) + gear[in[i]];
-	while (at < run->in.len) {
-		hash = (hash << 1) + gear[in[at++]];
-		if (hash >> (64 - SAMPLE_BITS))
-			continue;
-		sample_fetch(run, at, hash, &samples[count++]);
-		if (count >= 2)
-			sample_look(run, &samples[count - 2]);
-		if (count < 3)
-			continue;
-		if (sample_try(run, samples, 2, &at))
-			return at;
-		samples[0] = samples[1];
-		samples[1] = samples[2];
-		count = 2;
+	if (at != run->ahead) {		/* a window's bytes, behind a match too */
+		hash = 0;
+		for (size_t i = at < WINDOW ? 0 : at - WINDOW; i < at; i++)
+			hash = (hash << 1) + gear[in[i]];
 	}
-	if (count)
-		sample_look(run, &samples[count - 1]);
+	while (at < end) {
+		hash = (hash << 1) + gear[in[at++]];
+		run->sample_at[count] = (uint32_t)at;
+		run->sample_hash[count] = hash;
+		count += hash >> (64 - SAMPLE_BITS) == 0;
+	}
 	for (unsigned i = 0; i < count; i++)
-		if (sample_try(run, samples + i, count - i, &at))
-			return at;
-	return run->in.len;
+		__builtin_prefetch(entry_of(run, run->sample_hash[i]), 1);
+	for (unsigned i = 0; i < count; i++) {
+		uint32_t entry = *entry_of(run, run->sample_hash[i]);
+
+		if (is_candidate(entry, run->sample_hash[i]))
+			__builtin_prefetch(run->dedup->bytes + (entry & PLACE_MASK));
+	}
+	run->samples = count;
+	run->ahead = end;
+	run->hash = hash;
 }
 
+/* Bytes that are stored again are entered; those that are referred to are no place. */
 static void run_all(struct run *run)
 {
 	size_t at = run->in.len < WINDOW ? run->in.len : WINDOW;
 
-	while (at < run->in.len && !run->bad)
-		at = run_on(run, at);
+	while (at < run->in.len && !run->bad) {
+		look_ahead(run, at);
+		for (unsigned i = 0; i < run->samples; i++) {
+			uint32_t *entry = entry_of(run, run->sample_hash[i]);
+			size_t behind = run->sample_at[i];
+			uint32_t place;
+
+			if (behind <= at)
+				continue;
+			if (is_candidate(*entry, run->sample_hash[i]) && match(run, *entry & PLACE_MASK, &behind)) {
+				at = behind;
+				continue;
+			}
+			place = (uint32_t)(run->place + (run->sample_at[i] - run->literal)) & PLACE_MASK;
+			*entry = tag_of(run->sample_hash[i]) | place;
+		}
+		at = at > run->ahead ? at : run->ahead;
+	}
 	literals_put(run, run->in.len);
 }
 
