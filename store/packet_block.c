@@ -97,6 +97,21 @@ struct packet_rec packet_block_rec(const struct packet_block *block, uint32_t in
 	return rec;
 }
 
+bool packet_want_flow(const struct packet_want *want, uint64_t flow_id)
+{
+	size_t low = 0, high = want->flow_count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (want->flows[mid] < flow_id)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < want->flow_count && want->flows[low] == flow_id;
+}
+
 /* ---- the distinct flows of a block ---- */
 
 struct flow_place {

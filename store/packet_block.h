@@ -60,6 +60,15 @@ struct packet_want {
 	size_t flow_count;
 	uint64_t from_ns, to_ns;	/* [from, to); to = UINT64_MAX includes the last instant */
 };
+static inline bool packet_want_time(const struct packet_want *want, uint64_t time_ns)
+{
+	return time_ns >= want->from_ns && (time_ns < want->to_ns || want->to_ns == UINT64_MAX);
+}
+bool packet_want_flow(const struct packet_want *want, uint64_t flow_id);
+static inline bool packet_want_has(const struct packet_want *want, const struct packet_rec *rec)
+{
+	return packet_want_time(want, rec->time_ns) && (!want->flows || packet_want_flow(want, rec->flow_id));
+}
 struct packet_units;
 /*
  * As above, of both versions. units: of the file the block lies in; may be NULL for version 1. want NULL:

@@ -283,25 +283,6 @@ static int columns_read(const struct opened *opened, struct rd *rd, struct arena
 	return rc < 0 || !rd_left(rd) ? rc : err_set(err, E_CORRUPT, "bytes behind the last column");
 }
 
-static bool is_wanted(const struct packet_want *want, const struct packet_rec *rec)
-{
-	size_t low = 0, high = want->flow_count;
-
-	if (rec->time_ns < want->from_ns || (rec->time_ns >= want->to_ns && want->to_ns != UINT64_MAX))
-		return false;
-	if (!want->flows)
-		return true;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (want->flows[mid] < rec->flow_id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < want->flow_count && want->flows[low] == rec->flow_id;
-}
-
 struct reading {
 	const struct opened *opened;
 	const struct packet_want *want;
@@ -402,7 +383,7 @@ static int group_read(struct reading *reading, struct err *err)
 	for (uint32_t i = 0; i < count && rc == 0; i++) {
 		rc = record_read(reading, &recs[i], out, err);
 		out += recs[i].frame.len;
-		wanted = wanted || (rc == 0 && is_wanted(reading->want, &recs[i]));
+		wanted = wanted || (rc == 0 && packet_want_has(reading->want, &recs[i]));
 	}
 	if (rc == 0 && !wanted)
 		return gather_bytes(&reading->gather, NULL, reading->payload_bytes - payload_from, err);

@@ -15,31 +15,37 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/packet_order.h"
 #include "store/packet_table.h"
 #include "store/packet_unit.h"
 #include "store/reader.h"
 
 #define UNITS_BYTES_MAX (64u << 20)	/* payload units kept: what a block may refer back to */
+#define AHEAD_BYTES 512u		/* of the next frame of a block, fetched before its turn */
 
 struct open_block {
 	struct packet_block block;
-	uint32_t *order;	/* the frames that match, ascending by number */
-	size_t order_cap;
-	uint32_t count, at;
+	struct packet_order order;	/* the frames that match */
+	uint32_t at;
 	struct open_block *next_free;
+};
+
+/* Beside its block the number of its next frame: the heap is looked at for every frame. */
+struct head {
+	uint64_t number;
+	struct open_block *open;
 };
 
 struct packet_source {
 	uint64_t source;
 	size_t next, end;		/* refs not opened yet */
-	struct open_block **heap;	/* by the number of the next frame */
+	struct head *heap;		/* by number */
 	size_t heap_count, heap_cap;
 };
 
 struct store_packets {
 	char path[STORE_PATH_MAX];
 	struct packet_files files;
-	uint64_t from_ns, to_ns;
 	uint64_t *flow_ids;
 	size_t flow_count;
 	bool all_flows;
@@ -51,7 +57,8 @@ struct store_packets {
 	struct open_block *spent;	/* held the last frame given out */
 	struct open_block *free;
 	struct wr stored;
-	struct packet_want want;
+	struct packet_order sorting;
+	struct packet_want want;	/* by flow_ids, and by time */
 	bool expired;		/* a block that would do is of a segment that retention has dropped */
 };
 
@@ -77,7 +84,9 @@ static int take_ref(struct store_packets *packets, const struct block_entry *ent
 
 static bool in_time(const struct store_packets *packets, uint64_t min, uint64_t max)
 {
-	return max >= packets->from_ns && (min < packets->to_ns || packets->to_ns == UINT64_MAX);
+	const struct packet_want *want = &packets->want;
+
+	return max >= want->from_ns && (min < want->to_ns || want->to_ns == UINT64_MAX);
 }
 
 /* Every block of the table that fits the time and, in a hot partition, the flows. */
@@ -290,8 +299,6 @@ int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char 
 
 	if (!packets)
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", path);
-	packets->from_ns = from_ns;
-	packets->to_ns = to_ns;
 	packets->want = (struct packet_want){ .from_ns = from_ns, .to_ns = to_ns };
 	wr_init(&packets->stored, 0);
 	rc = files_path(packets->path, err, path, NULL, NULL);
@@ -339,7 +346,7 @@ static void open_block_free(struct open_block *open)
 	if (!open)
 		return;
 	packet_block_release(&open->block);
-	mem_free(open->order);
+	packet_order_release(&open->order);
 	mem_free(open);
 }
 
@@ -349,7 +356,7 @@ void store_packets_close(struct store_packets *packets)
 		return;
 	for (size_t s = 0; s < packets->sources_count && packets->sources; s++) {
 		for (size_t i = 0; i < packets->sources[s].heap_count; i++)
-			open_block_free(packets->sources[s].heap[i]);
+			open_block_free(packets->sources[s].heap[i].open);
 		mem_free(packets->sources[s].heap);
 	}
 	while (packets->free) {
@@ -363,99 +370,37 @@ void store_packets_close(struct store_packets *packets)
 	mem_free(packets->refs);
 	mem_free(packets->flow_ids);
 	wr_release(&packets->stored);
+	packet_order_release(&packets->sorting);
 	packet_files_close(&packets->files);
 	mem_free(packets);
 }
 
 /* ------------------------------------------------------------------ merging */
 
-static uint64_t head_number(const struct open_block *open)
+static void heap_down(struct packet_source *source)
 {
-	return open->block.recs[open->order[open->at]].number;
-}
+	struct head *heap = source->heap, down = heap[0];
+	size_t at = 0, child;
 
-static void heap_down(struct packet_source *source, size_t at)
-{
-	for (;;) {
-		size_t least = at;
-
-		for (size_t child = 2 * at + 1; child <= 2 * at + 2; child++)
-			if (child < source->heap_count &&
-			    head_number(source->heap[child]) < head_number(source->heap[least]))
-				least = child;
-		if (least == at)
-			return;
-		struct open_block *swap = source->heap[at];
-
-		source->heap[at] = source->heap[least];
-		source->heap[least] = swap;
-		at = least;
+	while ((child = 2 * at + 1) < source->heap_count) {
+		child += child + 1 < source->heap_count && heap[child + 1].number < heap[child].number;
+		if (heap[child].number >= down.number)
+			break;
+		heap[at] = heap[child];
+		at = child;
 	}
+	heap[at] = down;
 }
 
 static void heap_up(struct packet_source *source, size_t at)
 {
-	while (at && head_number(source->heap[at]) < head_number(source->heap[(at - 1) / 2])) {
-		struct open_block *swap = source->heap[at];
+	struct head *heap = source->heap, up = heap[at];
 
-		source->heap[at] = source->heap[(at - 1) / 2];
-		source->heap[(at - 1) / 2] = swap;
+	while (at && up.number < heap[(at - 1) / 2].number) {
+		heap[at] = heap[(at - 1) / 2];
 		at = (at - 1) / 2;
 	}
-}
-
-static bool wanted(const struct store_packets *packets, const struct packet_rec *rec)
-{
-	size_t low = 0, high = packets->flow_count;
-
-	if (!in_time(packets, rec->time_ns, rec->time_ns))
-		return false;
-	if (packets->all_flows)
-		return true;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (packets->flow_ids[mid] < rec->flow_id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < packets->flow_count && packets->flow_ids[low] == rec->flow_id;
-}
-
-static int cmp_order(const void *a, const void *b, void *arg)
-{
-	const struct packet_block *block = arg;
-	const struct packet_rec *x = &block->recs[*(const uint32_t *)a], *y = &block->recs[*(const uint32_t *)b];
-
-	return x->number < y->number ? -1 : x->number > y->number;
-}
-
-/* Pick the frames that match and put them in the order of their numbers. */
-static int pick(struct store_packets *packets, struct open_block *open)
-{
-	const struct packet_block *block = &open->block;
-	bool sorted = true;
-
-	open->count = open->at = 0;
-	if (open->order_cap < block->count) {
-		uint32_t *order = mem_resize(open->order, block->count, sizeof(*order));
-
-		if (!order)
-			return E_NO_MEMORY;
-		open->order = order;
-		open->order_cap = block->count;
-	}
-	for (uint32_t i = 0; i < block->count; i++) {
-		if (!wanted(packets, &block->recs[i]))
-			continue;
-		if (open->count && block->recs[open->order[open->count - 1]].number > block->recs[i].number)
-			sorted = false;
-		open->order[open->count++] = i;
-	}
-	if (!sorted)
-		qsort_r(open->order, open->count, sizeof(*open->order), cmp_order, &open->block);
-	return 0;
+	heap[at] = up;
 }
 
 static int open_block_get(struct store_packets *packets, struct open_block **ret_open)
@@ -489,6 +434,7 @@ static int load(struct store_packets *packets, const struct block_entry *ref, st
 	struct err why = { 0 };
 	int rc = 0;
 
+	open->at = 0;
 	wr_reset(&packets->stored);
 	if (!wr_space(&packets->stored, ref->stored_bytes))
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
@@ -500,7 +446,7 @@ static int load(struct store_packets *packets, const struct block_entry *ref, st
 	if (rc == 0 && (open->block.source != ref->source || open->block.count > ref->count))
 		rc = err_set(&why, E_CORRUPT, "another block lies there");
 	if (rc == 0)
-		rc = pick(packets, open);
+		rc = packet_order_take(&open->order, &open->block, &packets->want, &packets->sorting);
 	return rc < 0 ? err_set(err, rc, "%s: packet block at %llu: %s", packets->path,
 				(unsigned long long)ref->offset, why.code ? why.text : err_text(rc)) : 0;
 }
@@ -510,7 +456,7 @@ static int fill(struct store_packets *packets, struct packet_source *source, str
 {
 	while (source->next < source->end &&
 	       (source->heap_count == 0 ||
-		packets->refs[source->next].number_min < head_number(source->heap[0]))) {
+		packets->refs[source->next].number_min < source->heap[0].number)) {
 		/* Stepped over before it is opened: a damaged one is reported once. */
 		const struct block_entry *ref = &packets->refs[source->next++];
 		struct open_block *open = NULL;
@@ -519,18 +465,32 @@ static int fill(struct store_packets *packets, struct packet_source *source, str
 		if (rc < 0)
 			return err_set(err, rc, "%s: out of memory", packets->path);
 		rc = load(packets, ref, open, err);
-		if (rc == 0 && open->count)
-			rc = mem_grow((void **)&source->heap, &source->heap_cap, source->heap_count, sizeof(open));
-		if (rc < 0 || open->count == 0) {
+		if (rc == 0 && open->order.count)
+			rc = mem_grow((void **)&source->heap, &source->heap_cap, source->heap_count,
+				      sizeof(*source->heap));
+		if (rc < 0 || open->order.count == 0) {
 			open_block_put(packets, open);
 			if (rc < 0)
 				return err_set(err, rc, "%s: %s", packets->path, err_text(rc));
 			continue;
 		}
-		source->heap[source->heap_count++] = open;
+		source->heap[source->heap_count++] = (struct head){ open->order.places[0].number, open };
 		heap_up(source, source->heap_count - 1);
 	}
 	return 0;
+}
+
+/* Frames of other flows come between this one and the next of its block: it would have to be waited for. */
+static void look_ahead(const struct open_block *open)
+{
+	const struct packet_block *block = &open->block;
+	const struct packet_rec *rec = &block->recs[open->order.places[open->at].index];
+	const uint8_t *frame = block->bytes.at + (uintptr_t)rec->frame.at;
+
+	if (open->at + 1 < open->order.count)
+		__builtin_prefetch(&block->recs[open->order.places[open->at + 1].index]);
+	for (size_t i = 0; i < AHEAD_BYTES && i < rec->frame.len; i += 64)
+		__builtin_prefetch(frame + i);
 }
 
 int store_packets_next(struct store_packets *packets, struct packet_rec *ret_rec, uint64_t *ret_source,
@@ -553,8 +513,8 @@ int store_packets_next(struct store_packets *packets, struct packet_rec *ret_rec
 			return rc;
 		if (source->heap_count == 0)
 			continue;
-		open = source->heap[0];
-		time_ns = open->block.recs[open->order[open->at]].time_ns;
+		open = source->heap[0].open;
+		time_ns = open->block.recs[open->order.places[open->at].index].time_ns;
 		if (!best || time_ns < best_ns) {
 			best = source;
 			best_ns = time_ns;
@@ -562,14 +522,17 @@ int store_packets_next(struct store_packets *packets, struct packet_rec *ret_rec
 	}
 	if (!best)
 		return 0;
-	open = best->heap[0];
-	*ret_rec = packet_block_rec(&open->block, open->order[open->at++]);
+	open = best->heap[0].open;
+	*ret_rec = packet_block_rec(&open->block, open->order.places[open->at++].index);
 	*ret_source = best->source;
-	if (open->at == open->count) {
+	if (open->at == open->order.count) {
 		packets->spent = open;
 		best->heap[0] = best->heap[--best->heap_count];
+	} else {
+		best->heap[0].number = open->order.places[open->at].number;
+		look_ahead(open);
 	}
 	if (best->heap_count)
-		heap_down(best, 0);
+		heap_down(best);
 	return 1;
 }
