@@ -15,6 +15,19 @@ enum { /* pcapng: blocks and options */
        NG_IF_TSRESOL = 9,
 };
 
+/* Numbers, which are little-endian as this machine's are (base/wr.c), the frame, and zeros behind it: in one step. */
+static void record_write(struct wr *wr, const uint32_t *head, size_t head_bytes, struct view frame, size_t zeros)
+{
+	uint8_t *at = wr_space(wr, head_bytes + frame.len + zeros);
+
+	if (!at)
+		return;
+	memcpy(at, head, head_bytes);
+	if (frame.len)
+		memcpy(at + head_bytes, frame.at, frame.len);
+	memset(at + head_bytes + frame.len, 0, zeros);
+}
+
 void pcap_header(struct wr *wr, uint16_t link, bool nanos)
 {
 	wr_u32le(wr, nanos ? 0xa1b23c4d : 0xa1b2c3d4);
@@ -29,14 +42,12 @@ void pcap_header(struct wr *wr, uint16_t link, bool nanos)
 bool pcap_record(struct wr *wr, const struct packet_rec *rec, bool nanos)
 {
 	uint64_t seconds = rec->time_ns / NS_PER_SEC, rest = rec->time_ns % NS_PER_SEC;
+	uint32_t head[4] = { (uint32_t)seconds, (uint32_t)(nanos ? rest : rest / NS_PER_US),
+			     (uint32_t)rec->frame.len, rec->orig_len };
 
 	if (seconds > UINT32_MAX)
 		return false;
-	wr_u32le(wr, (uint32_t)seconds);
-	wr_u32le(wr, (uint32_t)(nanos ? rest : rest / NS_PER_US));
-	wr_u32le(wr, (uint32_t)rec->frame.len);
-	wr_u32le(wr, rec->orig_len);
-	wr_bytes(wr, rec->frame);
+	record_write(wr, head, sizeof(head), rec->frame, 0);
 	return true;
 }
 
@@ -105,15 +116,11 @@ void pcapng_interface(struct wr *wr, uint16_t link, struct view name)
 
 void pcapng_packet(struct wr *wr, const struct packet_rec *rec, uint32_t iface, struct view comment)
 {
-	size_t at = block_begin(wr, NG_PACKET);
+	size_t at = wr->len, zeros = -rec->frame.len & 3;
+	uint32_t head[7] = { NG_PACKET, 0, iface, (uint32_t)(rec->time_ns >> 32), (uint32_t)rec->time_ns,
+			     (uint32_t)rec->frame.len, rec->orig_len };
 
-	wr_u32le(wr, iface);
-	wr_u32le(wr, (uint32_t)(rec->time_ns >> 32));
-	wr_u32le(wr, (uint32_t)rec->time_ns);
-	wr_u32le(wr, (uint32_t)rec->frame.len);
-	wr_u32le(wr, rec->orig_len);
-	wr_bytes(wr, rec->frame);
-	pad(wr, rec->frame.len);
+	record_write(wr, head, sizeof(head), rec->frame, zeros);
 	if (comment.len) {
 		option(wr, NG_OPT_COMMENT, comment);
 		option(wr, NG_OPT_END, (struct view){ 0 });
