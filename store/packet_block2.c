@@ -265,7 +265,10 @@ static int records_write(const struct packet_block2 *block, struct wr *out)
 
 static void header_write(const struct packet_block2 *block, struct wr *out)
 {
-	(void)envelope_begin(out, PACKET_BLOCK_MAGIC, PACKET_BLOCK2_VERSION, 0, 0);
+	/* A block that fits the units there were at first, and names no others, is as it was. */
+	bool long_units = block->refs.own.len > PACKET_UNIT_BYTES_1 || block->refs.far_count;
+
+	(void)envelope_begin(out, PACKET_BLOCK_MAGIC, PACKET_BLOCK2_VERSION, long_units ? PACKET_MUST_UNITS : 0, 0);
 	wr_u64le(out, block->source);
 	wr_u64le(out, block->time_min / NS_PER_HOUR);
 	wr_u64le(out, block->time_min);

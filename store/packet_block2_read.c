@@ -14,6 +14,7 @@ struct opened {
 	struct packet_block_info info;
 	uint32_t payload_bytes, groups_count, own_count, far_count;
 	uint64_t own_first, time_scale;
+	unsigned unit_bits;	/* full units have 1 << unit_bits bytes */
 	struct view sections;
 };
 
@@ -26,7 +27,7 @@ static int opened_check(const struct opened *opened, uint32_t scale, struct err 
 		return err_set(err, E_CORRUPT, WHAT ": %u records of %u flows in %u groups", info->count,
 			       info->flow_count, opened->groups_count);
 	if (info->plain_bytes > FRAMES_BYTES_MAX || opened->payload_bytes > info->plain_bytes ||
-	    opened->own_count > opened->payload_bytes / PACKET_UNIT_BYTES + 1 || opened->far_count > FAR_MAX ||
+	    opened->own_count > (opened->payload_bytes >> opened->unit_bits) + 1 || opened->far_count > FAR_MAX ||
 	    scale > 1)
 		return err_set(err, E_CORRUPT, WHAT ": claims %u bytes of frames, %u of payload in %u and %u units",
 			       info->plain_bytes, opened->payload_bytes, opened->own_count, opened->far_count);
@@ -45,7 +46,8 @@ static int block_open(struct view stored, struct opened *ret_opened, struct err 
 	struct packet_block_info *info = &opened.info;
 	uint32_t flow_bytes, scale;
 	struct rd rd;
-	int rc = envelope_open(stored, WHAT, PACKET_BLOCK_MAGIC, PACKET_BLOCK2_VERSION, 0, &envelope, err);
+	int rc = envelope_open(stored, WHAT, PACKET_BLOCK_MAGIC, PACKET_BLOCK2_VERSION, PACKET_MUST_UNITS, &envelope,
+			       err);
 
 	if (rc == 0 && envelope.version != PACKET_BLOCK2_VERSION)
 		rc = err_set(err, E_CORRUPT, WHAT ": version %u", envelope.version);
@@ -72,6 +74,7 @@ static int block_open(struct view stored, struct opened *ret_opened, struct err 
 	opened.far_count = rd_u32le(&rd);
 	scale = rd_u32le(&rd);
 	opened.time_scale = scale ? 1000 : 1;
+	opened.unit_bits = envelope.must_know & PACKET_MUST_UNITS ? PACKET_UNIT_BITS : PACKET_UNIT_BITS_1;
 	info->flows = rd_bytes(&rd, flow_bytes);
 	opened.sections = rd_rest(&rd);
 	info->stored_bytes = (uint32_t)opened.sections.len;
@@ -148,6 +151,7 @@ static int sections_read(const struct opened *opened, struct arena *arena, struc
 
 struct gather {
 	struct packet_units *units;
+	unsigned unit_bits;
 	uint64_t own_first, own_at;	/* bytes of the own units that were taken */
 	uint32_t own_count, far_count;
 	uint64_t *far;
@@ -184,7 +188,7 @@ static int gather_next(struct gather *gather, struct err *err)
 	gather->ref_offset = rd_u16le(gather->offsets);
 	gather->ref_left = rd_varint(gather->lengths);
 	if (gather->literals->bad || gather->unit_codes->bad || gather->offsets->bad || gather->lengths->bad ||
-	    gather->ref_left == 0 || gather->ref_offset + gather->ref_left > PACKET_UNIT_BYTES ||
+	    gather->ref_left == 0 || gather->ref_offset + gather->ref_left > 1u << gather->unit_bits ||
 	    code / 2 >= (code % 2 ? gather->far_count : gather->own_count))
 		return err_set(err, E_CORRUPT, "a reference to %llu bytes at %u of unit %llu",
 			       (unsigned long long)gather->ref_left, gather->ref_offset, (unsigned long long)code);
@@ -216,16 +220,16 @@ static int gather_bytes(struct gather *gather, uint8_t *to, size_t len, struct e
 		size_t step;
 
 		if (gather->literal_left) {
-			uint32_t offset = (uint32_t)gather->own_at & (PACKET_UNIT_BYTES - 1);
+			uint32_t full = 1u << gather->unit_bits, offset = (uint32_t)gather->own_at & (full - 1);
 
-			step = PACKET_UNIT_BYTES - offset;
+			step = full - offset;
 			step = step < len ? step : len;
 			step = step < gather->literal_left ? step : (size_t)gather->literal_left;
-			if (gather->own_at >> PACKET_UNIT_BITS >= gather->own_count)
+			if (gather->own_at >> gather->unit_bits >= gather->own_count)
 				return err_set(err, E_CORRUPT, "more payload than the %u units of the block",
 					       gather->own_count);
 			if (to)
-				rc = unit_bytes(gather, gather->own_first + (gather->own_at >> PACKET_UNIT_BITS),
+				rc = unit_bytes(gather, gather->own_first + (gather->own_at >> gather->unit_bits),
 						offset, step, to, err);
 			gather->own_at += step;
 			gather->literal_left -= gather->last ? 0 : step;
@@ -417,7 +421,7 @@ static int reading_begin(struct reading *reading, struct packet_units *units, st
 	int rc;
 
 	reading->gather = (struct gather){
-		.units = units, .own_first = opened->own_first, .own_count = opened->own_count,
+		.units = units, .unit_bits = opened->unit_bits, .own_first = opened->own_first, .own_count = opened->own_count,
 		.far_count = opened->far_count, .literals = &sections[PS_LITERALS],
 		.unit_codes = &sections[PS_UNITS], .offsets = &sections[PS_OFFSETS],
 		.lengths = &sections[PS_LENGTHS],

@@ -12,25 +12,30 @@
 #define UNIT_STORED_MAX (HEADER_BYTES + PACKET_UNIT_BYTES)
 #define SAMPLE_BYTES 4096u
 
-/* Whether a piece from the middle compresses at all: encrypted bytes are not worth the try. */
+/* Whether one of a few pieces compresses at all: encrypted bytes are not worth the try. */
 static int looks_packable(struct view plain, struct wr *out, struct err *err)
 {
-	struct view sample = view_sub(plain, plain.len / 2, SAMPLE_BYTES);
-	size_t at = out->len, packed;
-	int rc;
+	size_t count = plain.len / (4 * SAMPLE_BYTES), at = out->len, packed;
 
-	if (plain.len < 4 * SAMPLE_BYTES)
-		return 1;
-	rc = codec_pack(CODEC_ZSTD, 1, sample, out, err);
-	packed = out->len - at;
-	out->len = at;
-	return rc < 0 ? rc : packed < sample.len - sample.len / 50;
+	for (size_t i = 0; i < count; i++) {
+		struct view sample = view_sub(plain, (2 * i + 1) * plain.len / (2 * count), SAMPLE_BYTES);
+		int rc = codec_pack(CODEC_ZSTD, 1, sample, out, err);
+
+		packed = out->len - at;
+		out->len = at;
+		if (rc < 0)
+			return rc;
+		if (packed < sample.len - sample.len / 50)
+			return 1;
+	}
+	return count == 0;
 }
 
 int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *out, struct err *err)
 {
 	enum codec codec = CODEC_NONE;
-	size_t start = envelope_begin(out, MAGIC, VERSION, 0, 0), codec_at, at;
+	uint16_t must_know = plain.len > PACKET_UNIT_BYTES_1 ? PACKET_MUST_UNITS : 0;
+	size_t start = envelope_begin(out, MAGIC, VERSION, must_know, 0), codec_at, at;
 	int rc;
 
 	wr_u64le(out, number);
@@ -41,7 +46,7 @@ int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *
 	rc = looks_packable(plain, out, err);
 	if (rc > 0) {
 		rc = codec_pack(CODEC_ZSTD, level, plain, out, err);
-		if (rc == 0 && out->len - at <= plain.len - plain.len / 20)
+		if (rc == 0 && out->len - at <= plain.len - plain.len / 50)
 			codec = CODEC_ZSTD;
 		else
 			out->len = at;
@@ -64,7 +69,7 @@ int packet_unit_read(struct view stored, uint64_t number, uint8_t *plain, size_t
 	uint32_t len;
 	enum codec codec;
 	struct rd rd;
-	int rc = envelope_open(stored, WHAT, MAGIC, VERSION, 0, &envelope, err);
+	int rc = envelope_open(stored, WHAT, MAGIC, VERSION, PACKET_MUST_UNITS, &envelope, err);
 
 	if (rc == 0)
 		rc = envelope_check(stored, WHAT, stored.len, err);

@@ -1,5 +1,5 @@
 /*
- * Payload of packets.seg, in units of at most 16 KiB plain: each compressed and
+ * Payload of packets.seg, in units of at most 64 KiB plain: each compressed and
  * checksummed by itself, so that a reader takes the few he needs. Blocks say
  * which bytes of which units their frames are made of, and several may say the
  * same ones. FORMAT.md, "Payload unit".
@@ -10,8 +10,11 @@
 #include "base/wr.h"
 #include "store/codec.h"
 
-#define PACKET_UNIT_BITS 14
+#define PACKET_UNIT_BITS 16
 #define PACKET_UNIT_BYTES (1u << PACKET_UNIT_BITS)	/* plain */
+#define PACKET_UNIT_BITS_1 14	/* as they were at first, */
+#define PACKET_UNIT_BYTES_1 (1u << PACKET_UNIT_BITS_1)
+#define PACKET_MUST_UNITS 1	/* must_know, of a block and of a unit: unless this says that there are longer ones */
 
 /* Append a unit. level 0 = default. */
 int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *out, struct err *err);

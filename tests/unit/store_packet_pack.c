@@ -655,3 +655,44 @@ TEST(packet_pack, of_version_2_opens_for_ever)
 	tape_check(&tape, 0, recs, 8, "fixture");
 	tape_close(&tape);
 }
+
+static void unit_back(struct view plain, unsigned codec, unsigned must_know)
+{
+	uint8_t *back = mem_alloc(PACKET_UNIT_BYTES);
+	struct wr out;
+	size_t len = 0;
+
+	wr_init(&out, 0);
+	CHECK_EQ(packet_unit_write(7, plain, 3, &out, NULL), 0, "write %zu bytes", plain.len);
+	CHECK_U64(out.at[36], codec);
+	CHECK_U64(out.at[6], must_know);
+	CHECK_EQ(packet_unit_read(wr_view(&out), 7, back, &len, NULL), 0, "read %zu bytes", plain.len);
+	CHECK(view_eq(view_make(back, len), plain));
+	wr_release(&out);
+	mem_free(back);
+}
+
+/* Encrypted bytes and plain ones meet in a unit: a sample in one place would tell of one of them. */
+TEST(packet_pack, a_unit_is_packed_where_some_of_it_packs)
+{
+	struct random random = random_new("packet_unit");
+	uint8_t *plain = mem_alloc(PACKET_UNIT_BYTES);
+	size_t quarter = PACKET_UNIT_BYTES / 4;
+
+	for (size_t i = 0; i < PACKET_UNIT_BYTES; i++)
+		plain[i] = (uint8_t)random_u64(&random);
+	unit_back(view_make(plain, PACKET_UNIT_BYTES), CODEC_NONE, PACKET_MUST_UNITS);
+	unit_back(view_make(plain, PACKET_UNIT_BYTES_1), CODEC_NONE, 0);
+	unit_back(view_make(plain, PACKET_UNIT_BYTES_1 + 1), CODEC_NONE, PACKET_MUST_UNITS);
+	for (size_t at = 0; at < 4; at++) {
+		uint8_t *text = plain + at * quarter;
+
+		memset(text, 'a', quarter);
+		unit_back(view_make(plain, PACKET_UNIT_BYTES), CODEC_ZSTD, PACKET_MUST_UNITS);
+		for (size_t i = 0; i < quarter; i++)
+			text[i] = (uint8_t)random_u64(&random);
+	}
+	memset(plain, 'a', PACKET_UNIT_BYTES);
+	unit_back(view_make(plain, PACKET_UNIT_BYTES_1), CODEC_ZSTD, 0);
+	mem_free(plain);
+}
