@@ -4,13 +4,14 @@
 
 #include "ingest/rollup.h"
 #include "ingest/tracker.h"
+#include "wire/blocks.h"
 #include "wire/fragment.h"
 #include "wire/sctp.h"
 #include "wire/stream.h"
 #include "wire/tcp.h"
 
 /* Every list a flow can be in. Idle lists are in order of the last packet, so that sweeping looks at heads only. */
-enum flow_list { LIST_IDLE, LIST_REPORT, LIST_EARLY, LIST_CALLS, LIST_DIRTY, FLOW_LISTS };
+enum flow_list { LIST_IDLE, LIST_REPORT, LIST_CALLS, LIST_DIRTY, FLOW_LISTS };
 
 enum idle_class { IDLE_TCP, IDLE_HALF_OPEN, IDLE_CLOSING, IDLE_UDP, IDLE_OTHER, IDLE_CLASSES };
 
@@ -18,7 +19,6 @@ enum idle_class { IDLE_TCP, IDLE_HALF_OPEN, IDLE_CLOSING, IDLE_UDP, IDLE_OTHER, 
 
 struct flow_link {
 	struct flow *prev, *next;
-	bool in;
 };
 
 struct flow_queue {
@@ -34,55 +34,79 @@ struct flow_second {
 	uint32_t flows, flows_failed;
 };
 
+/* What few flows have: made by the first packet that brings some of it. */
+struct flow_extra {
+	struct carrier carrier[2];	/* of the last packet of each direction; their segment stays what it was */
+	struct ip nat_ip[2];		/* as on the wire, when has_nat */
+	uint16_t nat_port[2];
+	bool has_nat;
+	bool fragmented, icmp_told;
+	uint8_t icmp_type, icmp_code;	/* of the last error */
+	struct ip icmp_from;
+	uint32_t path_mtu[2];		/* told to the sender of that direction; 0: not */
+	/* since the last report */
+	uint32_t icmp_counts[4];	/* errors that quote it, by enum icmp_error_kind */
+	uint32_t fragments[2], broken_datagrams, fragment_overlaps;
+	uint32_t kernel_retransmits, fast_retransmits;
+	uint64_t lost[2];
+};
+
+/* Fields are in the order in which a packet asks for them. */
 struct flow {
 	struct flow *chain;		/* of the hash table; of the free ones */
 	uint32_t hash;
 	uint8_t proto;
 	uint8_t local;			/* the observed end: 0 src, 1 dst, LOCAL_NONE */
-	uint8_t idle;			/* enum idle_class: which list it is in */
-	bool has_ports, second_view, no_stream, over, lost_known, handshake_told, fragmented;
-	uint8_t end_reason;		/* FLOW_END_ of a flow that is over and lingers */
-	struct ip ip[2];		/* 0 src, 1 dst, as the observed socket sees them */
-	uint16_t port[2];
-	uint8_t heard;			/* bit i: carrier[i] is known */
+	uint8_t heard;			/* bit i: the first packet of direction i was seen */
+	uint8_t lists;			/* bit i: it is in LIST_i */
 	uint32_t netns;
-	struct carrier carrier[2];	/* of the last packet of each direction; their segment stays what it was */
-	uint64_t cookie;
+	uint16_t port[2];
+	struct ip ip[2];		/* 0 src, 1 dst, as the observed socket sees them */
+	struct flow_extra *extra;	/* NULL: nothing of it so far; read it by flow_extra() */
+	struct tracker *tracker;
 	uint64_t id;			/* 0: free */
+	uint64_t cookie;
 	uint64_t seen_ns;		/* tracker's clock at the last packet */
 	uint64_t first_ns, last_ns;
-	struct flow_link links[FLOW_LISTS];
+	uint8_t idle;			/* enum idle_class: which list it is in */
+	uint8_t end_reason;		/* FLOW_END_ of a flow that is over and lingers */
+	uint8_t twin_l7;		/* what the twin's stream was when it ended */
+	bool has_ports, second_view, no_stream, over, lost_known, handshake_told;
+	bool wire_known;		/* its ends were compared with those on the wire */
+	uint32_t report;
 
 	/* since the last report */
 	uint64_t start_ns, end_ns;	/* start 0: no packet yet */
 	uint64_t report_seen_ns;	/* tracker's clock at the first packet of the report */
-	uint32_t report;
-	uint64_t packets[2], bytes[2], goodput[2], lost[2];
-	uint32_t kernel_retransmits, fast_retransmits;
-	uint32_t fragments[2], broken_datagrams, fragment_overlaps;
-	uint32_t icmp_counts[4];	/* errors that quote it, by enum icmp_error_kind */
+	uint64_t packets[2], bytes[2];
 
 	struct flow_second second;
-	struct flow *twin;		/* the other end's flow on this machine, while both are open */
-	uint64_t twin_id;		/* its id, also afterwards */
-	uint8_t twin_l7;		/* what the twin's stream was when it ended */
-	struct party *party[2];		/* held */
+	struct flow_link links[FLOW_LISTS];
 	struct stream *stream;
 	struct call_sink sink;
-	bool has_nat;
-	struct ip nat_ip[2];		/* as on the wire */
-	uint16_t nat_port[2];
-	union {			/* by proto: of others tcp stays zero */
-		struct tcp_conn tcp;
-		struct sctp_assoc sctp;
-	};
-	bool icmp_told;
-	uint8_t icmp_type, icmp_code;	/* of the last error */
-	struct ip icmp_from;
-	uint32_t path_mtu[2];		/* told to the sender of that direction; 0: not */
+	struct flow *twin;		/* the other end's flow on this machine, while both are open */
+	uint64_t twin_id;		/* its id, also afterwards */
+	struct party *party[2];		/* held */
 	uint64_t first_app_ns;		/* of a connection with TLS */
-	struct tracker *tracker;
+	union {			/* by proto */
+		struct tcp_conn tcp;
+		struct {	/* all others */
+			struct sctp_assoc sctp;		/* zero but for SCTP */
+			uint64_t goodput[2];
+		};
+	};
 };
+
+static inline bool flow_in(const struct flow *flow, enum flow_list list)
+{
+	return flow->lists >> list & 1;
+}
+
+/* Which network the direction's first packet was in. */
+static inline uint64_t flow_segment(const struct flow *flow, unsigned dir)
+{
+	return __builtin_expect(flow->extra != NULL, 0) ? flow->extra->carrier[dir].segment : 0;
+}
 
 struct tracker {
 	struct tracker_opts opts;
@@ -91,6 +115,8 @@ struct tracker {
 	struct call_pool *calls;
 	struct stream_pool *streams;
 	struct tcp_pool *tcp;
+	struct block_pool *extras;
+	uint64_t extras_refused;	/* memory was out */
 	struct rollup *rollup;
 
 	struct flow **table;
@@ -102,6 +128,7 @@ struct tracker {
 
 	struct flow_queue idle[IDLE_CLASSES];
 	struct flow_queue queues[FLOW_LISTS];	/* but LIST_IDLE */
+	struct flow *early;		/* of LIST_REPORT, the first one that was not considered for an early row */
 
 	uint64_t clock_ns, sweep_ns, second_ns;	/* now; next look at heads; next round of a second */
 	uint64_t next_id, next_number;
@@ -155,6 +182,10 @@ struct flow *flow_new(struct tracker *tracker, const struct packet *packet, cons
 		      const struct ends *ends, unsigned *ret_dir);
 /* The conversation is over for reason (FLOW_END_): its row comes after lingering. */
 void flow_over(struct flow *flow, uint8_t reason);
+/* Of it, all zero where there is none. Never NULL. */
+const struct flow_extra *flow_extra(const struct flow *flow);
+/* Made if need be. NULL: out of memory, counted. */
+struct flow_extra *flow_extra_make(struct flow *flow);
 /* Row, last calls, and out of the table. */
 void flow_end(struct flow *flow, uint8_t reason);
 /* All flows, without rows. */

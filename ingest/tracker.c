@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
+#define EXTRA_BYTES 512u		/* of one flow, at most: a block of struct flow_extra */
 #define SWEEP_NS (100 * NS_PER_MS)
 
 /* ---- life of the tracker ---- */
@@ -43,8 +44,9 @@ int tracker_new(const struct tracker_opts *opts, struct tracker **ret_tracker, s
 	tracker->calls = call_pool_new(&call_opts);
 	tracker->streams = stream_pool_new(&stream_opts);
 	tracker->tcp = tcp_pool_new();
+	tracker->extras = block_pool_new(tracker->opts.flows_max * EXTRA_BYTES);
 	tracker->rollup = rollup_new(opts->rollup_edges_max, opts->counters);
-	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->tcp || !tracker->rollup ||
+	if (!tracker->table || !tracker->calls || !tracker->streams || !tracker->tcp || !tracker->extras || !tracker->rollup ||
 	    tracker_fragments_new(tracker) < 0) {
 		tracker_free(tracker);
 		return err_set(err, E_NO_MEMORY, "no memory for the table of flows");
@@ -63,6 +65,8 @@ void tracker_free(struct tracker *tracker)
 	rollup_free(tracker->rollup);
 	stream_pool_free(tracker->streams);
 	tcp_pool_free(tracker->tcp);
+	if (tracker->extras)
+		block_pool_free(tracker->extras);
 	call_pool_free(tracker->calls);
 	mem_free(tracker);
 }
@@ -115,7 +119,6 @@ static void report_early(struct flow *flow)
 {
 	struct tracker *tracker = flow->tracker;
 
-	flow_list_cut(flow, LIST_EARLY);
 	if (flow->over || flow->idle == IDLE_HALF_OPEN || flow->report)
 		return;
 	if (flow->proto != PROTO_tcp && flow->seen_ns + tracker->opts.early_ns / 2 < tracker->clock_ns)
@@ -156,9 +159,11 @@ static void sweep(struct tracker *tracker)
 		while ((flow = tracker->idle[idle].first) && flow->seen_ns + limit_ns <= now_ns)
 			flow_end(flow, FLOW_END_idle);
 	}
-	while ((flow = tracker->queues[LIST_EARLY].first) &&
-	       flow->report_seen_ns + tracker->opts.early_ns <= now_ns)
+	while (tracker->opts.early_ns && (flow = tracker->early) &&
+	       flow->report_seen_ns + tracker->opts.early_ns <= now_ns) {
+		tracker->early = flow->links[LIST_REPORT].next;
 		report_early(flow);
+	}
 	while ((flow = tracker->queues[LIST_REPORT].first) &&
 	       flow->report_seen_ns + tracker->opts.active_ns <= now_ns)
 		report(flow);
@@ -224,11 +229,20 @@ static void ends_of(const struct frame *frame, const struct packet *packet, stru
 
 static void remember_nat(struct flow *flow, unsigned dir, const struct packet *packet)
 {
-	flow->has_nat = true;
-	flow->nat_ip[dir] = packet->src;
-	flow->nat_ip[1 - dir] = packet->dst;
-	flow->nat_port[dir] = packet->sport;
-	flow->nat_port[1 - dir] = packet->dport;
+	struct flow_extra *extra;
+
+	flow->wire_known = true;
+	if (ip_eq(&packet->src, &flow->ip[dir]) && packet->sport == flow->port[dir] &&
+	    ip_eq(&packet->dst, &flow->ip[1 - dir]) && packet->dport == flow->port[1 - dir])
+		return;
+	extra = flow_extra_make(flow);
+	if (!extra)
+		return;
+	extra->has_nat = true;
+	extra->nat_ip[dir] = packet->src;
+	extra->nat_ip[1 - dir] = packet->dst;
+	extra->nat_port[dir] = packet->sport;
+	extra->nat_port[1 - dir] = packet->dport;
 }
 
 struct flow *tracker_flow_known(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
@@ -259,11 +273,16 @@ struct flow *tracker_flow_quoted(struct tracker *tracker, const struct frame *fr
 /* What the direction's packets travel in now. Where its first one was seen stays its place in the network. */
 static void take_carrier(struct flow *flow, unsigned dir, const struct carrier *carrier)
 {
-	uint64_t segment = flow->heard >> dir & 1 ? flow->carrier[dir].segment : carrier->segment;
+	uint64_t segment = flow->heard >> dir & 1 ? flow_segment(flow, dir) : carrier->segment;
+	struct flow_extra *extra = flow->extra;
 
-	flow->carrier[dir] = *carrier;
-	flow->carrier[dir].segment = segment;
 	flow->heard |= (uint8_t)(1u << dir);
+	if (!extra && (carrier->segment || carrier->tunnel | carrier->vlan || carrier->mpls))
+		extra = flow_extra_make(flow);
+	if (!extra)
+		return;
+	extra->carrier[dir] = *carrier;
+	extra->carrier[dir].segment = segment;
 }
 
 struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame, const struct packet *packet,
@@ -295,7 +314,7 @@ struct flow *tracker_flow_of(struct tracker *tracker, const struct frame *frame,
 		flow->netns = frame->netns;
 	if (frame->cookie && frame->cookie != flow->cookie)
 		flow->cookie = frame->cookie;	/* the child's, after the listener's */
-	if (frame->has_sk_tuple && !flow->has_nat)
+	if (frame->has_sk_tuple && !flow->wire_known)
 		remember_nat(flow, *ret_dir, packet);
 	return flow;
 }
@@ -342,7 +361,7 @@ static void feed_stream(struct flow *flow, unsigned dir, const struct packet *pa
 			return;
 	}
 	stream_packet(flow->stream, dir, packet);
-	if (flow->sink.open_calls && !flow->links[LIST_CALLS].in)
+	if (flow->sink.open_calls && !flow_in(flow, LIST_CALLS))
 		flow_list_put(flow, LIST_CALLS);
 }
 
@@ -358,22 +377,22 @@ void flow_count(struct flow *flow, unsigned dir, const struct frame *frame, cons
 		flow->last_ns = frame->time_ns;
 	if (frame->time_ns < flow->first_ns)
 		flow->first_ns = frame->time_ns;	/* a fragment that waited for its first */
-	if (!flow->links[LIST_REPORT].in) {
+	if (!flow_in(flow, LIST_REPORT)) {
 		flow->report_seen_ns = flow->tracker->clock_ns;
 		flow_list_put(flow, LIST_REPORT);
-		if (!flow->report && flow->tracker->opts.early_ns)
-			flow_list_put(flow, LIST_EARLY);
+		if (!flow->tracker->early)
+			flow->tracker->early = flow;
 	}
 	flow->packets[dir] += packet->segments;
 	flow->bytes[dir] += bytes;
 	if (flow->second_view)
 		return;
 	if (flow->second.at != frame->time_ns / NS_PER_SEC) {
-		if (flow->links[LIST_DIRTY].in)
+		if (flow_in(flow, LIST_DIRTY))
 			flow_flush_second(flow);
 		flow->second.at = frame->time_ns / NS_PER_SEC;
 	}
-	if (!flow->links[LIST_DIRTY].in)
+	if (!flow_in(flow, LIST_DIRTY))
 		flow_list_put(flow, LIST_DIRTY);
 	flow->second.packets[dir] += packet->segments;
 	flow->second.bytes[dir] += bytes;
@@ -411,8 +430,10 @@ void flow_feed(struct flow *flow, unsigned dir, const struct packet *packet)
 			idle = IDLE_TCP;
 	} else if (packet->proto == PROTO_sctp && packet->has_ports) {
 		idle = take_sctp(flow, dir, packet);
-	} else {
+	} else if (packet->proto != PROTO_tcp) {
 		flow->goodput[dir] += packet->payload_len;
+	} else if (!flow->has_ports) {	/* its header was cut off */
+		flow->tcp.dir[dir].goodput_bytes += packet->payload_len;
 	}
 	feed_stream(flow, dir, packet);
 	/* The client's last message of the handshake may bring the first request with it. */
@@ -450,7 +471,7 @@ void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, u
 		return;
 	if (!flow->second.at)
 		flow->second.at = time_ns / NS_PER_SEC;
-	if (!flow->links[LIST_DIRTY].in)
+	if (!flow_in(flow, LIST_DIRTY))
 		flow_list_put(flow, LIST_DIRTY);
 	flow->second.packets[dir] += (uint32_t)packets;
 	flow->second.bytes[dir] += bytes;
@@ -459,7 +480,8 @@ void tracker_skipped(struct tracker *tracker, struct flow *flow, unsigned dir, u
 static void count_lost(struct tracker *tracker, struct flow *flow, unsigned dir, const struct frame *frame)
 {
 	if (flow) {
-		flow->lost[dir] += frame->lost_before;
+		if (flow_extra_make(flow))
+			flow->extra->lost[dir] += frame->lost_before;
 		flow->lost_known = true;
 		if (flow->proto == PROTO_tcp)
 			flow->tcp.dir[0].rtt_sent_ns = flow->tcp.dir[1].rtt_sent_ns = 0;
@@ -582,7 +604,7 @@ void tracker_gauges(struct tracker *tracker)
 	counter_set(counters, COUNTER_stream_budget_hits_total, stats.budget_hits);
 	counter_set(counters, COUNTER_stream_held_bytes, stats.held_bytes);
 	counter_set(counters, COUNTER_streams_off_total, stats.switched_off);
-	counter_set(counters, COUNTER_tcp_health_refused_total, tcp_pool_refused(tracker->tcp));
+	counter_set(counters, COUNTER_flow_details_refused_total, tcp_pool_refused(tracker->tcp) + tracker->extras_refused);
 	counter_set(counters, COUNTER_fragments_total, pieces.pieces);
 	counter_set(counters, COUNTER_fragments_whole_total, pieces.whole);
 	counter_set(counters, COUNTER_fragments_timeouts_total, pieces.timeouts);

@@ -45,11 +45,11 @@ static inline enum fit segment_fit(const struct flow *flow, const struct ends *e
 {
 	bool heard = flow->heard >> sender & 1;
 
-	if (heard && flow->carrier[sender].segment == ends->segment)
+	if (heard && flow_segment(flow, sender) == ends->segment)
 		return FIT_EXACT;
 	if (heard && !ends->quoted)
 		return FIT_NO;
-	return flow->heard >> (1 - sender) & 1 && flow->carrier[1 - sender].segment == ends->segment ?
+	return flow->heard >> (1 - sender) & 1 && flow_segment(flow, 1 - sender) == ends->segment ?
 	       FIT_OTHER_SIDE : FIT_UNHEARD;
 }
 

@@ -18,8 +18,11 @@ void flow_list_cut(struct flow *flow, enum flow_list list)
 	struct flow_queue *queue = queue_of(flow, list);
 	struct flow_link *link = &flow->links[list];
 
-	if (!link->in)
+	if (!flow_in(flow, list))
 		return;
+	if (list == LIST_REPORT && flow->tracker->early == flow)
+		flow->tracker->early = link->next;
+	flow->lists &= (uint8_t)~(1u << list);
 	if (link->prev)
 		link->prev->links[list].next = link->next;
 	else
@@ -36,7 +39,8 @@ void flow_list_put(struct flow *flow, enum flow_list list)
 	struct flow_queue *queue = queue_of(flow, list);
 	struct flow_link *link = &flow->links[list];
 
-	*link = (struct flow_link){ .prev = queue->last, .in = true };
+	*link = (struct flow_link){ .prev = queue->last };
+	flow->lists |= (uint8_t)(1u << list);
 	if (queue->last)
 		queue->last->links[list].next = flow;
 	else
@@ -48,7 +52,7 @@ void flow_list_put(struct flow *flow, enum flow_list list)
 void flow_touch(struct flow *flow, enum idle_class idle)
 {
 	flow->seen_ns = flow->tracker->clock_ns;
-	if (flow->idle == idle && flow->links[LIST_IDLE].in && flow->tracker->idle[idle].last == flow)
+	if (flow->idle == idle && flow_in(flow, LIST_IDLE) && flow->tracker->idle[idle].last == flow)
 		return;
 	flow_list_cut(flow, LIST_IDLE);
 	flow->idle = idle;
@@ -219,10 +223,32 @@ void flow_end(struct flow *flow, uint8_t reason)
 	while (*at != flow)
 		at = &(*at)->chain;
 	*at = flow->chain;
+	block_give(tracker->extras, flow->extra);
 	flow->id = 0;
 	flow->chain = tracker->free_first;
 	tracker->free_first = flow;
 	tracker->flows--;
+}
+
+const struct flow_extra *flow_extra(const struct flow *flow)
+{
+	static const struct flow_extra none;
+
+	return flow->extra ? flow->extra : &none;
+}
+
+struct flow_extra *flow_extra_make(struct flow *flow)
+{
+	struct tracker *tracker = flow->tracker;
+
+	if (flow->extra)
+		return flow->extra;
+	flow->extra = block_take(tracker->extras, sizeof(*flow->extra));
+	if (flow->extra)
+		memset(flow->extra, 0, sizeof(*flow->extra));
+	else
+		tracker->extras_refused++;
+	return flow->extra;
 }
 
 void flow_over(struct flow *flow, uint8_t reason)
@@ -250,6 +276,7 @@ void flows_free(struct tracker *tracker)
 				continue;
 			flow->sink.emit = no_emit;
 			stream_free(flow->stream, CALL_END_capture_end);
+			block_give(tracker->extras, flow->extra);
 			party_put(tracker->opts.enrich, flow->party[0]);
 			party_put(tracker->opts.enrich, flow->party[1]);
 		}

@@ -28,9 +28,13 @@ static int settle(struct tracker *tracker, const struct frame *frame, const stru
 {
 	*ret_flow = tracker_flow_of(tracker, frame, owner, ret_dir);
 	if (*ret_flow) {
+		struct flow_extra *extra = flow_extra_make(*ret_flow);
+
 		flow_count(*ret_flow, *ret_dir, frame, packet);
-		(*ret_flow)->fragmented = true;
-		(*ret_flow)->fragments[*ret_dir]++;
+		if (extra) {
+			extra->fragmented = true;
+			extra->fragments[*ret_dir]++;
+		}
 	}
 	return tracker_keep_frame(tracker, frame, number, packet->segments, *ret_flow, *ret_dir);
 }
@@ -71,6 +75,7 @@ static void broken(void *arg, enum fragment_end why, unsigned pieces, const stru
 {
 	struct tracker *tracker = arg;
 	struct frame at_wire = { .at = FRAME_WIRE };
+	struct flow_extra *extra;
 	struct flow *flow;
 	unsigned dir;
 
@@ -78,9 +83,12 @@ static void broken(void *arg, enum fragment_end why, unsigned pieces, const stru
 	flow = head ? tracker_flow_known(tracker, &at_wire, head, &dir) : NULL;
 	if (!flow)
 		return;
-	flow->broken_datagrams++;
-	if (why == FRAGMENT_BAD)
-		tell(flow, tracker->clock_ns, "contradiction", flow->broken_datagrams);
+	extra = flow_extra_make(flow);
+	if (extra) {
+		extra->broken_datagrams++;
+		if (why == FRAGMENT_BAD)
+			tell(flow, tracker->clock_ns, "contradiction", extra->broken_datagrams);
+	}
 	/* What a dissector can make of the beginning it may have: the rest is told to be missing. */
 	if (prefix && prefix->has_ports)
 		flow_feed(flow, dir, prefix);
@@ -131,8 +139,8 @@ int tracker_fragment(struct tracker *tracker, const struct frame *frame, const s
 	rc = settle(tracker, frame, packet, seen.head ? seen.head : packet, number, &flow, &dir);
 	if (!flow)
 		return rc;
-	if (seen.overlap)
-		tell(flow, frame->time_ns, "overlap", ++flow->fragment_overlaps);
+	if (seen.overlap && flow_extra_make(flow))
+		tell(flow, frame->time_ns, "overlap", ++flow->extra->fragment_overlaps);
 	if (seen.whole) {
 		/* Of a tunnel whose inner headers were not all in the first fragment the flow is known only now. */
 		struct flow *inner = tracker_flow_of(tracker, frame, seen.whole, &dir);

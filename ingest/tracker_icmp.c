@@ -7,6 +7,7 @@ void tracker_icmp(struct tracker *tracker, const struct frame *frame, const stru
 {
 	struct icmp_error error;
 	struct frame at = *frame;
+	struct flow_extra *extra;
 	struct flow *flow;
 	unsigned dir;
 
@@ -16,13 +17,14 @@ void tracker_icmp(struct tracker *tracker, const struct frame *frame, const stru
 	at.at = frame->at == FRAME_INGRESS ? FRAME_EGRESS : frame->at == FRAME_EGRESS ? FRAME_INGRESS : FRAME_WIRE;
 	at.has_sk_tuple = false;
 	flow = tracker_flow_quoted(tracker, &at, &error.quoted, packet->carrier.segment, &dir);
-	if (!flow)
+	extra = flow ? flow_extra_make(flow) : NULL;
+	if (!extra)
 		return;
-	flow->icmp_told = true;
-	flow->icmp_counts[error.kind]++;
-	flow->icmp_type = error.type;
-	flow->icmp_code = error.code;
-	flow->icmp_from = packet->src;
-	if (error.mtu && (!flow->path_mtu[dir] || error.mtu < flow->path_mtu[dir]))
-		flow->path_mtu[dir] = error.mtu;
+	extra->icmp_told = true;
+	extra->icmp_counts[error.kind]++;
+	extra->icmp_type = error.type;
+	extra->icmp_code = error.code;
+	extra->icmp_from = packet->src;
+	if (error.mtu && (!extra->path_mtu[dir] || error.mtu < extra->path_mtu[dir]))
+		extra->path_mtu[dir] = error.mtu;
 }

@@ -178,8 +178,6 @@ static void set_tcp(struct flow_row *row, const struct tcp_conn *tcp)
 		ROW_SET(FLOW, row, rtt_sum_ns, tcp->rtt_sum_ns);
 		ROW_SET(FLOW, row, rtt_sum_squares, squares_us(tcp->rtt_sum_squares));
 	}
-	row->tx_goodput_bytes = tx->goodput_bytes;
-	row->rx_goodput_bytes = rx->goodput_bytes;
 }
 
 /* INIT, INIT ACK and COOKIE ECHO are what SYN, SYN-ACK and ACK are to TCP. */
@@ -221,52 +219,56 @@ static void set_sctp(struct flow_row *row, const struct sctp_assoc *assoc)
 
 static void set_counts(struct flow_row *row, const struct flow *flow)
 {
+	const struct flow_extra *extra = flow_extra(flow);
+
 	row->tx_packets = flow->packets[0];
 	row->rx_packets = flow->packets[1];
 	row->tx_bytes = flow->bytes[0];
 	row->rx_bytes = flow->bytes[1];
-	row->tx_goodput_bytes = flow->goodput[0];
-	row->rx_goodput_bytes = flow->goodput[1];
-	if (flow->fragmented) {
-		ROW_SET(FLOW, row, tx_fragments, flow->fragments[0]);
-		ROW_SET(FLOW, row, rx_fragments, flow->fragments[1]);
-		ROW_SET(FLOW, row, broken_datagrams, flow->broken_datagrams);
-		ROW_SET(FLOW, row, fragment_overlaps, flow->fragment_overlaps);
+	row->tx_goodput_bytes = flow->proto == PROTO_tcp ? flow->tcp.dir[0].goodput_bytes : flow->goodput[0];
+	row->rx_goodput_bytes = flow->proto == PROTO_tcp ? flow->tcp.dir[1].goodput_bytes : flow->goodput[1];
+	if (extra->fragmented) {
+		ROW_SET(FLOW, row, tx_fragments, extra->fragments[0]);
+		ROW_SET(FLOW, row, rx_fragments, extra->fragments[1]);
+		ROW_SET(FLOW, row, broken_datagrams, extra->broken_datagrams);
+		ROW_SET(FLOW, row, fragment_overlaps, extra->fragment_overlaps);
 	}
-	if (flow->icmp_told) {
-		ROW_SET(FLOW, row, icmp_unreachable, flow->icmp_counts[ICMP_UNREACHABLE]);
-		ROW_SET(FLOW, row, icmp_time_exceeded, flow->icmp_counts[ICMP_TIME_EXCEEDED]);
-		ROW_SET(FLOW, row, icmp_too_big, flow->icmp_counts[ICMP_TOO_BIG]);
-		ROW_SET(FLOW, row, icmp_other, flow->icmp_counts[ICMP_OTHER]);
-		ROW_SET(FLOW, row, icmp_type, flow->icmp_type);
-		ROW_SET(FLOW, row, icmp_code, flow->icmp_code);
-		ROW_SET(FLOW, row, icmp_from, flow->icmp_from);
+	if (extra->icmp_told) {
+		ROW_SET(FLOW, row, icmp_unreachable, extra->icmp_counts[ICMP_UNREACHABLE]);
+		ROW_SET(FLOW, row, icmp_time_exceeded, extra->icmp_counts[ICMP_TIME_EXCEEDED]);
+		ROW_SET(FLOW, row, icmp_too_big, extra->icmp_counts[ICMP_TOO_BIG]);
+		ROW_SET(FLOW, row, icmp_other, extra->icmp_counts[ICMP_OTHER]);
+		ROW_SET(FLOW, row, icmp_type, extra->icmp_type);
+		ROW_SET(FLOW, row, icmp_code, extra->icmp_code);
+		ROW_SET(FLOW, row, icmp_from, extra->icmp_from);
 	}
-	if (flow->path_mtu[0])
-		ROW_SET(FLOW, row, tx_path_mtu, flow->path_mtu[0]);
-	if (flow->path_mtu[1])
-		ROW_SET(FLOW, row, rx_path_mtu, flow->path_mtu[1]);
+	if (extra->path_mtu[0])
+		ROW_SET(FLOW, row, tx_path_mtu, extra->path_mtu[0]);
+	if (extra->path_mtu[1])
+		ROW_SET(FLOW, row, rx_path_mtu, extra->path_mtu[1]);
 	if (flow->lost_known) {
-		ROW_SET(FLOW, row, tx_lost_packets, flow->lost[0]);
-		ROW_SET(FLOW, row, rx_lost_packets, flow->lost[1]);
+		ROW_SET(FLOW, row, tx_lost_packets, extra->lost[0]);
+		ROW_SET(FLOW, row, rx_lost_packets, extra->lost[1]);
 	}
 	if (flow->local != LOCAL_NONE && flow->proto == PROTO_tcp) {
-		ROW_SET(FLOW, row, tx_kernel_retransmits, flow->kernel_retransmits);
-		ROW_SET(FLOW, row, tx_fast_retransmits, flow->fast_retransmits);
+		ROW_SET(FLOW, row, tx_kernel_retransmits, extra->kernel_retransmits);
+		ROW_SET(FLOW, row, tx_fast_retransmits, extra->fast_retransmits);
 	}
 }
 
 static void set_nat(struct flow_row *row, const struct flow *flow)
 {
+	const struct flow_extra *extra = flow->extra;
+
 	for (unsigned end = 0; end < 2; end++) {
-		if (ip_eq(&flow->nat_ip[end], &flow->ip[end]) && flow->nat_port[end] == flow->port[end])
+		if (ip_eq(&extra->nat_ip[end], &flow->ip[end]) && extra->nat_port[end] == flow->port[end])
 			continue;
 		if (end == 0) {
-			ROW_SET(FLOW, row, nat_src_ip, flow->nat_ip[end]);
-			ROW_SET(FLOW, row, nat_src_port, flow->nat_port[end]);
+			ROW_SET(FLOW, row, nat_src_ip, extra->nat_ip[end]);
+			ROW_SET(FLOW, row, nat_src_port, extra->nat_port[end]);
 		} else {
-			ROW_SET(FLOW, row, nat_dst_ip, flow->nat_ip[end]);
-			ROW_SET(FLOW, row, nat_dst_port, flow->nat_port[end]);
+			ROW_SET(FLOW, row, nat_dst_ip, extra->nat_ip[end]);
+			ROW_SET(FLOW, row, nat_dst_port, extra->nat_port[end]);
 		}
 	}
 }
@@ -275,7 +277,8 @@ static void set_nat(struct flow_row *row, const struct flow *flow)
 static void set_carrier(struct flow_row *row, const struct flow *flow)
 {
 	unsigned dir = flow->heard & 1 ? 0 : 1;
-	const struct carrier *one = &flow->carrier[dir], *other = flow->heard == 3 ? &flow->carrier[1] : one;
+	const struct carrier *carrier = flow->extra->carrier, *one = &carrier[dir],
+			     *other = flow->heard == 3 ? &carrier[1] : one;
 
 	if (!(one->tunnel | one->vlan | other->tunnel | other->vlan) && !one->mpls && !other->mpls)
 		return;
@@ -317,17 +320,23 @@ static void set_carrier(struct flow_row *row, const struct flow *flow)
 /* Counters are of the report: what was written starts again at zero. */
 static void reported(struct flow *flow)
 {
+	struct flow_extra *extra = flow->extra;
+
 	flow->report++;
 	flow->start_ns = flow->end_ns = 0;
 	memset(flow->packets, 0, sizeof(flow->packets));
 	memset(flow->bytes, 0, sizeof(flow->bytes));
-	memset(flow->goodput, 0, sizeof(flow->goodput));
-	memset(flow->lost, 0, sizeof(flow->lost));
-	flow->kernel_retransmits = flow->fast_retransmits = 0;
-	memset(flow->icmp_counts, 0, sizeof(flow->icmp_counts));
-	flow->fragments[0] = flow->fragments[1] = flow->broken_datagrams = flow->fragment_overlaps = 0;
-	if (flow->proto == PROTO_tcp)
+	if (extra) {
+		memset(extra->lost, 0, sizeof(extra->lost));
+		extra->kernel_retransmits = extra->fast_retransmits = 0;
+		memset(extra->icmp_counts, 0, sizeof(extra->icmp_counts));
+		extra->fragments[0] = extra->fragments[1] = extra->broken_datagrams = extra->fragment_overlaps = 0;
+	}
+	if (flow->proto == PROTO_tcp) {
 		tcp_conn_reported(&flow->tcp);
+		return;
+	}
+	flow->goodput[0] = flow->goodput[1] = 0;
 	if (flow->proto == PROTO_sctp)
 		sctp_assoc_reported(&flow->sctp);
 }
@@ -368,8 +377,9 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 		l7 = flow->twin && flow->twin->stream ? stream_l7(flow->twin->stream) : flow->twin_l7;
 	if (l7 != L7_none)
 		ROW_SET(FLOW, &row, l7, l7);
-	set_carrier(&row, flow);
-	if (flow->has_nat)
+	if (flow->extra)
+		set_carrier(&row, flow);
+	if (flow->extra && flow->extra->has_nat)
 		set_nat(&row, flow);
 	set_counts(&row, flow);
 	if (flow->stream)

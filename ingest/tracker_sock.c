@@ -179,10 +179,10 @@ static void retransmitted(struct tracker *tracker, const struct sock_event *even
 	struct flow *flow = has_tuple ? flow_of_sock(tracker, &tuple) : NULL;
 	struct event_row *row = sock_row(tracker, event, EVENT_retransmit, flow, has_tuple ? &tuple : NULL);
 
-	if (flow) {
-		flow->kernel_retransmits += (uint32_t)event->value;
+	if (flow && flow_extra_make(flow)) {
+		flow->extra->kernel_retransmits += (uint32_t)event->value;
 		if (event->reason == RETRANSMIT_FAST)
-			flow->fast_retransmits += (uint32_t)event->value;
+			flow->extra->fast_retransmits += (uint32_t)event->value;
 	}
 	if (!row)
 		return;

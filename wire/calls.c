@@ -37,6 +37,8 @@ struct call_pool {
 	struct slab *slabs;
 	struct slot *free;
 	struct block_pool *blocks;
+	const struct call_sink *note_of;
+	size_t note_len;
 	uint8_t note[CALL_NOTE_MAX];
 };
 
@@ -135,7 +137,18 @@ void call_note(struct call_sink *sink, struct view note)
 {
 	note = view_sub(note, 0, CALL_NOTE_MAX);
 	memcpy(sink->pool->note, note.at, note.len);
-	sink->note = view_make(sink->pool->note, note.len);
+	sink->pool->note_len = note.len;
+	sink->pool->note_of = sink;
+}
+
+struct view call_take_note(struct call_sink *sink)
+{
+	struct call_pool *pool = sink->pool;
+
+	if (pool->note_of != sink)
+		return view_make("", 0);
+	pool->note_of = NULL;
+	return view_make(pool->note, pool->note_len);
 }
 
 struct view call_text(struct call_sink *sink, struct call *call, struct view bytes, size_t max)
@@ -198,7 +211,7 @@ void call_sink_tls_done(struct call_sink *sink, const struct chunk *chunk, unsig
 	if (sink->tls_done_ns)
 		return;
 	sink->tls_done_ns = chunk->time_ns;
-	sink->tls_client = (uint8_t)client;
+	sink->tls_client = client;
 	sink->tls_app_follows = app_follows;
 }
 

@@ -30,16 +30,18 @@ size_t call_pool_open(const struct call_pool *pool);
  */
 struct call_sink {
 	struct call_pool *pool;
-	uint32_t next_number;
 	uint64_t *next_id;
-	uint64_t open_calls;
-	uint64_t now_ns;	/* latest packet or tick; the stream sets it */
-	uint64_t tls_done_ns;	/* the TLS handshake was over; 0: not so far */
-	uint8_t tls_client;	/* direction of its client */
-	bool tls_app_follows;	/* the same segment holds more of the client's */
-	struct view note;	/* call_note(): in the pool, until the stream has copied it */
 	void (*emit)(void *arg, const struct call *call);
 	void *arg;
+	uint64_t now_ns;	/* latest packet or tick; the stream sets it */
+	uint64_t tls_done_ns;	/* the TLS handshake was over; 0: not so far */
+	uint32_t next_number;
+	uint32_t open_calls : 30;
+	bool tls_client : 1;	/* direction of its client */
+	bool tls_app_follows : 1;	/* the same segment holds more of the client's */
 };
+
+/* What call_note() said of the sink, in the pool until the next one says something; it is forgotten. */
+struct view call_take_note(struct call_sink *sink);
 
 #endif

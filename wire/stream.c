@@ -321,9 +321,8 @@ static void wrong_guess(struct stream *stream, unsigned d, struct view bytes, ui
 /* What the dissector said of its successor's bytes. Without memory the successor goes without. */
 static void note_keep(struct stream *stream)
 {
-	struct view note = stream->sink->note;
+	struct view note = call_take_note(stream->sink);
 
-	stream->sink->note = view_make("", 0);
 	note_drop(stream);
 	if (!note.len)
 		return;
@@ -578,6 +577,7 @@ struct stream *stream_new(struct stream_pool *pool, struct call_sink *sink, uint
 	if (!stream)
 		return NULL;
 	stream->sink = sink;
+	(void)call_take_note(sink);	/* of a flow that was at this place before */
 	stream->hint = (struct guess_hint){ .proto = proto, .src_port = src_port, .dst_port = dst_port };
 	for (unsigned d = 0; d < 2; d++)
 		stream->dir[d].guesses = DATAGRAM_GUESSES;	/* TCP: set when the direction starts */
