@@ -1,6 +1,7 @@
 /* One thing by its id: a flow, its streams, a call in full. */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "query/api.h"
 #include "query/curl.h"
 
@@ -169,6 +170,21 @@ static void call_json(struct http_request *req, const struct call_row *call,
 	wr_u8(http_out(req), '\n');
 }
 
+/* The bytes are gone, the row is not: since when there are bytes. */
+static int say_expired(struct store *store, uint64_t id, struct err *err)
+{
+	struct store_horizon horizon;
+	char since[CLOCK_TEXT_LEN] = "never";
+	int rc = store_horizon(store, &horizon, err);
+
+	if (rc < 0)
+		return rc;
+	if (horizon.oldest_ns[TABLE_PACKETS] != UINT64_MAX)
+		clock_format(horizon.oldest_ns[TABLE_PACKETS], since);
+	return err_set(err, E_EXPIRED, "retention has dropped the bytes of call %016llx; its row is held, packets are held since %s",
+		       (unsigned long long)id, since);
+}
+
 int api_call(void *ctx, struct http_request *req, struct err *err)
 {
 	struct query_bytes bytes = { 0 };
@@ -201,8 +217,7 @@ int api_call(void *ctx, struct http_request *req, struct err *err)
 		uint64_t missing = raw ? bytes.response_missing : bytes.request_missing;
 
 		if (bytes.payload == PAYLOAD_expired && missing >= part.len)
-			return err_set(err, E_EXPIRED, "retention has dropped the bytes of call %016llx; its row is held",
-				       (unsigned long long)id);
+			return say_expired(store, id, err);
 		http_type(req, "application/octet-stream");
 		http_header(
 			req, "X-Missing-Bytes", "%llu",

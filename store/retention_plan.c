@@ -77,17 +77,22 @@ static bool is_flow_table(const struct store_scope *scope)
 	return scope->kind == SCOPE_TABLE && (scope->table == TABLE_FLOWS || scope->table == TABLE_CALLS);
 }
 
+bool plan_seg_ruled(const struct plan *plan, const struct part_seg *seg)
+{
+	return store_policy_rule(&plan->policy, store_policy_class(&plan->policy, seg->class_name).scope) != NULL;
+}
+
 /* The share of a table's rows that goes when those of kept packets stay. */
-static uint64_t filter_frees(const struct plan_part *part, const struct store_scope *scope)
+static uint64_t filter_frees(const struct plan *plan, const struct plan_part *part, const struct store_scope *scope)
 {
 	uint64_t packets = part->entry.tables[TABLE_PACKETS].rows, kept = 0;
 
 	for (unsigned s = 0; s < part->entry.segs_count; s++)
-		kept += seg_held(part, s) ? part->entry.segs[s].packets : 0;
+		kept += seg_held(part, s) && plan_seg_ruled(plan, &part->entry.segs[s]) ? part->entry.segs[s].packets : 0;
 	return share(row_bytes(&part->entry, scope), packets - kept, packets);
 }
 
-static uint64_t rows_gone_bytes(const struct plan_part *part)
+static uint64_t rows_gone_bytes(const struct plan *plan, const struct plan_part *part)
 {
 	uint64_t bytes = 0;
 
@@ -95,7 +100,7 @@ static uint64_t rows_gone_bytes(const struct plan_part *part)
 		if (part->rows_gone & 1u << i)
 			bytes += row_bytes(&part->entry, &store_scopes[i]);
 		else if (part->rows_kept & 1u << i)
-			bytes += filter_frees(part, &store_scopes[i]);
+			bytes += filter_frees(plan, part, &store_scopes[i]);
 	}
 	return bytes < part->entry.data_bytes ? bytes : part->entry.data_bytes;
 }
@@ -132,7 +137,7 @@ static void drop_seg(struct plan *plan, struct plan_part *part, unsigned seg, co
 
 static void drop_all(struct plan *plan, struct plan_part *part, const char *why)
 {
-	uint64_t left = part->entry.data_bytes - rows_gone_bytes(part);
+	uint64_t left = part->entry.data_bytes - rows_gone_bytes(plan, part);
 
 	for (unsigned s = 0; s < part->entry.segs_count; s++)
 		if (seg_held(part, s))
@@ -146,19 +151,19 @@ static void drop_all(struct plan *plan, struct plan_part *part, const char *why)
 /* Rows of one scope, or (kept) those of them that no kept packet belongs to. The last ones take the partition along. */
 static void drop_rows(struct plan *plan, struct plan_part *part, size_t scope, bool kept, const char *why)
 {
-	uint64_t before = rows_gone_bytes(part), freed, left;
+	uint64_t before = rows_gone_bytes(plan, part), freed, left;
 
 	if (kept)
 		part->rows_kept |= 1u << scope;
 	else
 		part->rows_gone |= 1u << scope;
-	freed = rows_gone_bytes(part) - before;
+	freed = rows_gone_bytes(plan, part) - before;
 	plan->data_bytes -= freed;
 	plan->free_bytes += freed;
 	why_put(part->row_why[scope], why);
 	for (size_t i = 0; i < store_scopes_count; i++) {
 		if (is_rows(&store_scopes[i]) && row_held(part, i)) {
-			left = part->entry.data_bytes - rows_gone_bytes(part);
+			left = part->entry.data_bytes - rows_gone_bytes(plan, part);
 			plan->passing_bytes = left > plan->passing_bytes ? left : plan->passing_bytes;
 			return;
 		}
@@ -217,16 +222,11 @@ static void drop_old_packets(struct plan *plan, struct plan_part *part)
 static bool release_packets(struct plan *plan, struct plan_part *part, const struct store_scope *scope,
 			    const char *why)
 {
-	for (unsigned s = 0; s < part->entry.segs_count; s++) {
-		struct store_rule rule = store_policy_class(&plan->policy, part->entry.segs[s].class_name);
-
-		if (seg_held(part, s) && !store_policy_rule(&plan->policy, rule.scope) && scope->table == TABLE_FLOWS)
-			drop_seg(plan, part, s, why);
-	}
 	for (unsigned s = 0; s < part->entry.segs_count; s++)
-		if (seg_held(part, s) &&
-		    store_policy_rule(&plan->policy,
-				      store_policy_class(&plan->policy, part->entry.segs[s].class_name).scope))
+		if (seg_held(part, s) && !plan_seg_ruled(plan, &part->entry.segs[s]) && scope->table == TABLE_FLOWS)
+			drop_seg(plan, part, s, why);
+	for (unsigned s = 0; s < part->entry.segs_count; s++)
+		if (seg_held(part, s) && plan_seg_ruled(plan, &part->entry.segs[s]))
 			return true;
 	return false;
 }
@@ -403,7 +403,7 @@ static uint64_t scope_bytes(const struct plan *plan, size_t scope)
 			continue;
 		bytes += row_bytes(&part->entry, &store_scopes[scope]);
 		if (part->rows_kept & 1u << scope)
-			bytes -= filter_frees(part, &store_scopes[scope]);
+			bytes -= filter_frees(plan, part, &store_scopes[scope]);
 	}
 	return bytes;
 }
@@ -568,7 +568,7 @@ static void report_victims(const struct plan *plan, struct store_plan *out)
 				add_victim(out, part, store_scopes[i].name, false, row_bytes(&part->entry, &store_scopes[i]),
 					   part->row_why[i]);
 			else if (part->rows_kept & 1u << i)
-				add_victim(out, part, store_scopes[i].name, false, filter_frees(part, &store_scopes[i]),
+				add_victim(out, part, store_scopes[i].name, false, filter_frees(plan, part, &store_scopes[i]),
 					   part->row_why[i]);
 		}
 	}

@@ -40,6 +40,8 @@ int plan_make(struct kv_txn *catalog, uint64_t catalog_bytes, uint64_t free_byte
 	      struct arena *arena, struct plan *ret_plan, struct err *err);
 /* What it comes to, in words and numbers. */
 int plan_report(const struct plan *plan, struct arena *arena, struct store_plan *ret_out, struct err *err);
+/* Packets of a segment have a rule of their own: rows of flows and calls stay with them. */
+bool plan_seg_ruled(const struct plan *plan, const struct part_seg *seg);
 /* Of a partition that is not gone as a whole: whether rows go, so that it has to be made anew. */
 static inline bool plan_rewrites(const struct plan_part *part)
 {

@@ -18,6 +18,7 @@
 #define ZSTD_LEVEL 3	/* of row groups that lose some of their rows; whole ones are taken over as they are */
 
 struct rewrite {
+	const struct plan *store_plan;
 	const struct plan_part *plan;
 	struct part_entry old;
 	struct part *part;
@@ -26,7 +27,7 @@ struct rewrite {
 	struct seal seal;
 	struct manifest_hashes hashes;	/* of the old one; its segments are linked */
 	char path[STORE_PATH_MAX];	/* below tmp/ */
-	uint64_t *kept;			/* flows whose packets are held, ascending */
+	uint64_t *kept;			/* flows whose packets are kept by a rule of their own, ascending */
 	size_t kept_count, kept_cap;
 };
 
@@ -73,7 +74,8 @@ static int load_kept(struct rewrite *rw, struct err *err)
 		rc = block_entry_read(value, bytes, rw->old.segs_count, &block, err);
 		if (rc < 0)
 			break;
-		if (block.window == last_window || !rw->old.segs[block.seg].held)
+		if (block.window == last_window || !rw->old.segs[block.seg].held ||
+		    !plan_seg_ruled(rw->store_plan, &rw->old.segs[block.seg]))
 			continue;
 		last_window = block.window;
 		window = part_key_u32(block.window);
@@ -437,7 +439,7 @@ static const struct plan_part *part_of(const struct plan *plan, const struct sto
 int retention_rewrite(const char *dir, struct kv *catalog, const struct plan *plan, const struct store_victim *victims,
 		      size_t count, uint64_t now_ns, struct err *err)
 {
-	struct rewrite rw = { .plan = part_of(plan, victims), .opts = { .dir = dir, .catalog = catalog,
+	struct rewrite rw = { .store_plan = plan, .plan = part_of(plan, victims), .opts = { .dir = dir, .catalog = catalog,
 									.zstd_level = ZSTD_LEVEL, .group_gid = -1 } };
 	struct stat st;
 	int rc;

@@ -418,13 +418,25 @@ static int pin(struct tool *tool, const char *name)
 	return EXIT_DONE;
 }
 
+/* What is to be kept may be said before there is anything. */
+static int make_store(struct tool *tool)
+{
+	const struct store_writer_opts opts = { .name = "retention set", .group_gid = tool_store_group(tool) };
+	struct store_writer *writer = NULL;
+
+	err_clear(&tool->err);
+	if (store_writer_open(tool->set.data, &opts, &writer, &tool->err) < 0)
+		return tool->err.code;
+	return store_writer_close(writer, false, &tool->err);
+}
+
 int cmd_retention(struct tool *tool)
 {
 	const char *verb = tool->set.args_count ? tool->set.args[0] : "show";
 	const char *name = tool->set.args_count > 1 ? tool->set.args[1] : NULL;
 	struct store *store = NULL;
 	bool as_json = false;
-	int code;
+	int rc, code;
 
 	if (strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0) {
 		if (!name)
@@ -436,7 +448,10 @@ int cmd_retention(struct tool *tool)
 	code = tool_wants_json(tool, &as_json);
 	if (code != EXIT_DONE)
 		return code;
-	if (store_open(tool->set.data, &store, &tool->err) < 0)
+	rc = store_open(tool->set.data, &store, &tool->err);
+	if (rc == E_NOT_FOUND && strcmp(verb, "set") == 0 && make_store(tool) == 0)
+		rc = store_open(tool->set.data, &store, &tool->err);
+	if (rc < 0)
 		return tool_fail(tool);
 	if (strcmp(verb, "show") == 0)
 		code = show(tool, store, as_json);

@@ -1,4 +1,9 @@
 /* Retention by scope: payload classes, tables and tiers, each by its own rule. */
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+
 #include "store/part.h"
 #include "tests/unit/store_kit.h"
 
@@ -436,6 +441,89 @@ TEST(store_scopes, a_crash_leaves_the_old_or_the_new)
 			CHECK_NOT(expired);
 		}
 		CHECK_U64(kit_findings(dir), 0);
+	}
+}
+
+/* The child: makes room in three ways, again and again a little more, until it is killed. */
+static void retain_for_ever(const char *dir, int out)
+{
+	struct store_rule rules[] = { { .scope = "calls" }, { .scope = "packets/error", .age_ns = 100 * NS_PER_HOUR },
+				      { .scope = "rollups/1s" } };
+
+	if (write(out, "x", 1) != 1)
+		_exit(3);
+	for (uint64_t hours = 9; hours > 3; hours--) {
+		struct store_policy policy;
+
+		rules[0].age_ns = rules[2].age_ns = hours * NS_PER_HOUR;
+		policy = scope_policy(rules, 3);
+		policy.packet_age_ns = (hours + 1) * NS_PER_HOUR;
+		if (store_policy_set(dir, &policy, NULL) < 0 || store_retention_apply(dir, KIT_NOW, NULL, NULL, NULL) < 0)
+			_exit(4);
+	}
+	pause();
+	_exit(0);
+}
+
+/* Whatever is gone is gone whole, and nothing else is. */
+static void check_retained(const char *dir)
+{
+	bool gone_before = true, expired;
+
+	for (uint64_t hour = 0; hour < HOURS; hour++) {
+		uint64_t calls = scope_rows(dir, hour, TABLE_CALLS), rollups = scope_rows(dir, hour, TABLE_ROLLUPS);
+		uint64_t frames = scope_frames(dir, hour, 5, &expired);
+
+		CHECK_U64(scope_rows(dir, hour, TABLE_FLOWS), SCOPE_FLOWS);
+		CHECK_U64(scope_rows(dir, hour, TABLE_EVENTS), SCOPE_FLOWS);
+		/* Calls of packets that stay longer stay with them: those of the flow that failed. */
+		CHECK(calls == SCOPE_FLOWS || calls == 1, "hour %llu: %llu calls", (unsigned long long)hour,
+		      (unsigned long long)calls);
+		CHECK_U64(rollups, calls == 1 ? 3 * SCOPE_FLOWS : 4 * SCOPE_FLOWS);	/* one partition, one round */
+		CHECK(frames == SCOPE_FRAMES || (frames == 0 && expired), "hour %llu: %llu frames", (unsigned long long)hour,
+		      (unsigned long long)frames);
+		CHECK(frames == 0 ? gone_before : true, "hour %llu went before an older one", (unsigned long long)hour);
+		gone_before = frames == 0;
+		CHECK_U64(scope_frames(dir, hour, 0, &expired), SCOPE_FRAMES);
+	}
+	CHECK_U64(kit_findings(dir), 0);
+}
+
+TEST(store_scopes, kill_at_any_moment, .timeout = 100)
+{
+	const struct store_rule rules[] = { { .scope = "packets/error", .age_ns = 100 * NS_PER_HOUR } };
+	const struct store_policy policy = scope_policy(rules, 1);
+	const char *dir = make_scopes(&policy, false), *text = getenv("SEED");
+	uint64_t random = text && *text ? strtoull(text, NULL, 10) : 20261123;
+
+	printf("seed %llu\n", (unsigned long long)random);
+	shell(dir, "mkdir first && cp -a parts catalog tmp trash hot snap first/");
+	for (unsigned round = 0; round < 12; round++) {
+		struct timespec wait = { .tv_nsec = (long)(kit_random(&random) % 60000) * 1000 };
+		struct store_writer *writer;
+		struct pollfd ready;
+		struct err err = { 0 };
+		int out[2], status;
+		pid_t pid;
+
+		shell(dir, "rm -rf parts catalog tmp trash hot snap && cp -a first/* .");
+		CHECK(pipe(out) == 0);
+		pid = fork();
+		CHECK(pid >= 0);
+		if (pid == 0)
+			retain_for_ever(dir, out[1]);
+		(void)close(out[1]);
+		ready = (struct pollfd){ .fd = out[0], .events = POLLIN };
+		CHECK(poll(&ready, 1, 20000) == 1, "the child did not begin in 20 s");
+		(void)nanosleep(&wait, NULL);
+		CHECK(kill(pid, SIGKILL) == 0);
+		CHECK(waitpid(pid, &status, 0) == pid);
+		CHECK(WIFSIGNALED(status), "the child ended by itself: %x", status);
+		(void)close(out[0]);
+		writer = kit_writer(dir, NULL);
+		CHECK_OK(store_writer_close(writer, false, &err), err);
+		shell(dir, "test -z \"$(find tmp trash -mindepth 1)\"");
+		check_retained(dir);
 	}
 }
 
