@@ -63,7 +63,8 @@ enum grpc_kind grpc_kind(struct view type)
 	static const struct view grpc = VIEW_LIT("application/grpc");
 	uint8_t c;
 
-	if (!view_istarts(type, "application/grpc"))
+	/* not "application/json", which most begin with */
+	if (type.len < grpc.len || (type.at[12] | 0x20) != 'g' || !view_istarts(type, "application/grpc"))
 		return GRPC_NO;
 	if (view_istarts(type, "application/grpc-web-text"))
 		return GRPC_WEB_TEXT;

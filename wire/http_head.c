@@ -177,11 +177,13 @@ bool http_line(struct view *rest, struct view *ret_line)
 }
 
 /* A value may begin on the line after its name. */
-static struct view trim_folded(struct view v)
+static struct view trim_folded(const uint8_t *at, const uint8_t *end)
 {
-	while (v.len && (v.at[0] == '\r' || v.at[0] == '\n' || v.at[0] == ' ' || v.at[0] == '\t'))
-		v = view_sub(v, 1, v.len);
-	return view_trim(v);
+	while (at < end && (*at == ' ' || *at == '\t' || *at == '\r' || *at == '\n'))
+		at++;
+	while (at < end && (end[-1] == ' ' || end[-1] == '\t'))
+		end--;
+	return view_make(at, (size_t)(end - at));
 }
 
 bool http_field_next(struct view *rest, struct view *ret_name, struct view *ret_value)
@@ -203,9 +205,30 @@ bool http_field_next(struct view *rest, struct view *ret_name, struct view *ret_
 	}
 	len = (size_t)(colon - line.at);
 	*ret_name = view_make(line.at, len);
-	*ret_value = trim_folded(view_sub(line, len + 1, line.len));
+	*ret_value = trim_folded(colon + 1, line.at + line.len);
 	return true;
 }
+
+/* A name of eight and more bytes, against one in small letters: a letter's cases differ in one bit. */
+static inline __attribute__((always_inline)) bool differs8(const uint8_t *at, const char *small)
+{
+	uint64_t got, want;
+
+	memcpy(&got, at, sizeof(got));
+	memcpy(&want, small, sizeof(want));
+	return (got | (want & 0x4040404040404040ull) >> 1) != want;
+}
+
+static inline __attribute__((always_inline)) bool same_name(const uint8_t *at, const char *small, size_t len)
+{
+	for (size_t i = 0; i + 8 <= len; i += 8)
+		if (differs8(at + i, small + i))
+			return false;
+	return !differs8(at + len - 8, small + len - 8);
+}
+
+/* name is as long as word, a literal of at least eight small letters, digits and hyphens. */
+#define IS_NAME(name, word) same_name((name).at, word, sizeof(word) - 1)
 
 static void read_length(struct http_head *head, struct view value)
 {
@@ -254,12 +277,6 @@ static void keep_first(struct view *field, struct view value)
 		*field = value;
 }
 
-/* s in small letters, of the same length. */
-static bool is_name(struct view name, const char *s)
-{
-	return (name.at[0] | 0x20) == s[0] && view_ieq(name, s);
-}
-
 static void read_field(struct http_head *head, struct view name, struct view value)
 {
 	if (name.len && (name.at[name.len - 1] == ' ' || name.at[name.len - 1] == '\t')) {
@@ -269,39 +286,39 @@ static void read_field(struct http_head *head, struct view name, struct view val
 	}
 	switch (name.len) {	/* a length tells nearly all of them apart */
 	case 2:
-		if (is_name(name, "b3"))
+		if (view_ieq(name, "b3"))
 			keep_first(&head->b3, value);
 		break;
 	case 4:
-		if (is_name(name, "host"))
+		if (view_ieq(name, "host"))
 			keep_first(&head->host, value);
 		break;
 	case 10:
-		if (is_name(name, "user-agent"))
+		if (IS_NAME(name, "user-agent"))
 			keep_first(&head->user_agent, value);
 		break;
 	case 11:
-		if (is_name(name, "traceparent"))
+		if (IS_NAME(name, "traceparent"))
 			keep_first(&head->traceparent, value);
 		break;
 	case 12:
-		if (is_name(name, "content-type"))
+		if (IS_NAME(name, "content-type"))
 			keep_first(&head->content_type, value);
-		else if (is_name(name, "x-b3-traceid"))
+		else if (IS_NAME(name, "x-b3-traceid"))
 			keep_first(&head->b3_trace, value);
-		else if (is_name(name, "x-request-id"))
+		else if (IS_NAME(name, "x-request-id"))
 			keep_first(&head->request_id, value);
 		break;
 	case 14:
-		if (is_name(name, "content-length"))
+		if (IS_NAME(name, "content-length"))
 			read_length(head, value);
 		break;
 	case 16:
-		if (is_name(name, "content-encoding"))
+		if (IS_NAME(name, "content-encoding"))
 			keep_first(&head->content_encoding, value);
 		break;
 	case 17:
-		if (is_name(name, "transfer-encoding"))
+		if (IS_NAME(name, "transfer-encoding"))
 			read_coding(head, value);
 		break;
 	default:

@@ -5,6 +5,7 @@
 #include "wire/http_head.h"
 #include "wire/inflate.h"
 
+#include <ctype.h>
 #include <zlib.h>
 
 #define STEPS_MAX 12
@@ -296,6 +297,36 @@ TEST(http, folds_ids_in_templates)
 		char text[12];
 
 		CHECK_LE(http_template(VIEW_LIT("/aa/12/bb/13"), text, cap), cap);
+	}
+}
+
+/* Every name that is looked for, written in any case, and with each of its bytes changed a little. */
+TEST(http, knows_names_of_fields_in_any_case_and_no_others)
+{
+	static const char *const names[] = {
+		"host", "user-agent", "traceparent", "content-type", "x-b3-traceid", "x-request-id", "content-length",
+		"content-encoding", "transfer-encoding", "b3",
+	};
+
+	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++) {
+		size_t len = strlen(names[n]);
+
+		for (size_t at = 0; at <= 2 * len; at++) {	/* len: as it is; behind it: byte at - len - 1 in another case */
+			char text[96] = "GET / HTTP/1.1\r\n", *name = text + strlen(text);
+			struct http_head head;
+			bool known;
+
+			(void)snprintf(name, 60, "%s: 12\r\n\r\n", names[n]);
+			if (at < len)
+				name[at] ^= name[at] >= 'a' ? 0x01 : 0x20;
+			else if (at > len)
+				name[at - len - 1] = (char)toupper((unsigned char)name[at - len - 1]);
+			CHECK(http_head_parse(view_str(text), &head), "%s", text);
+			known = head.host.at || head.user_agent.at || head.traceparent.at || head.content_type.at ||
+				head.b3_trace.at || head.request_id.at || head.has_length || head.content_encoding.at ||
+				head.coded || head.b3.at;
+			CHECK_U64(known, at >= len);
+		}
 	}
 }
 
