@@ -84,13 +84,11 @@ void *batch_row(struct batch *batch, enum table_id table)
 	return row;
 }
 
-/* Columns that hold texts. */
+/* Columns that hold texts, by ordinal. */
 struct text_cols {
-	uint16_t count;
-	struct {
-		uint16_t ordinal, offset;
-		bool required;
-	} cols[64];
+	bool known;
+	uint64_t required[SCHEMA_HAS_WORDS], optional[SCHEMA_HAS_WORDS];
+	uint16_t offset[SCHEMA_HAS_WORDS * 64];
 };
 
 /* Worked out once a thread: rows are added by the hundred thousand, and few of their columns are texts. */
@@ -99,17 +97,17 @@ static const struct text_cols *text_cols(const struct table *table)
 	static _Thread_local struct text_cols known[TABLE_MAX + 1];
 	struct text_cols *texts = &known[table->id];
 
-	if (texts->count)
+	if (texts->known)
 		return texts;
+	texts->known = true;
 	for (size_t i = 0; i < table->cols_count; i++) {
 		const struct col *col = &table->cols[i];
+		uint64_t *words = col->presence == PRESENCE_REQ ? texts->required : texts->optional;
 
 		if (types[col->type].phys != PHYS_BYTES || col->type == TYPE_IP)
 			continue;
-		assert(texts->count < sizeof(texts->cols) / sizeof(texts->cols[0]));
-		texts->cols[texts->count].ordinal = col->ordinal;
-		texts->cols[texts->count].offset = col->offset;
-		texts->cols[texts->count++].required = col->presence == PRESENCE_REQ;
+		words[col->ordinal / 64] |= 1ull << (col->ordinal % 64);
+		texts->offset[col->ordinal] = col->offset;
 	}
 	return texts;
 }
@@ -120,22 +118,27 @@ void batch_add(struct batch *batch, enum table_id id, const void *row)
 	const struct text_cols *texts = text_cols(table);
 	uint8_t *copy = row_new(batch, id, table->row_bytes);
 	const uint8_t *last = batch->rows[id].count > 1 ? copy - table->row_bytes : NULL;
+	const uint64_t *has = row, *had = (const void *)last;
 
 	if (!copy)
 		return;
 	memcpy(copy, row, table->row_bytes);
-	for (unsigned i = 0; i < texts->count; i++) {
-		uint16_t ordinal = texts->cols[i].ordinal, offset = texts->cols[i].offset;
-		struct view text, before = { 0 };
+	for (unsigned word = 0; word < SCHEMA_HAS_WORDS; word++) {
+		uint64_t now = texts->required[word] | (has[word] & texts->optional[word]);
+		uint64_t then = last ? texts->required[word] | (had[word] & texts->optional[word]) : 0;
 
-		if (!texts->cols[i].required && !row_has(row, ordinal))
-			continue;
-		memcpy(&text, copy + offset, sizeof(text));
-		/* Most texts of a row are those of the row before: of one client, to one service. */
-		if (last && (texts->cols[i].required || row_has((const void *)last, ordinal)))
-			memcpy(&before, last + offset, sizeof(before));
-		text = text.len && view_eq(text, before) ? before : batch_text(batch, text);
-		memcpy(copy + offset, &text, sizeof(text));
+		for (; now; now &= now - 1) {
+			unsigned bit = (unsigned)__builtin_ctzll(now);
+			size_t offset = texts->offset[word * 64 + bit];
+			struct view text, before = { 0 };
+
+			memcpy(&text, copy + offset, sizeof(text));
+			/* Most texts of a row are those of the row before: of one client, to one service. */
+			if (then >> bit & 1)
+				memcpy(&before, last + offset, sizeof(before));
+			text = text.len && view_eq(text, before) ? before : batch_text(batch, text);
+			memcpy(copy + offset, &text, sizeof(text));
+		}
 	}
 }
 
