@@ -10,6 +10,7 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 	columns->bytes_read = 0;
 	columns->bytes_stored = 0;
 	columns->wanted = NULL;
+	columns->only = NULL;
 	memset(columns->loaded, 0, sizeof(columns->loaded));
 	memset(columns->matched, 0, sizeof(columns->matched));
 }

@@ -19,6 +19,7 @@ struct columns {
 	uint64_t bytes_read;		/* decoded so far */
 	uint64_t bytes_stored;		/* what that was in the file, without bitmaps of nulls */
 	const uint64_t *wanted;		/* SCHEMA_HAS_WORDS: columns that will be decoded whatever matches; NULL: unknown */
+	const uint64_t *only;		/* rows that will be looked at, a bit each: others may hold anything; NULL: all */
 	uint64_t loaded[SCHEMA_HAS_WORDS];
 	uint64_t matched[SCHEMA_HAS_WORDS];	/* tested once: who is asked again is decoded */
 	union {

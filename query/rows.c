@@ -4,7 +4,8 @@
  * across hours. Within one, a heap keeps the first keys (start, id) of those
  * still wanted, row groups come in the order of their zones, and the walk stops
  * when the next zone lies behind the heap. Only then are the columns of the
- * surviving rows decoded.
+ * surviving rows decoded. Where few rows match, several hours are looked at
+ * together, and row groups by several threads ahead of their turn.
  */
 #include "query/rows.h"
 
@@ -16,6 +17,9 @@
 
 #define KEYS_MAX	(1u << 20)  /* of one pass over an hour; more rows take more passes */
 #define BATCH_BYTES_MAX (16u << 20) /* row structs made at a time */
+
+#define GROUPS_AT_A_TIME 8u	    /* row groups of more hours than one: a pass holds all their keys */
+#define WAVE_MAX	16	    /* row groups read ahead at most */
 
 struct key {
 	uint64_t start_ns, id;
@@ -29,6 +33,15 @@ struct rows {
 	void *arg;
 	struct scan scan;
 
+	/* Row groups are read ahead of their turn, a wave at a time. */
+	struct scan_ahead ahead;
+	struct scan_step steps[WAVE_MAX];
+	struct found {
+		struct key *keys;
+		size_t count, cap;
+	} found[WAVE_MAX];	/* in a row group of the wave */
+	size_t wave_from;	/* its first row group, or run of slots */
+
 	struct key *heap; /* the last wanted one on top */
 	size_t heap_count, heap_cap, heap_max;
 
@@ -39,7 +52,8 @@ struct rows {
 	uint64_t left;	    /* rows still wanted */
 	struct cursor last; /* handed out */
 	bool handed_any, stopped;
-	struct arena texts; /* of a batch */
+	struct batch *batch;
+	struct arena *texts; /* of a batch, one a worker */
 };
 
 /* ---- order ---- */
@@ -190,10 +204,30 @@ static int row_hashes(struct scan *scan, uint64_t **ret_hashes, struct err *err)
 	return rc < 0 ? err_set(err, rc, "out of memory") : 0;
 }
 
-static int group_keys(struct rows *rows, uint32_t group, struct err *err)
+/* Enough that nobody waits for the slowest, few enough that little is done for nothing. */
+static size_t wave_most(const struct rows *rows)
 {
-	struct scan *scan = &rows->scan;
+	size_t most = 4ul * rows->ahead.workers_count;
+
+	if (rows->ahead.workers_count == 1)
+		return 1;
+	return most < WAVE_MAX ? most : WAVE_MAX;
+}
+
+static int found_add(struct found *found, const struct key *key)
+{
+	if (mem_grow((void **)&found->keys, &found->cap, found->count, sizeof(*found->keys)) < 0)
+		return E_NO_MEMORY;
+	found->keys[found->count++] = *key;
+	return 0;
+}
+
+/* Keys that have a chance: the heap stands still while a wave is read. */
+static int group_keys(const struct rows *rows, struct scan *scan, uint32_t group, struct found *found,
+		      struct err *err)
+{
 	const struct table *table = rows->plan->table;
+	bool full = rows->heap_count == rows->heap_max;
 	struct rg_ints starts, ids = { 0 };
 	uint64_t *hashes = NULL;
 	uint32_t row;
@@ -211,123 +245,71 @@ static int group_keys(struct rows *rows, uint32_t group, struct err *err)
 
 		if (rows->bounded && bound_cmp(rows, &key) < 0)
 			continue;
-		rc = heap_offer(rows, &key, err);
-		if (rc < 0)
-			return rc;
+		if (full && key_cmp(rows, &key, &rows->heap[0]) >= 0)
+			continue;
+		if (found_add(found, &key) < 0)
+			return err_set(err, E_NO_MEMORY, "out of memory");
 	}
 	return 0;
 }
 
-/* The heap gets the first keys of the hour behind the bound. */
+static int wave_step(void *arg, unsigned worker, struct scan *scan, size_t i, struct err *err)
+{
+	struct rows *rows = arg;
+	uint32_t group = (uint32_t)(rows->wave_from + i);
+	struct found *found = &rows->found[i];
+	struct err why = { 0 };
+	int rc;
+
+	(void)worker;
+	found->count = 0;
+	if (group_too_late(rows, &rows->scan.groups[group]) || group_before_bound(rows, &rows->scan.groups[group]))
+		return 0;
+	rc = scan_group(scan, &rows->scan.groups[group], err);
+	if (rc <= 0)
+		return rc;
+	rc = group_keys(rows, scan, group, found, &why);
+	scan_count(scan);
+	if (rc == E_CORRUPT) { /* before any of its keys was found */
+		assert(found->count == 0);
+		scan->plan->stats->damaged_row_groups++;
+		return 0;
+	}
+	if (rc == E_NO_MEMORY)
+		return plan_no_memory(rows->plan, err);
+	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
+}
+
+/* The heap gets the first keys of the row groups at hand that lie behind the bound. */
 static int hour_keys(struct rows *rows, struct err *err)
 {
+	/* Without a filter the first row group holds what is wanted, or as good as. */
+	size_t wave = rows->plan->opts->filter.len ? rows->ahead.workers_count : 1;
 	struct scan *scan = &rows->scan;
 
 	rows->heap_count = 0;
-	for (uint32_t g = 0; g < scan->groups_count; g++) {
-		struct err why = { 0 };
-		size_t before = rows->heap_count;
-		int rc;
+	for (size_t from = 0, count; from < scan->groups_count; from += count) {
+		count = scan->groups_count - from < wave ? scan->groups_count - from : wave;
+		rows->wave_from = from;
+		scan_ahead_run(&rows->ahead, wave_step, rows, count, rows->steps);
+		for (size_t i = 0; i < count; i++) {
+			const struct found *found = &rows->found[i];
+			int rc;
 
-		if (group_too_late(rows, &scan->groups[g]))
-			return 0;
-		if (group_before_bound(rows, &scan->groups[g]))
-			continue;
-		rc = scan_group(scan, &scan->groups[g], err);
-		if (rc < 0)
-			return rc;
-		if (rc == 0)
-			continue;
-		rc = group_keys(rows, g, &why);
-		scan_count(scan);
-		if (rc == E_CORRUPT) { /* before any of its keys was offered */
-			assert(rows->heap_count == before);
-			rows->plan->stats->damaged_row_groups++;
-		} else if (rc < 0) {
-			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err)
-						 : err_set(err, rc, "%s", why.text);
+			if (group_too_late(rows, &scan->groups[from + i]))
+				return 0;
+			rc = scan_ahead_take(&rows->ahead, &rows->steps[i], err);
+			for (size_t k = 0; rc == 0 && k < found->count; k++)
+				rc = heap_offer(rows, &found->keys[k], err);
+			if (rc < 0)
+				return rc;
 		}
+		wave = wave * 2 < wave_most(rows) ? wave * 2 : wave_most(rows);
 	}
 	return 0;
 }
 
 /* ---- rows out of keys ---- */
-
-static int fill_ints(struct scan *scan, const struct col *col, const struct rows_pick *picks,
-		     size_t count, struct err *err)
-{
-	struct rg_ints ints;
-	int rc = columns_ints(&scan->columns, col, &ints, err);
-
-	for (size_t i = 0; rc == 0 && i < count; i++)
-		if (rg_valid(ints.valid, picks[i].row))
-			(void)row_put(col, picks[i].to, ints.values[picks[i].row],
-				      view_make(NULL, 0));
-	return rc;
-}
-
-static int fill_bytes(struct scan *scan, const struct col *col, const struct rows_pick *picks,
-		      size_t count, struct arena *texts, struct err *err)
-{
-	uint32_t code_before = UINT32_MAX;
-	struct view copy = { 0 };
-	struct rg_bytes bytes;
-	int rc = columns_bytes(&scan->columns, col, &bytes, err);
-
-	for (size_t i = 0; rc == 0 && i < count; i++) {
-		uint32_t row = picks[i].row, code;
-
-		if (!rg_valid(bytes.valid, row))
-			continue;
-		code = bytes.codes ? bytes.codes[row] : row;
-		if (col->type == TYPE_IP) {
-			rc = row_put(col, picks[i].to, 0, bytes.dict[code]);
-			if (rc < 0)
-				(void)err_set(err, rc, "column %s: an address of %zu bytes",
-					      col->key, bytes.dict[code].len);
-			continue;
-		}
-		if (code != code_before) { /* neighbours often share their text */
-			copy = arena_copy(texts, bytes.dict[code]);
-			if (!copy.at)
-				return plan_no_memory(scan->plan, err);
-			code_before = code;
-		}
-		rc = row_put(col, picks[i].to, 0, copy);
-	}
-	return rc;
-}
-
-static int fill_col(struct scan *scan, const struct col *col, const struct rows_pick *picks,
-		    size_t count, struct arena *texts, struct err *err)
-{
-	return types[col->type].phys == PHYS_INT ? fill_ints(scan, col, picks, count, err)
-						 : fill_bytes(scan, col, picks, count, texts, err);
-}
-
-int rows_fill(struct scan *scan, const struct scan_group *group, const uint16_t *fields,
-	      size_t fields_count, const struct rows_pick *picks, size_t count, struct arena *texts,
-	      struct err *err)
-{
-	const struct table *table = scan->plan->table;
-	int rc = scan_reopen(scan, group, err);
-
-	if (rc == 0 && !fields)
-		rg_want(&scan->rg, NULL);
-	for (size_t c = 0; rc == 0 && c < (fields ? fields_count : table->cols_count); c++) {
-		rc = fill_col(scan, &table->cols[fields ? fields[c] : c], picks, count, texts, err);
-		scan_count(scan);
-		arena_reset(&scan->plan->scratch); /* one decoded column at a time is enough */
-		columns_init(&scan->columns, &scan->rg, &scan->plan->scratch);
-	}
-	/* What makes the row's place in the answer is always there. */
-	if (rc == 0 && fields) {
-		rc = fill_col(scan, &table->cols[table->start_ord], picks, count, texts, err);
-		if (rc == 0 && table->id_ord >= 0)
-			rc = fill_col(scan, &table->cols[table->id_ord], picks, count, texts, err);
-	}
-	return rc;
-}
 
 struct slot { /* a key of the batch, to be visited by row group */
 	uint32_t group, row, at;
@@ -342,40 +324,65 @@ static int slot_cmp(const void *a, const void *b)
 	return (x->row > y->row) - (x->row < y->row);
 }
 
-/* Fill the row structs of keys[0..count); dead[i] when its row group turned out damaged. */
-static int batch_fill(struct rows *rows, const struct key *keys, size_t count, uint8_t *structs,
-		      bool *dead, struct slot *slots, struct rows_pick *picks, struct err *err)
+/* Row structs of a batch of keys. Slots of one row group are a run. */
+struct batch {
+	uint8_t *structs;
+	bool *dead; /* its row group turned out damaged */
+	struct slot *slots;
+	struct rows_pick *picks;
+	size_t *runs; /* first slot of each, and the end */
+	size_t runs_count;
+};
+
+static int run_fill(void *arg, unsigned worker, struct scan *scan, size_t i, struct err *err)
 {
-	size_t row_bytes = rows->plan->table->row_bytes;
+	struct rows *rows = arg;
+	const struct batch *batch = rows->batch;
+	size_t from = batch->runs[rows->wave_from + i], to = batch->runs[rows->wave_from + i + 1];
+	struct err why = { 0 };
+	int rc = rows_fill(scan, &rows->scan.groups[batch->slots[from].group], rows->want->fields,
+			   rows->want->fields_count, batch->picks + from, to - from, &rows->texts[worker], &why);
 
-	for (size_t i = 0; i < count; i++)
-		slots[i] = (struct slot){ keys[i].group, keys[i].row, (uint32_t)i };
-	qsort(slots, count, sizeof(*slots), slot_cmp);
-	for (size_t i = 0, n; i < count; i += n) {
-		struct err why = { 0 };
-		int rc = plan_check(rows->plan, err);
-
-		if (rc < 0)
-			return rc;
-		for (n = 0; i + n < count && slots[i + n].group == slots[i].group; n++)
-			picks[n] = (struct rows_pick){ slots[i + n].row,
-						       structs + slots[i + n].at * row_bytes };
-		rc = rows_fill(&rows->scan, &rows->scan.groups[slots[i].group], rows->want->fields,
-			       rows->want->fields_count, picks, n, &rows->texts, &why);
-		if (rc == E_CORRUPT) {
-			rows->plan->stats->damaged_row_groups++;
-			for (size_t k = 0; k < n; k++)
-				dead[slots[i + k].at] = true;
-		} else if (rc < 0) {
-			return rc == E_NO_MEMORY ? plan_no_memory(rows->plan, err)
-						 : err_set(err, rc, "%s", why.text);
-		}
+	if (rc == E_CORRUPT) {
+		scan->plan->stats->damaged_row_groups++;
+		for (size_t k = from; k < to; k++)
+			batch->dead[batch->slots[k].at] = true;
+		return 0;
 	}
-	return 0;
+	if (rc == E_NO_MEMORY)
+		return plan_no_memory(rows->plan, err);
+	return rc < 0 ? err_set(err, rc, "%s", why.text) : 0;
 }
 
-static void batch_hand(struct rows *rows, const struct key *keys, size_t count,
-		       const uint8_t *structs, const bool *dead)
+/* Fill the row structs of keys[0..count). */
+static int batch_fill(struct rows *rows, const struct key *keys, size_t count, struct err *err)
+{
+	size_t row_bytes = rows->plan->table->row_bytes, wave = wave_most(rows);
+	struct batch *batch = rows->batch;
+	int rc = 0;
+
+	for (size_t i = 0; i < count; i++)
+		batch->slots[i] = (struct slot){ keys[i].group, keys[i].row, (uint32_t)i };
+	qsort(batch->slots, count, sizeof(*batch->slots), slot_cmp);
+	batch->runs_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (i == 0 || batch->slots[i].group != batch->slots[i - 1].group)
+			batch->runs[batch->runs_count++] = i;
+		batch->picks[i] = (struct rows_pick){ batch->slots[i].row,
+						      batch->structs + batch->slots[i].at * row_bytes };
+	}
+	batch->runs[batch->runs_count] = count;
+	for (size_t from = 0, n; rc == 0 && from < batch->runs_count; from += n) {
+		n = batch->runs_count - from < wave ? batch->runs_count - from : wave;
+		rows->wave_from = from;
+		scan_ahead_run(&rows->ahead, run_fill, rows, n, rows->steps);
+		for (size_t i = 0; rc == 0 && i < n; i++)
+			rc = scan_ahead_take(&rows->ahead, &rows->steps[i], err);
+	}
+	return rc;
+}
+
+static void batch_hand(struct rows *rows, const struct key *keys, size_t count)
 {
 	const struct table *table = rows->plan->table;
 
@@ -389,44 +396,48 @@ static void batch_hand(struct rows *rows, const struct key *keys, size_t count,
 			rows->last = (struct cursor){ key->start_ns, key->id, 1 };
 		rows->handed_any = true;
 		rows->left--;
-		if (dead[i])
+		if (rows->batch->dead[i])
 			continue;
 		rows->plan->stats->rows_matched++;
-		rows->stopped = !rows->row(rows->arg, table, structs + i * table->row_bytes);
+		rows->stopped = !rows->row(rows->arg, table, rows->batch->structs + i * table->row_bytes);
 	}
 }
 
 static int keys_hand(struct rows *rows, const struct key *keys, size_t count, struct err *err)
 {
 	size_t row_bytes = rows->plan->table->row_bytes, most = BATCH_BYTES_MAX / row_bytes;
-	struct rows_pick *picks;
-	struct slot *slots;
-	uint8_t *structs;
-	bool *dead;
+	struct batch batch;
 	int rc = 0;
 
 	if (most > count)
 		most = count;
-	structs = mem_array(most, row_bytes);
-	dead = mem_array(most, sizeof(*dead));
-	slots = mem_array(most, sizeof(*slots));
-	picks = mem_array(most, sizeof(*picks));
-	if (!structs || !dead || !slots || !picks)
+	batch = (struct batch){
+		.structs = mem_array(most, row_bytes),
+		.dead = mem_array(most, sizeof(*batch.dead)),
+		.slots = mem_array(most, sizeof(*batch.slots)),
+		.picks = mem_array(most, sizeof(*batch.picks)),
+		.runs = mem_array(most + 1, sizeof(*batch.runs)),
+	};
+	rows->batch = &batch;
+	if (!batch.structs || !batch.dead || !batch.slots || !batch.picks || !batch.runs)
 		rc = err_set(err, E_NO_MEMORY, "out of memory");
 	for (size_t i = 0; rc == 0 && i < count && !rows->stopped; i += most) {
 		size_t n = count - i < most ? count - i : most;
 
-		memset(structs, 0, n * row_bytes);
-		memset(dead, 0, n * sizeof(*dead));
-		arena_reset(&rows->texts);
-		rc = batch_fill(rows, keys + i, n, structs, dead, slots, picks, err);
+		memset(batch.structs, 0, n * row_bytes);
+		memset(batch.dead, 0, n * sizeof(*batch.dead));
+		for (unsigned w = 0; w < rows->ahead.workers_count; w++)
+			arena_reset(&rows->texts[w]);
+		rc = batch_fill(rows, keys + i, n, err);
 		if (rc == 0)
-			batch_hand(rows, keys + i, n, structs, dead);
+			batch_hand(rows, keys + i, n);
 	}
-	mem_free(structs);
-	mem_free(dead);
-	mem_free(slots);
-	mem_free(picks);
+	rows->batch = NULL;
+	mem_free(batch.structs);
+	mem_free(batch.dead);
+	mem_free(batch.slots);
+	mem_free(batch.picks);
+	mem_free(batch.runs);
 	return rc;
 }
 
@@ -439,7 +450,7 @@ static void bound_set(struct rows *rows, const struct cursor *cursor)
 	rows->skip = cursor->same;
 }
 
-/* One pass: find the next keys of the hour, hand their rows over. *ret_again: the hour may hold more. */
+/* One pass: find the next keys of the hours at hand, hand their rows over. *ret_again: the hour may hold more. */
 static int hour_pass(struct rows *rows, bool *ret_again, struct err *err)
 {
 	/* One more than wanted tells whether there is more. */
@@ -472,12 +483,42 @@ static int hour_pass(struct rows *rows, bool *ret_again, struct err *err)
 	return rc;
 }
 
+static int rows_open(struct rows *rows, struct err *err)
+{
+	int rc = scan_open(&rows->scan, rows->plan, !rows->want->ascending, err);
+
+	if (rc == 0)
+		rc = scan_ahead_init(&rows->ahead, rows->plan, &rows->scan, err);
+	if (rc < 0)
+		return rc;
+	rows->texts = mem_array(rows->ahead.workers_count, sizeof(*rows->texts));
+	if (!rows->texts)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	for (unsigned w = 0; w < rows->ahead.workers_count; w++)
+		arena_init(&rows->texts[w], rows->plan->budget.memory);
+	return 0;
+}
+
+static void rows_free(struct rows *rows)
+{
+	for (unsigned w = 0; rows->texts && w < rows->ahead.workers_count; w++)
+		arena_release(&rows->texts[w]);
+	mem_free(rows->texts);
+	scan_ahead_release(&rows->ahead);
+	scan_close(&rows->scan);
+	for (size_t i = 0; i < WAVE_MAX; i++)
+		mem_free(rows->found[i].keys);
+	mem_free(rows->heap);
+	mem_free(rows);
+}
+
 int rows_run(struct plan *plan, const struct rows_want *want,
 	     bool (*row)(void *arg, const struct table *table, const void *row), void *arg,
 	     bool *ret_more, struct cursor *ret_next, struct err *err)
 {
 	struct rows *rows = mem_zalloc(sizeof(*rows));
 	struct err why = { 0 };
+	size_t groups_min = 1;
 	int rc;
 
 	if (!rows)
@@ -487,7 +528,6 @@ int rows_run(struct plan *plan, const struct rows_want *want,
 	rows->row = row;
 	rows->arg = arg;
 	rows->left = want->limit;
-	arena_init(&rows->texts, plan->budget.memory);
 	if (want->resume) {
 		bound_set(rows, &want->cursor);
 		/* A page that ends amid equal rows goes on counting them. */
@@ -501,12 +541,15 @@ int rows_run(struct plan *plan, const struct rows_want *want,
 					    ? UINT64_MAX
 					    : want->cursor.start_ns + 1);
 	}
-	rc = scan_open(&rows->scan, plan, !want->ascending, &why);
-	while (rc >= 0 && !rows->stopped && (rc = scan_hour(&rows->scan, &why)) == 1) {
+	rc = rows_open(rows, &why);
+	while (rc >= 0 && !rows->stopped && (rc = scan_hours(&rows->scan, groups_min, &why)) == 1) {
 		bool again = true;
 
 		while (rc >= 0 && again && !rows->stopped)
 			rc = hour_pass(rows, &again, &why);
+		/* What is wanted is rare: look at more at a time, however many threads there are: budgets end a pass. */
+		if (groups_min < GROUPS_AT_A_TIME)
+			groups_min *= 2;
 	}
 	/* What was handed out before a budget ran out is whole as far as it goes. */
 	if ((rc == E_BUDGET || rc == E_TIMEOUT) && rows->left < want->limit) {
@@ -520,10 +563,7 @@ int rows_run(struct plan *plan, const struct rows_want *want,
 		*ret_next = rows->last;
 		rc = 0;
 	}
-	scan_close(&rows->scan);
-	arena_release(&rows->texts);
-	mem_free(rows->heap);
-	mem_free(rows);
+	rows_free(rows);
 	return rc;
 }
 

@@ -52,6 +52,43 @@ int scan_reopen(struct scan *scan, const struct scan_group *group, struct err *e
 /* Add what was decoded since the last time to the stats; who decodes columns of a group at hand does it. */
 void scan_count(struct scan *scan);
 
+/* A thread at the row groups of a walk: its view, but stats and scratch memory of its own. */
+struct scan_worker {
+	struct plan plan;
+	struct query_stats stats;
+	struct scan scan;
+};
+struct scan_worker *scan_worker_new(const struct plan *plan, const struct scan *walk);	/* NULL: out of memory */
+void scan_worker_free(struct scan_worker *worker);	/* takes NULL */
+/* Add what a worker has counted to the stats of the query; it begins anew. */
+void scan_stats_take(struct query_stats *stats, struct query_stats *from);
+
+/*
+ * Steps that several threads do ahead of time and one takes in order, as if it did them itself, one after the other: what
+ * lies behind an end, an error or a used up budget was done for nothing and counts for nothing.
+ */
+struct scan_step {
+	struct query_stats stats;
+	struct err err;
+	int rc;
+};
+struct scan_ahead {
+	struct plan *plan;
+	const struct scan *walk;
+	struct scan_worker **workers;	/* [workers_count], made when first needed */
+	unsigned workers_count;
+	struct lock view_lock;		/* of the walk while there is more than one worker */
+};
+/* walk is borrowed, and open. E_NO_MEMORY. Release in any case. */
+int scan_ahead_init(struct scan_ahead *ahead, struct plan *plan, struct scan *walk, struct err *err);
+void scan_ahead_release(struct scan_ahead *ahead);
+/* fn(arg, worker's number, its scan, i, err) for each i below count; steps[i] tells how it went. */
+void scan_ahead_run(struct scan_ahead *ahead, int (*fn)(void *arg, unsigned worker, struct scan *scan, size_t i,
+							struct err *err),
+		    void *arg, size_t count, struct scan_step *steps);
+/* The turn of a step has come: budgets, its stats, its result. */
+int scan_ahead_take(struct scan_ahead *ahead, struct scan_step *step, struct err *err);
+
 /* How many can be at scan_share: the crew of the query and its own thread. */
 unsigned scan_workers(const struct plan *plan);
 /*

@@ -9,12 +9,6 @@
 /* Few enough that hot partitions are let go of in time, enough that nobody waits for long at the end. */
 #define GROUPS_AT_A_TIME 128
 
-struct worker {
-	struct plan plan;
-	struct query_stats stats;
-	struct scan scan;
-};
-
 struct share {
 	struct plan *plan;
 	struct scan *scan;	/* the walk; its view serves all */
@@ -22,7 +16,7 @@ struct share {
 	void *arg;
 	struct lock view_lock;
 	struct plan_spent spent;
-	struct worker **workers;	/* made by whoever is it, when he first takes a step */
+	struct scan_worker **workers;	/* made by whoever is it, when he first takes a step */
 	struct lock lock;
 	int rc;				/* guarded by lock, as are: */
 	struct err err;
@@ -32,42 +26,6 @@ struct share {
 unsigned scan_workers(const struct plan *plan)
 {
 	return crew_workers(plan->opts->crew);
-}
-
-static struct worker *worker_new(const struct share *share)
-{
-	struct worker *worker = mem_zalloc(sizeof(*worker));
-
-	if (!worker)
-		return NULL;
-	worker->plan = *share->plan;
-	worker->plan.stats = &worker->stats;
-	arena_init(&worker->plan.scratch, worker->plan.budget.memory);
-	worker->plan.scratch.keep_bytes = PLAN_SCRATCH_KEPT;
-	worker->scan.plan = &worker->plan;
-	worker->scan.view = share->scan->view;
-	worker->scan.view_lock = share->scan->view_lock;
-	return worker;
-}
-
-static void worker_free(struct worker *worker)
-{
-	if (!worker)
-		return;
-	arena_release(&worker->plan.scratch);
-	mem_free(worker);
-}
-
-static void stats_add(struct query_stats *stats, const struct query_stats *more)
-{
-	stats->row_groups_skipped_bloom += more->row_groups_skipped_bloom;
-	stats->bytes_skipped_bloom += more->bytes_skipped_bloom;
-	stats->row_groups_read += more->row_groups_read;
-	stats->rows_scanned += more->rows_scanned;
-	stats->rows_matched += more->rows_matched;
-	stats->bytes_read += more->bytes_read;
-	stats->bytes_stored += more->bytes_stored;
-	stats->damaged_row_groups += more->damaged_row_groups;
 }
 
 /* Steps begin in order, so all before the first that failed were done. */
@@ -95,14 +53,14 @@ static void give_up(struct share *share, size_t step, int rc, const struct err *
 static void share_step(void *arg, unsigned number, size_t step)
 {
 	struct share *share = arg;
-	struct worker **worker = &share->workers[number];
+	struct scan_worker **worker = &share->workers[number];
 	struct err why = { 0 };
 	int rc = 0;
 
 	if (given_up(share, step))
 		return;
 	if (!*worker)
-		*worker = worker_new(share);
+		*worker = scan_worker_new(share->plan, share->scan);
 	if (!*worker)
 		rc = err_set(&why, E_NO_MEMORY, "out of memory");
 	else
@@ -135,7 +93,7 @@ int scan_share(struct plan *plan, unsigned workers,
 	struct share share = { .plan = plan, .fn = fn, .arg = arg, .failed = SIZE_MAX };
 	int rc = E_NO_MEMORY;
 
-	share.workers = mem_array(workers, sizeof(struct worker *));
+	share.workers = mem_array(workers, sizeof(struct scan_worker *));
 	share.scan = mem_alloc(sizeof(*share.scan));
 	lock_init(&share.view_lock);
 	lock_init(&share.lock);
@@ -146,8 +104,8 @@ int scan_share(struct plan *plan, unsigned workers,
 		(void)err_set(err, rc, "out of memory");
 	for (unsigned i = 0; share.workers && i < workers; i++) {
 		if (share.workers[i])
-			stats_add(plan->stats, &share.workers[i]->stats);
-		worker_free(share.workers[i]);
+			scan_stats_take(plan->stats, &share.workers[i]->stats);
+		scan_worker_free(share.workers[i]);
 	}
 	if (rc == 0) /* the row group that went beyond may have been the last one */
 		rc = plan_check_spent(plan, err);

@@ -286,6 +286,8 @@ int verdict_ints(struct columns *columns, const struct col *col, struct rg_ints 
 	for (uint32_t i = 0; i < columns->rows; i++) {
 		struct flow_row row;	/* but for the inputs it is not looked at */
 
+		if (!rg_valid(columns->only, i))
+			continue;
 		memset(row.has, 0, sizeof(row.has));
 		for (size_t k = 0; k < count; k++)
 			if (rg_valid(inputs[k].ints.valid, i))

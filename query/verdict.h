@@ -4,7 +4,7 @@
 
 #include "query/columns.h"
 
-/* The derived column of every row of the group, from the arena of columns. E_CORRUPT, E_NO_MEMORY. */
+/* The derived column of the rows of the group that are looked at (columns->only), from the arena of columns. E_CORRUPT, E_NO_MEMORY. */
 int verdict_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints, struct err *err);
 /* All of them of one row, whatever they were before: of several reports added up. */
 void verdict_row(struct flow_row *row);

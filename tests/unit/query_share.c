@@ -229,6 +229,113 @@ TEST(share, budgets_hold_for_all_together)
 	fixture_close(&fixture);
 }
 
+/* ---- lists of rows ---- */
+
+struct list {
+	struct call_row *rows;
+	size_t count, cap;
+};
+
+static bool list_row(void *arg, const struct table *table, const void *row)
+{
+	struct list *list = arg;
+
+	(void)table;
+	CHECK_EQ(mem_grow((void **)&list->rows, &list->cap, list->count, sizeof(*list->rows)), 0);
+	memcpy(&list->rows[list->count++], row, sizeof(*list->rows));
+	return true;
+}
+
+static void same_row(const struct call_row *a, const struct call_row *b, const char *what)
+{
+	const struct table *table = table_get(TABLE_CALLS);
+
+	for (size_t c = 0; c < table->cols_count; c++) {
+		uint64_t x = 0, y = 0;
+		struct view s = { 0 }, t = { 0 };
+
+		CHECK(row_get(&table->cols[c], a, &x, &s) == row_get(&table->cols[c], b, &y, &t), "%s: %s", what,
+		      table->cols[c].key);
+		CHECK(x == y && s.len == t.len, "%s: %s", what, table->cols[c].key);
+	}
+}
+
+/* Pages until there is no more, or for a while; the texts of rows die with their page, so only their lengths are kept. */
+static int list_pages(struct fixture *fixture, struct query_opts opts, struct query_rows rows, struct list *list,
+		      struct query_stats *stats, struct err *err)
+{
+	int rc = 0;
+
+	list->count = 0;
+	for (unsigned page = 0; rc == 0 && page < 5; page++) {
+		struct view cursor = { 0 };
+
+		rc = query_rows(fixture->store, &opts, &rows, list_row, list, &fixture->arena, stats, &cursor, err);
+		if (rc < 0 || !cursor.len)
+			break;
+		rows.cursor = cursor;
+	}
+	return rc;
+}
+
+TEST(share, any_number_of_threads_lists_the_same_rows, .timeout = 120)
+{
+	static const uint16_t few[] = { CALL_status, CALL_src_pod, CALL_latency_ns };
+	struct crew *crews[3] = { NULL, crew_new(1), crew_new(4) };
+	uint64_t seed = clock_mono_ns() | 1, listed = 0;
+	struct list lists[3] = { { 0 } };
+	struct fixture fixture;
+	struct call_row *all;
+
+	random_state = seed;
+	printf("seed %" PRIu64 "\n", seed);
+	all = store_fill(&fixture);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		struct query_opts opts = { .filter = view_str(PICK(conditions)) };
+		struct query_rows rows = { .table = TABLE_CALLS, .starts_within = true, .ascending = random_below(2),
+					   .limit = 1 + random_below(1u << random_below(14)) };
+		struct query_stats stats[3];
+		struct err err[3] = { { 0 } };
+		int rc[3];
+
+		if (round == ROUNDS / 2)
+			fixture_seal(&fixture);
+		if (random_below(2)) {
+			opts.from_ns = T0 + random_below(2 * NS_PER_HOUR);
+			opts.to_ns = opts.from_ns + 1 + random_below(2 * NS_PER_HOUR);
+		}
+		if (random_below(3) == 0) {
+			rows.fields = few;
+			rows.fields_count = sizeof(few) / sizeof(few[0]);
+		}
+		if (random_below(5) == 0)
+			opts.budget.rows = 1 + random_below(ROWS);
+		if (random_below(5) == 0)
+			opts.budget.bytes = 1 + random_below(ROWS * 40);
+		arena_reset(&fixture.arena);
+		for (int i = 0; i < 3; i++) {
+			opts.crew = crews[i];
+			rc[i] = list_pages(&fixture, opts, rows, &lists[i], &stats[i], &err[i]);
+			CHECK(rc[i] == rc[0], "%.*s: %s alone, %s shared", (int)opts.filter.len,
+			      (const char *)opts.filter.at, rc[0] < 0 ? err[0].text : "well",
+			      rc[i] < 0 ? err[i].text : "well");
+			CHECK_EQ(lists[i].count, lists[0].count);
+			for (size_t k = 0; i && k < lists[0].count; k++)
+				same_row(&lists[0].rows[k], &lists[i].rows[k], (const char *)opts.filter.at);
+			if (i && rc[0] == 0)
+				same_stats(&stats[0], &stats[i]);
+		}
+		listed += lists[0].count;
+	}
+	CHECK(listed > ROUNDS);
+	for (int i = 0; i < 3; i++) {
+		crew_free(crews[i]);
+		mem_free(lists[i].rows);
+	}
+	mem_free(all);
+	fixture_close(&fixture);
+}
+
 /*
  * Conditions look at columns as they are stored when no aggregate needs them. With aggregates that do, the same
  * columns are decoded first: the groups, and what both were asked, are the same.
