@@ -429,6 +429,54 @@ int rg_builder_add_rows(struct rg_builder *builder, const void *rows, size_t cou
 	return rc;
 }
 
+static int column_add_from(struct rg_builder *builder, const struct rg_builder *from, size_t ordinal,
+			   const uint32_t *rows, size_t count)
+{
+	const struct rg_column *theirs = &from->columns[ordinal];
+	struct rg_column *ours = &builder->columns[ordinal];
+	uint32_t row = builder->rows, last = row + (uint32_t)count - 1;
+	int rc = last < ours->cap ? 0 : column_reserve(ours, last);
+
+	for (size_t i = 0; i < count && rc == 0; i++) {
+		const struct rg_text *text;
+		struct view bytes;
+
+		if (!row_has(from->present[rows[i]].word, (unsigned)ordinal))
+			continue;
+		if (!theirs->is_bytes) {
+			ours->ints[row + i] = theirs->ints[rows[i]];
+			continue;
+		}
+		text = &theirs->texts.entries[theirs->codes[rows[i]]];
+		bytes = view_make(theirs->texts.bytes.at + text->at, text->len);
+		if (!ours->unique && is_last(ours, bytes))
+			ours->codes[row + i] = ours->last - 1;
+		else
+			rc = text_code(builder, ours, bytes, ours->unique ? 0 : text_hash(bytes), &ours->codes[row + i]);
+	}
+	return rc;
+}
+
+int rg_builder_add_from(struct rg_builder *builder, const struct rg_builder *from, const uint32_t *rows, size_t count)
+{
+	assert(builder->table == from->table && builder != from);
+	if (is_full(builder) || count > RG_ROWS_MAX - builder->rows)
+		return E_LIMIT;
+	if (count == 0)
+		return 0;
+	while (builder->present_cap < builder->rows + count)
+		if (mem_grow((void **)&builder->present, &builder->present_cap, builder->present_cap,
+			     sizeof(*builder->present)) < 0)
+			return E_NO_MEMORY;
+	for (size_t i = 0; i < count; i++)
+		builder->present[builder->rows + i] = from->present[rows[i]];
+	for (size_t c = 0; c < builder->table->cols_count; c++)
+		if (column_add_from(builder, from, c, rows, count) < 0)
+			return E_NO_MEMORY;
+	builder->rows += (uint32_t)count;
+	return 0;
+}
+
 /* ---- keys ---- */
 
 static int cmp_texts(const void *a, const void *b, void *arg)

@@ -28,6 +28,8 @@ void rg_builder_free(struct rg_builder *builder);
 int rg_builder_add(struct rg_builder *builder, const void *row);
 /* As many times that, of rows in a row, until one is refused: *ret_added are in, in any case. */
 int rg_builder_add_rows(struct rg_builder *builder, const void *rows, size_t count, size_t *ret_added);
+/* Rows of another builder of the same table, as they lie there. All or nothing: E_NO_MEMORY, E_LIMIT. */
+int rg_builder_add_from(struct rg_builder *builder, const struct rg_builder *from, const uint32_t *rows, size_t count);
 size_t rg_builder_rows(const struct rg_builder *builder);
 size_t rg_builder_bytes(const struct rg_builder *builder);	/* memory in use, about */
 /*

@@ -7,7 +7,9 @@
  * more than SLICE_ROWS_MAX rows is sorted in pieces, which costs compression
  * and nothing else: no reader relies on the order of rows.
  *
- * A question to rollups wants one tier: each has row groups of its own.
+ * A question to rollups wants one tier: each has row groups of its own. It wants all of a day, of one destination or
+ * of all by time: the coarse tiers are sorted by (destination workload, port, time, source workload), in row groups
+ * small enough that the index leaves few of them for one destination.
  *
  * An import has no hot groups to slice: its rows go into row groups as they come, each sorted by itself.
  */
@@ -23,6 +25,8 @@
 #define SLICE_ROWS_MAX (1u << 19)
 #define RUN_KEEP_BYTES (2u << 20)	/* what takes less stays when memory is asked for: more may come to it */
 #define MINUTES 60u	/* of a partition */
+#define COARSE_TIER 2		/* from this one on, one minute */
+#define COARSE_ROWS 4096u	/* of a row group */
 
 struct sort_cols {
 	const struct col *start, *tier, *dst_workload, *dst_port, *src_workload;	/* NULL: the table has none */
@@ -51,6 +55,13 @@ struct ranks {
 };
 #define RANK_BITS 24u		/* SLICE_ROWS_MAX and a group more are below it */
 
+/* To sort the rows of one builder: RG_ROWS_MAX of each, made when first needed. */
+struct sorting {
+	uint64_t *keys;		/* of rows: one of the columns they are sorted by */
+	uint32_t *order;
+	struct sort_row *rows;
+};
+
 struct rows_seal {
 	struct seal *seal;
 	const struct table *table;
@@ -63,6 +74,8 @@ struct rows_seal {
 	size_t rows_count, rows_cap;
 	struct ranks ranks;
 	struct rg_builder *builders[ROLLUP_TIERS_COUNT];	/* a tier each, so that no group mixes them; else the first */
+	struct rg_builder *piece;	/* of a builder that makes several groups */
+	struct sorting sorting;
 	struct index_builder *index;
 	struct wr blob, zone;
 };
@@ -226,8 +239,8 @@ static struct sort_cols sort_cols(const struct table *table)
 
 /* ------------------------------------------------------------------ writing */
 
-/* The builder's rows become the next row group. */
-static int write_group(struct rows_seal *rs, struct rg_builder *builder, const uint32_t *order, struct err *err)
+/* The builder's rows, of tier t, become the next row group. */
+static int write_group(struct rows_seal *rs, struct rg_builder *builder, int t, const uint32_t *order, struct err *err)
 {
 	struct part_table *table = &rs->seal->entry.tables[rs->table->id];
 	struct part_key key = part_key_rg(rs->table->id, table->groups);
@@ -260,9 +273,7 @@ static int write_group(struct rows_seal *rs, struct rg_builder *builder, const u
 		return rc;
 	table->groups++;
 	table->bytes += rs->blob.len;
-	for (int t = 0; t < ROLLUP_TIERS_COUNT && rs->table->id == TABLE_ROLLUPS; t++) {
-		if (rs->builders[t] != builder)
-			continue;
+	if (rs->table->id == TABLE_ROLLUPS) {
 		rs->seal->entry.tiers[t].rows += rg.zone.rows;
 		rs->seal->entry.tiers[t].bytes += rs->blob.len;
 	}
@@ -272,18 +283,130 @@ static int write_group(struct rows_seal *rs, struct rg_builder *builder, const u
 	return 0;
 }
 
+static void sorting_free(struct sorting *sorting)
+{
+	mem_free(sorting->keys);
+	mem_free(sorting->order);
+	mem_free(sorting->rows);
+	*sorting = (struct sorting){ .keys = NULL };
+}
+
+static int sorting_make(struct sorting *sorting)
+{
+	if (sorting->order)
+		return 0;
+	sorting->keys = mem_array(RG_ROWS_MAX, sizeof(*sorting->keys));
+	sorting->order = mem_array(RG_ROWS_MAX, sizeof(*sorting->order));
+	sorting->rows = mem_array(RG_ROWS_MAX, sizeof(*sorting->rows));
+	if (sorting->keys && sorting->order && sorting->rows)
+		return 0;
+	sorting_free(sorting);
+	return E_NO_MEMORY;
+}
+
+/* Which of the three numbers that rows are compared by a column is part of. */
+enum { LEAD, MID, LAST };
+
+/* Add a column to one of them. */
+static int key_add(struct sorting *sorting, const struct rg_builder *builder, const struct col *col, unsigned which,
+		   unsigned shift, uint64_t mask)
+{
+	if (!col)
+		return 0;
+	if (rg_builder_keys(builder, col, sorting->keys) < 0)
+		return E_NO_MEMORY;
+	for (size_t i = 0; i < rg_builder_rows(builder); i++) {
+		uint64_t key = (sorting->keys[i] & mask) << shift;
+
+		sorting->rows[i].lead |= which == LEAD ? key : 0;
+		sorting->rows[i].mid |= which == MID ? key : 0;
+		sorting->rows[i].start_ns |= which == LAST ? key : 0;
+	}
+	return 0;
+}
+
+static int keys_make(struct rows_seal *rs, const struct rg_builder *builder, bool coarse)
+{
+	const uint64_t low = (1ull << RANK_BITS) - 1;
+	struct sorting *sorting = &rs->sorting;
+	const struct sort_cols *by = &rs->sort;
+	int rc = 0;
+
+	if (coarse) {
+		rc |= key_add(sorting, builder, by->dst_workload, LEAD, 16, low);
+		rc |= key_add(sorting, builder, by->dst_port, LEAD, 0, 0xffff);
+		rc |= key_add(sorting, builder, by->start, MID, 0, UINT64_MAX);
+		rc |= key_add(sorting, builder, by->src_workload, LAST, 0, low);
+		return rc;
+	}
+	rc |= key_add(sorting, builder, by->start, LAST, 0, UINT64_MAX);
+	for (size_t i = 0; rc == 0 && by->dst_workload && i < rg_builder_rows(builder); i++)
+		sorting->rows[i].lead = sorting->rows[i].start_ns / NS_PER_MIN;
+	rc |= key_add(sorting, builder, by->dst_workload, MID, RANK_BITS + 16, low);
+	rc |= key_add(sorting, builder, by->dst_port, MID, RANK_BITS, 0xffff);
+	rc |= key_add(sorting, builder, by->src_workload, MID, 0, low);
+	return rc;
+}
+
+/* The rows of a builder in groups of COARSE_ROWS. */
+static int write_pieces(struct rows_seal *rs, struct rg_builder *builder, int t, const uint32_t *order, struct err *err)
+{
+	size_t count = rg_builder_rows(builder);
+	int rc = 0;
+
+	if (!rs->piece && !(rs->piece = rg_builder_new(rs->table)))
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	for (size_t from = 0, n; from < count && rc == 0; from += n) {
+		n = count - from < COARSE_ROWS ? count - from : COARSE_ROWS;
+		rc = rg_builder_add_from(rs->piece, builder, order + from, n);
+		rc = rc < 0 ? err_set(err, rc, "%s: %zu rows not added: %s", rs->table->name, n, err_text(rc)) :
+			      write_group(rs, rs->piece, t, NULL, err);
+	}
+	rg_builder_reset(builder);
+	return rc;
+}
+
+/* Sort the rows of one builder and write them. */
+static int write_sorted(struct rows_seal *rs, struct rg_builder *builder, int t, struct err *err)
+{
+	struct sorting *sorting = &rs->sorting;
+	size_t count = rg_builder_rows(builder);
+	bool coarse = rs->table->id == TABLE_ROLLUPS && t >= COARSE_TIER;
+
+	if (!count)
+		return 0;
+	if (sorting_make(sorting) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	for (size_t i = 0; i < count; i++)
+		sorting->rows[i] = (struct sort_row){ .place = (uint32_t)i };
+	if (keys_make(rs, builder, coarse) < 0)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	qsort(sorting->rows, count, sizeof(*sorting->rows), cmp_rows);
+	for (size_t i = 0; i < count; i++)
+		sorting->order[i] = sorting->rows[i].place;
+	return coarse && count > COARSE_ROWS ? write_pieces(rs, builder, t, sorting->order, err) :
+					       write_group(rs, builder, t, sorting->order, err);
+}
+
+/* Of slices: rows are in the order they were sorted to, but for those of coarse tiers. */
+static int write_slices(struct rows_seal *rs, int t, struct err *err)
+{
+	return rs->table->id == TABLE_ROLLUPS && t >= COARSE_TIER ? write_sorted(rs, rs->builders[t], t, err) :
+								    write_group(rs, rs->builders[t], t, NULL, err);
+}
+
 static int write_groups(struct rows_seal *rs, struct err *err)
 {
 	int rc = 0;
 
 	for (int t = 0; t < ROLLUP_TIERS_COUNT && rc == 0; t++)
 		if (rs->builders[t])
-			rc = write_group(rs, rs->builders[t], NULL, err);
+			rc = write_slices(rs, t, err);
 	return rc;
 }
 
 /* Where a row goes; NULL: memory is out. */
-static struct rg_builder *builder_of(struct rows_seal *rs, uint64_t tier)
+static struct rg_builder *builder_of(struct rows_seal *rs, uint64_t tier, int *ret_t)
 {
 	static const uint32_t tiers[ROLLUP_TIERS_COUNT] = ROLLUP_TIERS;
 	int t = 0;
@@ -292,6 +415,7 @@ static struct rg_builder *builder_of(struct rows_seal *rs, uint64_t tier)
 		t++;
 	if (!rs->builders[t])
 		rs->builders[t] = rg_builder_new(rs->table);
+	*ret_t = t;
 	return rs->builders[t];
 }
 
@@ -303,11 +427,12 @@ static int flush_slice(struct rows_seal *rs, struct err *err)
 	if (rs->rows_count)
 		qsort(rs->rows, rs->rows_count, sizeof(*rs->rows), cmp_rows);
 	for (size_t i = 0; i < rs->rows_count && rc == 0; i++) {
-		struct rg_builder *builder = builder_of(rs, rs->rows[i].lead >> 32);
+		int t;
+		struct rg_builder *builder = builder_of(rs, rs->rows[i].lead >> 32, &t);
 
 		rc = builder ? rg_builder_add(builder, rs->rows[i].row) : E_NO_MEMORY;
 		if (rc == E_LIMIT) {
-			rc = write_group(rs, builder, NULL, err);
+			rc = write_slices(rs, t, err);
 			if (rc == 0)
 				rc = rg_builder_add(builder, rs->rows[i].row);
 		}
@@ -452,6 +577,8 @@ static void rows_seal_release(struct rows_seal *rs)
 	wr_release(&rs->zone);
 	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++)
 		rg_builder_free(rs->builders[t]);
+	rg_builder_free(rs->piece);
+	sorting_free(&rs->sorting);
 	index_builder_free(rs->index);
 	ranks_release(&rs->ranks);
 	mem_free(rs->rows);
@@ -481,8 +608,6 @@ int seal_rows(struct seal *seal, enum table_id table, struct err *err)
 
 struct seal_run {
 	struct rows_seal rs;
-	uint64_t *keys;		/* of rows: one of the columns they are sorted by */
-	uint32_t *order;
 };
 
 int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_run, struct err *err)
@@ -502,85 +627,19 @@ int seal_run_new(struct seal *seal, enum table_id table, struct seal_run **ret_r
 	return 0;
 }
 
-static void run_scratch_free(struct seal_run *run)
-{
-	mem_free(run->keys);
-	mem_free(run->order);
-	mem_free(run->rs.rows);
-	run->keys = NULL;
-	run->order = NULL;
-	run->rs.rows = NULL;
-	run->rs.rows_cap = 0;
-}
-
 void seal_run_free(struct seal_run *run)
 {
 	if (!run)
 		return;
-	run_scratch_free(run);
 	rows_seal_release(&run->rs);
 	mem_free(run);
-}
-
-static int run_scratch_make(struct seal_run *run)
-{
-	struct rows_seal *rs = &run->rs;
-
-	if (run->order)
-		return 0;
-	run->keys = mem_array(RG_ROWS_MAX, sizeof(*run->keys));
-	run->order = mem_array(RG_ROWS_MAX, sizeof(*run->order));
-	rs->rows = mem_array(RG_ROWS_MAX, sizeof(*rs->rows));
-	rs->rows_cap = RG_ROWS_MAX;
-	if (run->keys && run->order && rs->rows)
-		return 0;
-	run_scratch_free(run);
-	return E_NO_MEMORY;
-}
-
-/* Add a column to what rows are compared by. */
-static int key_add(struct seal_run *run, const struct rg_builder *builder, const struct col *col, unsigned shift,
-		   uint64_t mask)
-{
-	struct rows_seal *rs = &run->rs;
-
-	if (!col)
-		return 0;
-	if (rg_builder_keys(builder, col, run->keys) < 0)
-		return E_NO_MEMORY;
-	for (size_t i = 0; i < rg_builder_rows(builder); i++)
-		rs->rows[i].mid |= (run->keys[i] & mask) << shift;
-	return 0;
-}
-
-/* Sort the rows of one builder and write them. */
-static int run_write(struct seal_run *run, struct rg_builder *builder, struct err *err)
-{
-	const uint64_t low = (1ull << RANK_BITS) - 1;
-	struct rows_seal *rs = &run->rs;
-	size_t count = rg_builder_rows(builder);
-
-	if (!count)
-		return 0;
-	if (run_scratch_make(run) < 0 || rg_builder_keys(builder, rs->sort.start, run->keys) < 0)
-		return err_set(err, E_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < count; i++)
-		rs->rows[i] = (struct sort_row){ .lead = rs->sort.dst_workload ? run->keys[i] / NS_PER_MIN : 0,
-						 .start_ns = run->keys[i], .place = (uint32_t)i };
-	if (key_add(run, builder, rs->sort.dst_workload, RANK_BITS + 16, low) < 0 ||
-	    key_add(run, builder, rs->sort.dst_port, RANK_BITS, 0xffff) < 0 ||
-	    key_add(run, builder, rs->sort.src_workload, 0, low) < 0)
-		return err_set(err, E_NO_MEMORY, "out of memory");
-	qsort(rs->rows, count, sizeof(*rs->rows), cmp_rows);
-	for (size_t i = 0; i < count; i++)
-		run->order[i] = rs->rows[i].place;
-	return write_group(rs, builder, run->order, err);
 }
 
 static int run_add(struct seal_run *run, const uint8_t *rows, size_t count, struct err *err)
 {
 	struct rows_seal *rs = &run->rs;
-	struct rg_builder *builder = builder_of(rs, int_of(rs->sort.tier, rows));
+	int t;
+	struct rg_builder *builder = builder_of(rs, int_of(rs->sort.tier, rows), &t);
 	int rc = builder ? 0 : E_NO_MEMORY;
 
 	while (count && rc >= 0) {
@@ -591,7 +650,7 @@ static int run_add(struct seal_run *run, const uint8_t *rows, size_t count, stru
 		count -= added;
 		if (rc != E_LIMIT)
 			continue;
-		rc = run_write(run, builder, err);
+		rc = write_sorted(rs, builder, t, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -635,11 +694,13 @@ static int run_write_all(struct seal_run *run, size_t keep_bytes, struct err *er
 	for (int t = 0; t < ROLLUP_TIERS_COUNT && rc == 0; t++) {
 		if (!rs->builders[t] || rg_builder_bytes(rs->builders[t]) < keep_bytes)
 			continue;
-		rc = run_write(run, rs->builders[t], err);
+		rc = write_sorted(rs, rs->builders[t], t, err);
 		rg_builder_free(rs->builders[t]);
 		rs->builders[t] = NULL;
 	}
-	run_scratch_free(run);
+	rg_builder_free(rs->piece);
+	rs->piece = NULL;
+	sorting_free(&rs->sorting);
 	return rc;
 }
 

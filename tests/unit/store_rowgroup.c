@@ -595,6 +595,47 @@ TEST(rowgroup, long_strings_have_a_limit)
 	mem_free(big);
 }
 
+/* Rows of another builder, in any order: as if they had been added themselves. */
+TEST(rowgroup, rows_of_another_builder_are_as_added)
+{
+	enum { ROWS = 700 };
+	const struct table *table = table_get(TABLE_ROLLUPS);
+	struct rg_builder *from = rg_builder_new(table), *one = rg_builder_new(table), *many = rg_builder_new(table);
+	struct rollup_row *rows = mem_array(ROWS, sizeof(*rows));
+	struct random random = random_new("rowgroup copies");
+	uint32_t order[ROWS];
+	struct arena arena;
+	struct err err = { 0 };
+	struct wr a, b;
+
+	arena_init(&arena, 0);
+	wr_init(&a, 0);
+	wr_init(&b, 0);
+	for (uint32_t i = 0; i < ROWS; i++) {
+		random_row(&random, table, 5, i, &rows[i], &arena);
+		CHECK_EQ(rg_builder_add(from, &rows[i]), 0);
+	}
+	for (uint32_t i = 0; i < ROWS; i++) {
+		order[i] = i * 31 % ROWS;
+		CHECK_EQ(rg_builder_add(one, &rows[order[i]]), 0);
+	}
+	CHECK_EQ(rg_builder_add_from(many, from, order, 0), 0);
+	CHECK_EQ(rg_builder_add_from(many, from, order, 300), 0);
+	CHECK_EQ(rg_builder_add_from(many, from, order + 300, ROWS - 300), 0);
+	CHECK_EQ(rg_builder_rows(many), ROWS);
+	CHECK_OK(rg_builder_write(one, NULL, RG_CODEC_ZSTD, 1, &a, &err), err);
+	CHECK_OK(rg_builder_write(many, NULL, RG_CODEC_ZSTD, 1, &b, &err), err);
+	CHECK(view_eq(wr_view(&a), wr_view(&b)));
+	CHECK_RC(rg_builder_add_from(many, from, order, RG_ROWS_MAX), E_LIMIT);
+	mem_free(rows);
+	wr_release(&a);
+	wr_release(&b);
+	arena_release(&arena);
+	rg_builder_free(from);
+	rg_builder_free(one);
+	rg_builder_free(many);
+}
+
 /* Column by column, tile by tile: what comes out is the same, byte for byte. */
 TEST(rowgroup, rows_added_together_are_as_added_one_by_one)
 {
