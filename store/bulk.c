@@ -6,7 +6,8 @@
 #include "base/mem.h"
 #include "store/packet_window.h"
 
-#define PARTS_OPEN_MAX 8u
+#define PARTS_OPEN_MAX 64u	/* a sparse capture's batch of rows is of many hours, table after table; 1 MiB each */
+#define KEPT_BYTES_MAX (32u << 20)	/* of rows that those of other hours keep */
 #define WAITING_BYTES_MAX (192u << 20)	/* rows and frames in memory, of all partitions */
 #define DATA_BYTES_MAX (2ull << 30)	/* a partition of more goes on as the next generation */
 #define SEG_BYTES_MAX (4ull << 30)
@@ -116,24 +117,41 @@ uint32_t bulk_next_gen(const struct bulk *bulk, uint64_t hour, uint32_t gen)
 	return gen;
 }
 
-/* Captures go from hour to hour: those before give their memory back, and the least used one is completed. */
-static int make_room(struct bulk *bulk, struct err *err)
+/* The one that was used least of late; NULL: none is open. */
+static struct bulk_part *least_used(const struct bulk *bulk, size_t *ret_open, size_t *ret_bytes)
 {
 	struct bulk_part *oldest = NULL;
-	size_t open = 0;
-	int rc = 0;
+	size_t open = 0, bytes = 0;
 
-	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++) {
+	for (size_t i = 0; i < bulk->parts_count; i++) {
 		struct bulk_part *part = bulk->parts[i];
 
 		if (part->complete)
 			continue;
 		open++;
+		bytes += part_bytes(part);
 		if (!oldest || part->used < oldest->used)
 			oldest = part;
-		rc = part_flush(part, err);
 	}
-	return rc == 0 && open >= PARTS_OPEN_MAX ? part_complete(oldest, err) : rc;
+	*ret_open = open;
+	*ret_bytes = bytes;
+	return oldest;
+}
+
+/* Captures go from hour to hour: those before give their memory back but for a little, and the least used are completed. */
+static int make_room(struct bulk *bulk, struct err *err)
+{
+	struct bulk_part *oldest;
+	size_t open, bytes;
+	int rc = 0;
+
+	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++)
+		if (!bulk->parts[i]->complete)
+			rc = part_flush(bulk->parts[i], err);
+	while (rc == 0 && (oldest = least_used(bulk, &open, &bytes)) &&
+	       (open >= PARTS_OPEN_MAX || bytes > KEPT_BYTES_MAX))
+		rc = part_complete(oldest, err);
+	return rc;
 }
 
 int bulk_begin(struct bulk *bulk, uint64_t hour, uint32_t gen, uint64_t serial, struct bulk_part **ret_part,

@@ -92,16 +92,34 @@ TEST(store_bulk, many_hours)
 	struct err err = { 0 };
 
 	for (uint64_t round = 0; round < 2; round++)
-		for (uint64_t hour = 0; hour < 20; hour++) {
-			uint64_t n = hour * 200 + round * 100;
+		for (uint64_t hour = 0; hour < 70; hour++) {
+			uint64_t n = hour * 20 + round * 10;
 
-			kit_write_flows(writer, n, 100, KIT_START, 18 * NS_PER_SEC);
-			kit_write_packets(writer, 1, n, 100, KIT_START, 18 * NS_PER_SEC, 30);
+			kit_write_flows(writer, n, 10, KIT_START, 180 * NS_PER_SEC);
+			kit_write_packets(writer, 1, n, 10, KIT_START, 180 * NS_PER_SEC, 30);
 		}
 	CHECK_OK(store_writer_close(writer, true, &err), err);
-	CHECK_GT(parts_of(dir), 20);
-	CHECK_U64(kit_check_flows(dir, 4000, KIT_START, 18 * NS_PER_SEC), 4000);
-	CHECK_U64(kit_check_packets(dir, KIT_START, 18 * NS_PER_SEC, 0, UINT64_MAX, 0), 4000);
+	CHECK_GT(parts_of(dir), 70);
+	CHECK_U64(kit_check_flows(dir, 1400, KIT_START, 180 * NS_PER_SEC), 1400);
+	CHECK_U64(kit_check_packets(dir, KIT_START, 180 * NS_PER_SEC, 0, UINT64_MAX, 0), 1400);
+	CHECK_U64(kit_findings(dir), 0);
+}
+
+/* A batch of a capture with little in each hour: rows of all, then frames of all. An hour is one partition. */
+TEST(store_bulk, few_rows_of_many_hours)
+{
+	const char *dir = check_tmpdir();
+	struct store_writer *writer = bulk_writer(dir);
+	struct err err = { 0 };
+
+	for (uint64_t round = 0; round < 3; round++) {
+		kit_write_packets(writer, 1, round * 50, 50, KIT_START, NS_PER_HOUR, 30);
+		kit_write_flows(writer, round * 50, 50, KIT_START, NS_PER_HOUR);
+	}
+	CHECK_OK(store_writer_close(writer, true, &err), err);
+	CHECK_U64(parts_of(dir), 150);
+	CHECK_U64(kit_check_flows(dir, 150, KIT_START, NS_PER_HOUR), 150);
+	CHECK_U64(kit_check_packets(dir, KIT_START, NS_PER_HOUR, 0, UINT64_MAX, 0), 150);
 	CHECK_U64(kit_findings(dir), 0);
 }
 
