@@ -530,6 +530,14 @@ int chunk_ints_write(const uint64_t *values, size_t count, struct chunk_scratch 
 	return ints_write(values, count, 1, scratch, out);
 }
 
+size_t chunk_ints_packed_bytes(const uint64_t *values, size_t count)
+{
+	struct ints_stats stats;
+
+	stats_take(values, count, &stats);
+	return stats.for_bytes < stats.delta_bytes ? stats.for_bytes : stats.delta_bytes;
+}
+
 /* ---- reading ---- */
 
 static int ints_read(struct rd *rd, size_t count, unsigned depth, struct arena *arena, uint64_t *values,

@@ -48,6 +48,8 @@ void chunk_scratch_release(struct chunk_scratch *scratch);
  * that names it comes first. Returns that byte, or E_NO_MEMORY.
  */
 int chunk_ints_write(const uint64_t *values, size_t count, struct chunk_scratch *scratch, struct wr *out);
+/* What they take bit-packed, about: to compare two orders of the same. count is at least 1. */
+size_t chunk_ints_packed_bytes(const uint64_t *values, size_t count);
 /* Exactly count values into values; temporary memory from arena. E_CORRUPT with numbers, E_NO_MEMORY. */
 int chunk_ints_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err);
 
@@ -56,7 +58,7 @@ int chunk_nested_read(struct rd *rd, size_t count, struct arena *arena, uint64_t
 
 /*
  * Strings: value i is dict[codes[i]]. sorted: put the dictionary in byte order,
- * which packs better and costs a sort. Returns the encoding, or E_NO_MEMORY.
+ * which packs better and costs a sort, unless codes take less in the order of first use. Returns the encoding, or E_NO_MEMORY.
  * dict_count and count are at least 1; entries no code names are allowed.
  */
 int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count, bool sorted,

@@ -107,6 +107,49 @@ static void texts_take(const struct view *dict, const uint32_t *codes, size_t co
 	texts->dict_bytes += bitpack_bytes(bitpack_width(texts->used - 1), count);
 }
 
+static void codes_renumber(const uint32_t *codes, size_t count, const uint32_t *place, uint64_t *ret_codes)
+{
+	for (size_t i = 0; i < count; i++)
+		ret_codes[i] = place[codes[i]] - 1;
+}
+
+static void places_of(const struct texts *texts, uint32_t *place)
+{
+	for (size_t i = 0; i < texts->used; i++)
+		place[texts->order[i]] = (uint32_t)i + 1;
+}
+
+/*
+ * A sorted dictionary packs better; but rows are sorted, too, and values that come up together have close codes in the
+ * order of first use (the addresses of one workload). first_codes: those, and in the end those that were chosen.
+ */
+static int texts_sort(const struct view *dict, size_t count, const uint32_t *codes, struct texts *texts, uint32_t *place,
+		      uint64_t *first_codes)
+{
+	uint32_t *first = mem_array(texts->used, sizeof(*first));
+	uint64_t *sorted_codes = mem_array(count, sizeof(*sorted_codes));
+	int rc = first && sorted_codes ? 0 : E_NO_MEMORY;
+	size_t text_bytes;
+
+	if (rc == 0) {
+		memcpy(first, texts->order, texts->used * sizeof(*first));
+		qsort_r(texts->order, texts->used, sizeof(*texts->order), cmp_entry, (void *)dict);
+		places_of(texts, place);
+		codes_renumber(codes, count, place, sorted_codes);
+		text_bytes = texts->dict_bytes - bitpack_bytes(bitpack_width(texts->used - 1), count);
+		if (chunk_ints_packed_bytes(first_codes, count) + text_bytes / 8 >=
+		    chunk_ints_packed_bytes(sorted_codes, count)) {
+			memcpy(first_codes, sorted_codes, count * sizeof(*first_codes));
+		} else {
+			memcpy(texts->order, first, texts->used * sizeof(*first));
+			places_of(texts, place);
+		}
+	}
+	mem_free(first);
+	mem_free(sorted_codes);
+	return rc;
+}
+
 int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count, bool sorted,
 		      struct chunk_scratch *scratch, struct wr *out)
 {
@@ -144,14 +187,10 @@ int chunk_bytes_write_places(const struct view *dict, size_t dict_count, const u
 		rc = write_plain(dict, codes, count, lens, scratch, out);
 		goto out;
 	}
-	if (sorted) {
-		qsort_r(texts.order, texts.used, sizeof(*texts.order), cmp_entry, (void *)dict);
-		for (size_t i = 0; i < texts.used; i++)
-			place[texts.order[i]] = (uint32_t)i + 1;
-	}
-	for (size_t i = 0; i < count; i++)
-		new_codes[i] = place[codes[i]] - 1;
-	rc = write_dict(dict, texts.used, texts.order, new_codes, count, lens, scratch, out);
+	codes_renumber(codes, count, place, new_codes);
+	rc = sorted ? texts_sort(dict, count, codes, &texts, place, new_codes) : 0;
+	if (rc == 0)
+		rc = write_dict(dict, texts.used, texts.order, new_codes, count, lens, scratch, out);
 out:
 	mem_free(texts.order);
 	mem_free(lens);

@@ -252,6 +252,46 @@ TEST(chunk, strings_come_back)
 	}
 }
 
+/* Addresses come up in groups, and their bytes say nothing of it. Where they do, the dictionary is sorted. */
+TEST(chunk, dictionaries_are_in_the_order_that_codes_take_less_in)
+{
+	enum { DICT = 512, COUNT = 8 * 1024 };
+	struct random random = random_new("chunk order");
+	struct view *dict = mem_array(DICT, sizeof(*dict)), *want = mem_array(COUNT, sizeof(*want));
+	uint32_t *codes = mem_array(COUNT, sizeof(*codes));
+	struct chunk_scratch scratch = { 0 };
+	size_t len[2][2];	/* [names are in order][sorted] */
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	for (unsigned in_order = 0; in_order < 2; in_order++) {
+		for (size_t i = 0; i < DICT; i++)
+			dict[i] = view_str(arena_printf(&arena, "%08x", (unsigned)(in_order ? i : hash_u64(i) >> 32)));
+		for (size_t i = 0; i < COUNT; i++) {
+			codes[i] = (uint32_t)((i / 128 * 8 + random_below(&random, 8)) % DICT);
+			want[i] = dict[codes[i]];
+		}
+		for (unsigned sorted = 0; sorted < 2; sorted++) {
+			struct err err = { 0 };
+			struct wr out;
+
+			wr_init(&out, 0);
+			CHECK_EQ(chunk_bytes_write(dict, DICT, codes, COUNT, sorted, &scratch, &out), CHUNK_DICT);
+			CHECK_OK(bytes_back(wr_view(&out), COUNT, want, &err), err);
+			len[in_order][sorted] = out.len;
+			wr_release(&out);
+		}
+	}
+	CHECK_U64(len[0][1], len[0][0]);	/* sorted, codes would take nine bits and not four */
+	CHECK(len[0][1] < DICT * 8 + COUNT * 6 / 8);
+	CHECK(len[1][1] <= len[1][0]);
+	chunk_scratch_release(&scratch);
+	arena_release(&arena);
+	mem_free(dict);
+	mem_free(want);
+	mem_free(codes);
+}
+
 TEST(chunk, lies_about_strings_are_told)
 {
 	static const struct {
