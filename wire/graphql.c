@@ -180,7 +180,8 @@ static const char *op_type(struct view word)
 static void set_name(struct graphql_op *op, struct view name)
 {
 	op->name_len = name.len < sizeof(op->name) ? name.len : sizeof(op->name);
-	memcpy(op->name, name.at, op->name_len);
+	if (op->name_len)
+		memcpy(op->name, name.at, op->name_len);
 }
 
 /* The first operation, or that of the name wanted. */
