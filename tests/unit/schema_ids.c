@@ -11,13 +11,24 @@
 static const char *const presences[] = { [PRESENCE_REQ] = "required", [PRESENCE_OPT] = "optional" };
 static const char *const units[] = { [UNIT_NONE] = "-", [UNIT_TIME] = "time", [UNIT_DURATION] = "duration",
 				     [UNIT_BYTES] = "bytes", [UNIT_COUNT] = "count" };
-static const char *const indexes[] = { [INDEX_NONE] = "-", [INDEX_BITMAP] = "bitmap", [INDEX_BLOOM] = "bloom" };
+static const char *const indexes[] = { [INDEX_NONE] = "-", [INDEX_BITMAP] = "bitmap", [INDEX_BLOOM] = "bloom",
+				       [INDEX_DERIVED] = "derived" };
 static const char *const sym_tables[] = {
 	[SYMS_NONE] = "-", [SYMS_PROTO] = "PROTO", [SYMS_L7] = "L7", [SYMS_VANTAGE] = "VANTAGE",
 	[SYMS_VIEW] = "VIEW", [SYMS_STATE] = "STATE", [SYMS_FLOW_END] = "FLOW_END", [SYMS_CALL_END] = "CALL_END",
 	[SYMS_CLASS] = "CLASS", [SYMS_EVENT] = "EVENT", [SYMS_ENTITY] = "ENTITY", [SYMS_DIR] = "DIR",
-	[SYMS_PAYLOAD] = "PAYLOAD",
+	[SYMS_PAYLOAD] = "PAYLOAD", [SYMS_RESET] = "RESET", [SYMS_TUNNEL] = "TUNNEL", [SYMS_VERDICT] = "VERDICT",
+	[SYMS_BOTTLENECK] = "BOTTLENECK",
 };
+
+#define NAME_OF(names, at) name_of(names, sizeof(names) / sizeof((names)[0]), (at), #names)
+
+/* A value that has no name yet is one to add above, not what happens to lie behind the names. */
+static const char *name_of(const char *const *names, size_t count, unsigned at, const char *what)
+{
+	CHECK(at < count && names[at], "%s: no name for %u", what, at);
+	return names[at];
+}
 
 static void dump_table(const struct table *table, struct wr *out)
 {
@@ -26,7 +37,8 @@ static void dump_table(const struct table *table, struct wr *out)
 		const struct col *col = &table->cols[i];
 
 		wr_printf(out, "%s %u %s %s %s %s %s %s [%s]\n", table->name, col->id, col->name, col->key,
-			  types[col->type].name, units[col->unit], presences[col->presence], indexes[col->index],
+			  types[col->type].name, NAME_OF(units, col->unit), NAME_OF(presences, col->presence),
+			  NAME_OF(indexes, col->index),
 			  col->aliases);
 	}
 }
@@ -45,14 +57,14 @@ static void dump(struct wr *out)
 	wr_str(out, "type: number name physical symbols bytes\n");
 	for (unsigned i = 0; i < TYPE_COUNT; i++)
 		wr_printf(out, "type %u %s %s %s %u\n", i, types[i].name,
-			  types[i].phys == PHYS_INT ? "int" : "bytes", sym_tables[types[i].syms], types[i].row_bytes);
+			  types[i].phys == PHYS_INT ? "int" : "bytes", NAME_OF(sym_tables, types[i].syms), types[i].row_bytes);
 	wr_str(out, "\ntable: id name; below it: table id name key type unit presence index [aliases]\n");
 	for (unsigned i = 0; i <= TABLE_MAX; i++)
 		if (table_get((enum table_id)i))
 			dump_table(table_get((enum table_id)i), out);
 	wr_str(out, "\nsymbol: table number name\n");
 	for (size_t i = 0; i < syms_count; i++)
-		wr_printf(out, "symbol %s %u %s\n", sym_tables[syms[i].table], syms[i].number, syms[i].name);
+		wr_printf(out, "symbol %s %u %s\n", NAME_OF(sym_tables, syms[i].table), syms[i].number, syms[i].name);
 	wr_str(out, "\nencoding: number name\n");
 	for (unsigned i = 0; i < 256; i++)
 		if (strcmp(chunk_enc_name(i), "unknown") != 0)
@@ -187,7 +199,7 @@ TEST(schema, symbols_are_told_apart)
 		for (size_t j = 0; j < i; j++) {
 			CHECK(syms[i].table != syms[j].table ||
 				      (syms[i].number != syms[j].number && strcmp(syms[i].name, syms[j].name)),
-			      "%s %s", sym_tables[syms[i].table], syms[i].name);
+			      "%s %s", NAME_OF(sym_tables, syms[i].table), syms[i].name);
 		}
 		CHECK_LE(syms[i].number, 255, "symbols are stored in a byte");
 	}
