@@ -91,7 +91,7 @@ static int part_walk(struct store_view *view, size_t part, struct walk *state, s
 			state->more = walk->fn(walk->arg, &rec, shown);
 	}
 	if (packets)
-		walk->expired |= store_packets_expired(packets);
+		walk->expired |= store_packets_expired(packets) || store_view_part(view, part)->packets_thinned;
 	store_packets_close(packets);
 	return rc < 0 ? rc : 0;
 }

@@ -150,7 +150,7 @@ static int lanes_open(struct frames *frames, struct err *err)
 		}
 		if (rc < 0)
 			return err_set(err, rc, "%s", why.text);
-		frames->expired |= store_packets_expired(lane->packets);
+		frames->expired |= store_packets_expired(lane->packets) || info->packets_thinned;
 		frames->count++;
 		frames->bytes += bytes;
 		rc = lane_next(frames, lane, err);

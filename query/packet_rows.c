@@ -184,7 +184,8 @@ static int part_window(struct packet_rows *rows, size_t part, uint64_t from_ns, 
 			rc = rec_add(rows, &rec, source, err);
 		}
 	}
-	rows->plan->stats->payload_expired |= store_packets_expired(packets);
+	rows->plan->stats->payload_expired |= store_packets_expired(packets) ||
+					      store_view_part(rows->view, part)->packets_thinned;
 	store_packets_close(packets);
 	return rc;
 }

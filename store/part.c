@@ -296,11 +296,16 @@ void part_entry_info(const struct part_entry *entry, bool pinned, struct store_p
 		.data_bytes = entry->data_bytes,
 		.packet_bytes = part_entry_packet_bytes(entry),
 		.packets = part_entry_packets(entry),
-		.packets_expired = entry->tables[TABLE_PACKETS].rows - part_entry_packets(entry),
 		.packet_plain_bytes = entry->packet_plain_bytes,
 	};
 	char name[PART_NAME_LEN];
 
+	for (unsigned s = 0; s < entry->segs_count; s++) {
+		const struct part_seg *seg = &entry->segs[s];
+
+		info.packets_expired += seg->held ? 0 : seg->packets;
+		info.packets_thinned += seg->held && strcmp(seg->class_name, PART_HEADERS_CLASS) == 0 ? seg->packets : 0;
+	}
 	part_entry_observed(entry, &info.start_min, &info.end_max);
 	for (int t = 1; t <= TABLE_MAX; t++)
 		if (t != TABLE_PACKETS)

@@ -55,6 +55,8 @@ struct part_seg {
 	uint64_t time_min, time_max;	/* UINT64_MAX and 0: empty */
 };
 
+#define PART_HEADERS_CLASS "headers"	/* class of packets that retention has cut (retention_thin.c) */
+
 struct part_tier {	/* rollups of one tier */
 	uint64_t rows, bytes;
 };

@@ -1,10 +1,13 @@
 #include "store/payload_class.h"
 
+#include <assert.h>
+
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "store/part.h"
 
+#define HEADERS_SCOPE "packets/" PART_HEADERS_CLASS	/* what others become, not what a flow is of */
 #define FLOWS_MAX (1u << 21)	/* of other classes than the default one; what is above stays with that */
 
 struct class_rule {
@@ -23,6 +26,8 @@ struct payload_classes {
 	uint8_t *class_ids;
 	size_t slots, used;
 	bool full;
+	bool taken;			/* all flows are of one class */
+	unsigned all;
 };
 
 static void rule_read(struct class_rule *rule, const struct store_rule *from)
@@ -45,7 +50,8 @@ int payload_classes_new(const struct store_policy *policy, struct payload_classe
 	struct payload_classes *classes = NULL;
 
 	for (size_t i = 0; i < policy->rules_count; i++) {
-		if (strncmp(policy->rules[i].scope, "packets/", strlen("packets/")) != 0)
+		if (strncmp(policy->rules[i].scope, "packets/", strlen("packets/")) != 0 ||
+		    strcmp(policy->rules[i].scope, HEADERS_SCOPE) == 0)
 			continue;
 		if (!classes)
 			classes = mem_zalloc(sizeof(*classes));
@@ -58,6 +64,26 @@ int payload_classes_new(const struct store_policy *policy, struct payload_classe
 	}
 	*ret_classes = classes;
 	return 0;
+}
+
+int payload_classes_named(const char *const *names, unsigned count, struct payload_classes **ret_classes)
+{
+	struct payload_classes *classes = mem_zalloc(sizeof(*classes));
+
+	assert(count <= PART_SEGS_MAX);
+	if (!classes)
+		return E_NO_MEMORY;
+	classes->count = count;
+	for (unsigned c = 0; c < count; c++)
+		memcpy(classes->rules[c].name, names[c], strlen(names[c]) + 1);
+	classes->taken = true;
+	*ret_classes = classes;
+	return 0;
+}
+
+void payload_classes_take(struct payload_classes *classes, unsigned class_id)
+{
+	classes->all = class_id;
 }
 
 void payload_classes_free(struct payload_classes *classes)
@@ -182,6 +208,8 @@ unsigned payload_classes_of(const struct payload_classes *classes, uint64_t flow
 {
 	size_t at;
 
+	if (classes && classes->taken)
+		return classes->all;
 	if (!classes || !classes->slots || flow_id == 0)
 		return 0;
 	at = slot_of(classes, flow_id);
@@ -190,5 +218,5 @@ unsigned payload_classes_of(const struct payload_classes *classes, uint64_t flow
 
 const char *payload_classes_name(const struct payload_classes *classes, unsigned class_id)
 {
-	return class_id ? classes->rules[class_id].name : "";
+	return classes ? classes->rules[class_id].name : "";
 }

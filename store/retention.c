@@ -216,7 +216,7 @@ static int apply_drops(const char *dir, struct kv *catalog, uint64_t now_ns, str
 		goto out;
 	}
 	for (size_t i = 0; i < out.victims_count && rc == 0; i++)
-		if (out.victims[i].packets_only || strcmp(out.victims[i].scope, "all") == 0)
+		if (!out.victims[i].anew)
 			rc = retention_note(txn, now_ns, &out.victims[i], err);
 	for (; done < plan.count && rc == 0; done++)
 		if (drops_files(&plan.parts[done]))
@@ -295,7 +295,7 @@ int store_retention_apply(const char *dir, uint64_t now_ns, void (*fn)(const str
 		if (drops_files(&plan.parts[i]))
 			remove_files(dir, &plan.parts[i]);
 	for (; at < out.victims_count && rc == 0; at++) {
-		if (!out.victims[at].packets_only && strcmp(out.victims[at].scope, "all") != 0)
+		if (out.victims[at].anew)
 			break;
 		if (fn)
 			fn(&out.victims[at], arg);

@@ -7,6 +7,7 @@
 #include "store/pins.h"
 
 #define RESERVE_PART 16	/* of the bytes in all; store/writer.c asks for a round more often than so many are written */
+#define HEADER_BYTES_ABOUT 12u	/* of a packet, packed */
 #define CLASSES_MAX 32	/* payload classes that are told apart: those of the policy, and some it had before */
 
 static bool is_rows(const struct store_scope *scope)
@@ -77,9 +78,10 @@ static bool is_flow_table(const struct store_scope *scope)
 	return scope->kind == SCOPE_TABLE && (scope->table == TABLE_FLOWS || scope->table == TABLE_CALLS);
 }
 
-bool plan_seg_ruled(const struct plan *plan, const struct part_seg *seg)
+bool plan_seg_ruled(const struct plan *plan, const struct plan_part *part, unsigned seg)
 {
-	return store_policy_rule(&plan->policy, store_policy_class(&plan->policy, seg->class_name).scope) != NULL;
+	return part->segs_thin & 1u << seg ||
+	       store_policy_rule(&plan->policy, store_policy_class(&plan->policy, part->entry.segs[seg].class_name).scope);
 }
 
 /* The share of a table's rows that goes when those of kept packets stay. */
@@ -88,7 +90,7 @@ static uint64_t filter_frees(const struct plan *plan, const struct plan_part *pa
 	uint64_t packets = part->entry.tables[TABLE_PACKETS].rows, kept = 0;
 
 	for (unsigned s = 0; s < part->entry.segs_count; s++)
-		kept += seg_held(part, s) && plan_seg_ruled(plan, &part->entry.segs[s]) ? part->entry.segs[s].packets : 0;
+		kept += seg_held(part, s) && plan_seg_ruled(plan, part, s) ? part->entry.segs[s].packets : 0;
 	return share(row_bytes(&part->entry, scope), packets - kept, packets);
 }
 
@@ -127,12 +129,46 @@ static void why_put(char why[STORE_WHY_MAX], const char *text)
 	(void)snprintf(why, STORE_WHY_MAX, "%s", text);
 }
 
+/* Headers of a packet take about so much. */
+static uint64_t thin_frees(const struct part_seg *seg)
+{
+	uint64_t headers = seg->packets * HEADER_BYTES_ABOUT;
+
+	return seg->bytes - (headers < seg->bytes / 2 ? headers : seg->bytes / 2);
+}
+
+/* What class it is of, and what it takes, once its payload is gone. */
+static const char *seg_class(const struct plan_part *part, unsigned seg)
+{
+	return part->segs_thin & 1u << seg ? PART_HEADERS_CLASS : part->entry.segs[seg].class_name;
+}
+
+static uint64_t seg_left(const struct plan_part *part, unsigned seg)
+{
+	return part->entry.segs[seg].bytes - (part->segs_thin & 1u << seg ? thin_frees(&part->entry.segs[seg]) : 0);
+}
+
 static void drop_seg(struct plan *plan, struct plan_part *part, unsigned seg, const char *why)
 {
-	plan->packet_bytes -= part->entry.segs[seg].bytes;
-	plan->free_bytes += part->entry.segs[seg].bytes;
+	uint64_t left = seg_left(part, seg);
+
+	part->segs_thin &= ~(1u << seg);
+	plan->packet_bytes -= left;
+	plan->free_bytes += left;
 	part->segs_gone |= 1u << seg;
 	why_put(part->seg_why[seg], why);
+}
+
+/* Its payload goes, its headers stay: all packets of the partition are written anew. */
+static void thin_seg(struct plan *plan, struct plan_part *part, unsigned seg, const char *why)
+{
+	uint64_t passing = part->entry.data_bytes + part_entry_packet_bytes(&part->entry);
+
+	plan->packet_bytes -= thin_frees(&part->entry.segs[seg]);
+	plan->free_bytes += thin_frees(&part->entry.segs[seg]);
+	plan->passing_bytes = passing > plan->passing_bytes ? passing : plan->passing_bytes;
+	part->segs_thin |= 1u << seg;
+	(void)snprintf(part->seg_why[seg], STORE_WHY_MAX, "%.60s, headers stay", why);
 }
 
 static void drop_all(struct plan *plan, struct plan_part *part, const char *why)
@@ -206,6 +242,7 @@ static void age_why(const struct plan *plan, const struct store_rule *rule, bool
 
 static void drop_old_packets(struct plan *plan, struct plan_part *part)
 {
+	const struct store_rule *headers = store_policy_rule(&plan->policy, "packets/" PART_HEADERS_CLASS);
 	char why[STORE_WHY_MAX];
 
 	for (unsigned s = 0; s < part->entry.segs_count; s++) {
@@ -214,7 +251,10 @@ static void drop_old_packets(struct plan *plan, struct plan_part *part)
 		if (!seg_held(part, s) || !too_old(plan, part, rule.age_ns))
 			continue;
 		age_why(plan, &rule, true, why);
-		drop_seg(plan, part, s, why);
+		if (headers && strcmp(rule.scope, headers->scope) != 0 && !too_old(plan, part, headers->age_ns))
+			thin_seg(plan, part, s, why);
+		else
+			drop_seg(plan, part, s, why);
 	}
 }
 
@@ -223,10 +263,10 @@ static bool release_packets(struct plan *plan, struct plan_part *part, const str
 			    const char *why)
 {
 	for (unsigned s = 0; s < part->entry.segs_count; s++)
-		if (seg_held(part, s) && !plan_seg_ruled(plan, &part->entry.segs[s]) && scope->table == TABLE_FLOWS)
+		if (seg_held(part, s) && !plan_seg_ruled(plan, part, s) && scope->table == TABLE_FLOWS)
 			drop_seg(plan, part, s, why);
 	for (unsigned s = 0; s < part->entry.segs_count; s++)
-		if (seg_held(part, s) && plan_seg_ruled(plan, &part->entry.segs[s]))
+		if (seg_held(part, s) && plan_seg_ruled(plan, part, s))
 			return true;
 	return false;
 }
@@ -341,14 +381,14 @@ static size_t order_classes(const struct plan *plan, struct class_order classes[
 
 	for (size_t p = 0; p < plan->count; p++) {
 		for (unsigned s = 0; s < plan->parts[p].entry.segs_count; s++) {
-			const char *name = plan->parts[p].entry.segs[s].class_name;
+			const char *name = seg_class(&plan->parts[p], s);
 			size_t c = 0;
 
 			while (c < count && strcmp(classes[c].name, name) != 0)
 				c++;
 			if (c < count || count == CLASSES_MAX)
 				continue;
-			memcpy(classes[count].name, name, PART_CLASS_MAX);
+			(void)snprintf(classes[count].name, PART_CLASS_MAX, "%s", name);
 			classes[count].keep_ns = store_policy_class(&plan->policy, name).age_ns;
 			classes[count].keep_ns = classes[count].keep_ns ? classes[count].keep_ns : UINT64_MAX;
 			count++;
@@ -367,7 +407,7 @@ static void drop_packets_for(struct plan *plan, enum measure measure, const char
 	for (size_t c = 0; c < count; c++)
 		for (size_t p = 0; p < plan->count && excess(plan, measure); p++)
 			for (unsigned s = 0; s < plan->parts[p].entry.segs_count; s++)
-				if (strcmp(plan->parts[p].entry.segs[s].class_name, classes[c].name) == 0)
+				if (strcmp(seg_class(&plan->parts[p], s), classes[c].name) == 0)
 					(void)try_seg(plan, &plan->parts[p], s, why);
 }
 
@@ -387,8 +427,8 @@ static uint64_t class_bytes(const struct plan *plan, const char *class_name)
 	for (size_t p = 0; p < plan->count; p++)
 		for (unsigned s = 0; s < plan->parts[p].entry.segs_count; s++)
 			if (seg_held(&plan->parts[p], s) &&
-			    strcmp(plan->parts[p].entry.segs[s].class_name, class_name) == 0)
-				bytes += plan->parts[p].entry.segs[s].bytes;
+			    strcmp(seg_class(&plan->parts[p], s), class_name) == 0)
+				bytes += seg_left(&plan->parts[p], s);
 	return bytes;
 }
 
@@ -453,7 +493,7 @@ static void keep_rule_bytes(struct plan *plan, const struct store_rule *rule)
 	bytes = class_bytes(plan, rule->scope[7] ? rule->scope + 8 : "");
 	for (size_t p = 0; p < plan->count; p++)
 		for (unsigned s = 0; s < plan->parts[p].entry.segs_count && bytes > rule->bytes; s++)
-			if (strcmp(plan->parts[p].entry.segs[s].class_name, rule->scope[7] ? rule->scope + 8 : "") == 0 &&
+			if (strcmp(seg_class(&plan->parts[p], s), rule->scope[7] ? rule->scope + 8 : "") == 0 &&
 			    try_seg(plan, &plan->parts[p], s, why))
 				bytes -= plan->parts[p].entry.segs[s].bytes;
 }
@@ -537,7 +577,8 @@ static void add_victim(struct store_plan *out, const struct plan_part *part, con
 {
 	struct store_victim *victim = &out->victims[out->victims_count++];
 
-	*victim = (struct store_victim){ .packets_only = packets_only, .bytes = bytes };
+	*victim = (struct store_victim){ .packets_only = packets_only, .bytes = bytes,
+					 .anew = !packets_only && strcmp(scope, "all") != 0 };
 	part_entry_info(&part->entry, part->pinned, &victim->part);
 	(void)snprintf(victim->scope, sizeof(victim->scope), "%s", scope);
 	why_put(victim->why, why);
@@ -563,6 +604,13 @@ static void report_victims(const struct plan *plan, struct store_plan *out)
 	for (size_t p = 0; p < plan->count; p++) {
 		const struct plan_part *part = &plan->parts[p];
 
+		for (unsigned s = 0; s < part->entry.segs_count && !part->all; s++) {
+			if (!(part->segs_thin & 1u << s))
+				continue;
+			add_victim(out, part, store_policy_class(&plan->policy, part->entry.segs[s].class_name).scope, true,
+				   thin_frees(&part->entry.segs[s]), part->seg_why[s]);
+			out->victims[out->victims_count - 1].anew = true;
+		}
 		for (size_t i = 0; i < store_scopes_count && !part->all; i++) {
 			if (part->rows_gone & 1u << i)
 				add_victim(out, part, store_scopes[i].name, false, row_bytes(&part->entry, &store_scopes[i]),
@@ -588,9 +636,9 @@ static void report_class(const struct plan *plan, const char *class_name, struct
 		for (unsigned s = 0; s < part->entry.segs_count; s++) {
 			const struct part_seg *seg = &part->entry.segs[s];
 
-			if (!seg_held(part, s) || strcmp(seg->class_name, class_name) != 0)
+			if (!seg_held(part, s) || strcmp(seg_class(part, s), class_name) != 0)
 				continue;
-			reach->bytes += seg->bytes;
+			reach->bytes += seg_left(part, s);
 			if (seg->packets && seg->time_min < reach->oldest_ns)
 				reach->oldest_ns = seg->time_min;
 		}
@@ -645,7 +693,7 @@ int plan_report(const struct plan *plan, struct arena *arena, struct store_plan 
 
 	for (size_t p = 0; p < plan->count; p++)
 		most += plan->parts[p].all ? 1
-					   : (size_t)__builtin_popcount(plan->parts[p].segs_gone) +
+					   : (size_t)__builtin_popcount(plan->parts[p].segs_gone | plan->parts[p].segs_thin) +
 						     (size_t)__builtin_popcount(plan->parts[p].rows_gone | plan->parts[p].rows_kept);
 	out.victims = arena_array(arena, most, sizeof(*out.victims));
 	out.reaches = arena_array(arena, CLASSES_MAX + store_scopes_count + 1, sizeof(*out.reaches));

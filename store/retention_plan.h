@@ -15,6 +15,7 @@ struct plan_part {
 	bool pinned;
 	bool all;		/* the whole of it goes */
 	uint32_t segs_gone;	/* a bit a segment */
+	uint32_t segs_thin;	/* those whose payload goes, and the headers stay */
 	uint32_t rows_gone;	/* a bit a scope of rows, by place in store_scopes */
 	uint32_t rows_kept;	/* the same: only the rows of kept packets stay */
 	char seg_why[PART_SEGS_MAX][STORE_WHY_MAX];
@@ -41,11 +42,11 @@ int plan_make(struct kv_txn *catalog, uint64_t catalog_bytes, uint64_t free_byte
 /* What it comes to, in words and numbers. */
 int plan_report(const struct plan *plan, struct arena *arena, struct store_plan *ret_out, struct err *err);
 /* Packets of a segment have a rule of their own: rows of flows and calls stay with them. */
-bool plan_seg_ruled(const struct plan *plan, const struct part_seg *seg);
+bool plan_seg_ruled(const struct plan *plan, const struct plan_part *part, unsigned seg);
 /* Of a partition that is not gone as a whole: whether rows go, so that it has to be made anew. */
 static inline bool plan_rewrites(const struct plan_part *part)
 {
-	return !part->all && (part->rows_gone || part->rows_kept);
+	return !part->all && (part->rows_gone || part->rows_kept || part->segs_thin);
 }
 
 enum plan_rows { PLAN_NONE, PLAN_FILTERED, PLAN_ALL };

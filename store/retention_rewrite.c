@@ -12,6 +12,7 @@
 #include "store/manifest.h"
 #include "store/packet_table.h"
 #include "store/pins.h"
+#include "store/retention_thin.h"
 #include "store/seal.h"
 #include "store/writer.h"
 
@@ -75,7 +76,7 @@ static int load_kept(struct rewrite *rw, struct err *err)
 		if (rc < 0)
 			break;
 		if (block.window == last_window || !rw->old.segs[block.seg].held ||
-		    !plan_seg_ruled(rw->store_plan, &rw->old.segs[block.seg]))
+		    !plan_seg_ruled(rw->store_plan, rw->plan, block.seg))
 			continue;
 		last_window = block.window;
 		window = part_key_u32(block.window);
@@ -269,8 +270,13 @@ static int build(struct rewrite *rw, struct err *err)
 		rc = load_kept(rw, err);
 	if (rc == 0)
 		rc = put_rows(rw, err);
-	if (rc == 0)
+	if (rc == 0 && rw->plan->segs_thin) {
+		rw->seal.known = NULL;	/* all of them are new files */
+		rc = retention_thin(&rw->seal, &rw->old, rw->txn, rw->part->path, rw->plan->segs_thin, err);
+		part_entry_settle(&rw->seal.entry);
+	} else if (rc == 0) {
 		rc = put_packets(rw, rw->part->path, err);
+	}
 	rw->seal.entry.residual |= rw->old.residual;
 	rw->seal.entry.tiers_gone |= rw->old.tiers_gone;
 	for (int t = 1; t <= TABLE_MAX; t++)	/* nothing is left that could be a rest */

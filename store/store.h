@@ -115,6 +115,7 @@ struct store_part_info {
 	uint64_t data_bytes, packet_bytes;	/* on disk */
 	uint64_t packets;		/* held */
 	uint64_t packets_expired;	/* of payload classes that retention has dropped */
+	uint64_t packets_thinned;	/* whose headers are held, and whose payload retention has dropped */
 	uint64_t packet_plain_bytes;	/* of all that were captured */
 	char path[64];			/* below the data directory: "parts/2026-11-22T10.0" */
 };
@@ -197,6 +198,7 @@ struct store_victim {
 	struct store_part_info part;
 	char scope[STORE_SCOPE_MAX];	/* what of it goes (scopes.def), or "all" */
 	bool packets_only;	/* payload goes, the rows stay */
+	bool anew;		/* the partition is made anew without it; else whole files go */
 	uint64_t bytes;		/* of files that are removed; about so many where a partition is made anew with the rest */
 	char why[STORE_WHY_MAX];		/* "payload older than 7d" */
 };

@@ -52,6 +52,31 @@ expect '"expired"' .data.payload
 get /api/v1/calls 'filter=http' limit=100	# rows know nothing of it: all are there
 expect 60 '.data | length'
 
+# Packets whose payload is over its age keep their headers where those have a rule: rows of packets, flows' sizes, no bytes.
+thin=$work/thin
+"$TAPEDECK" import "$work/capture.pcap" --data "$thin" --progress none >/dev/null 2>&1 || fail "import"
+"$TAPEDECK" export --data "$thin" --from 2026-01-01T00:00:00Z --format pcap -o "$work/before.pcap" || fail "export"
+"$TAPEDECK" retention set --packet-age 1s --data "$thin" >/dev/null && "$TAPEDECK" retention set packets/headers --age 36500d --data "$thin" >/dev/null || fail "set"
+"$TAPEDECK" retention apply --yes --data "$thin" >"$work/out" || fail "apply: $(cat "$work/out")"
+grep -q 'headers stay' "$work/out" || fail "no word of headers: $(cat "$work/out")"
+"$TAPEDECK" check --data "$thin" >"$work/check" || fail "headers: $(tail -3 "$work/check")"
+"$TAPEDECK" export --data "$thin" --from 2026-01-01T00:00:00Z --format pcap -o "$work/after.pcap" 2>/dev/null
+python3 - "$work/before.pcap" "$work/after.pcap" <<'PY' || fail "headers are not what they were"
+import struct, sys
+def frames(name):
+    data = open(name, "rb").read()
+    at = 24
+    while at < len(data):
+        sec, frac, cap, wire = struct.unpack_from("<IIII", data, at)
+        yield sec, frac, wire, data[at + 16:at + 16 + cap]
+        at += 16 + cap
+before, after = list(frames(sys.argv[1])), list(frames(sys.argv[2]))
+assert len(before) == len(after) == 600, (len(before), len(after))
+for whole, head in zip(before, after):
+    assert whole[:3] == head[:3] and whole[3].startswith(head[3])
+    assert len(head[3]) == (54 if whole[3][23] == 6 else 42), len(head[3])
+PY
+
 # Packed again below an open server: the same answers, from fewer bytes.
 get /api/v1/calls 'filter=http' limit=100
 cp "$work/body" "$work/before"
