@@ -9,17 +9,12 @@ $python -c 'import pika, proton' 2>/dev/null || skip "needs python3-pika and pyt
 need_bpf
 make_namespaces
 
-# What the broker writes it waits for: in memory that is quick.
-broker_dir=$work
-if memory=$(mktemp -d -p /dev/shm 2>/dev/null); then
-	broker_dir=$memory
-	trap 'clean_up; rm -rf "$memory"' EXIT
-fi
-export HOME=$broker_dir RABBITMQ_MNESIA_BASE=$broker_dir/db RABBITMQ_LOGS=- RABBITMQ_NODENAME=tape$$@localhost \
-	RABBITMQ_NODE_IP_ADDRESS=$far4 RABBITMQ_CONFIG_FILE=$broker_dir/rabbitmq.conf ERL_EPMD_ADDRESS=127.0.0.1 \
-	RABBITMQ_ENABLED_PLUGINS_FILE=$broker_dir/plugins RABBITMQ_PID_FILE=$broker_dir/pid
-echo '[rabbitmq_amqp1_0].' >"$broker_dir/plugins"
-printf 'loopback_users = none\ndefault_user = tape\ndefault_pass = s3cret\n' >"$broker_dir/rabbitmq.conf"
+make_memory_dir
+export HOME=$memory_dir RABBITMQ_MNESIA_BASE=$memory_dir/db RABBITMQ_LOGS=- RABBITMQ_NODENAME=tape$$@localhost \
+	RABBITMQ_NODE_IP_ADDRESS=$far4 RABBITMQ_CONFIG_FILE=$memory_dir/rabbitmq.conf ERL_EPMD_ADDRESS=127.0.0.1 \
+	RABBITMQ_ENABLED_PLUGINS_FILE=$memory_dir/plugins RABBITMQ_PID_FILE=$memory_dir/pid
+echo '[rabbitmq_amqp1_0].' >"$memory_dir/plugins"
+printf 'loopback_users = none\ndefault_user = tape\ndefault_pass = s3cret\n' >"$memory_dir/rabbitmq.conf"
 start_far names epmd -address 127.0.0.1		# else the broker starts one that outlives it
 start_far broker sh "$server" >"$work/broker.log" 2>&1
 

@@ -5,13 +5,6 @@
 need_bpf
 make_namespaces
 
-cat >"$work/sink.py" <<'PY'
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind((sys.argv[1], 6100))
-while True:
-    s.recv(2000)
-PY
 cat >"$work/send.py" <<'PY'
 # Datagrams of 1,000 bytes in bursts of 100, a burst each 10 ms: 10 MB/s for as long as the exports take.
 import os, socket, sys, time
@@ -25,8 +18,7 @@ while not os.path.exists(sys.argv[2]) and sent < 200000:
     time.sleep(0.01)
 print(sent)
 PY
-start_far hole python3 "$work/sink.py" "$far4"
-wait_for 10 listening_udp far 6100 || fail "the sink does not listen"
+start_hole 6100
 tapedeck=$BUILD/tapedeck
 "$tapedeck" record --data "$work/tape" 2>"$work/record.err" &
 record=$!
@@ -52,7 +44,8 @@ kill -TERM "$record"
 wait "$record" || fail "the recorder ended with $?: $(cat "$work/record.err")"
 
 "$tapedeck" stats --data "$work/tape" -o json >"$work/stats.json"
-want "frames lost, counted only, cut short" "$(jq -c '.recorder.counters | [.frames_lost_total, .frames_skipped_total, .frames_cut_total]' "$work/stats.json")" "[0,0,0]"
+left_out=$(jq -c '.recorder.counters | [.frames_lost_total, .frames_skipped_total, .frames_cut_total]' "$work/stats.json")
+[ "$left_out" = "[0,0,0]" ] || fail "frames lost, counted only, cut short: $left_out: $(grep 'level changed' "$work/record.err" | head -n 2)"
 want "changes of the capture level" "$("$tapedeck" query events --filter "kind == capture_level" --data "$work/tape" -o ndjson | wc -l)" 0
 "$tapedeck" export --data "$work/tape" --filter "$filter" --format pcap -o "$work/last.pcap" || fail "last export"
 want "datagrams sent and exported" "$(python3 - "$work/last.pcap" <<'PY'

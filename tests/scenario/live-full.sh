@@ -19,15 +19,7 @@ for line in sys.stdin:
     sent += 1
 print("sent", sent, flush=True)
 PY
-cat >"$work/hole.py" <<'PY'
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind((sys.argv[1], 6000))
-while True:
-    s.recv(2000)
-PY
-start_far hole python3 "$work/hole.py" "$far4"
-wait_for 10 listening_udp far 6000 || fail "the sink does not listen"
+start_hole 6000
 start_dump --ring 65536 --stall 1500
 mkfifo "$work/in"
 exec 7<>"$work/in"

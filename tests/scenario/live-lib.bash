@@ -23,7 +23,7 @@ clean_up() {
 	done
 	ip netns del "$near" 2>/dev/null
 	ip netns del "$far" 2>/dev/null
-	rm -rf "$work"
+	rm -rf "$work" "${memory_dir:-$work}"
 }
 trap clean_up EXIT
 
@@ -83,6 +83,76 @@ start() {
 start_near() { local var=$1; shift; start "$var" nsenter --net="/run/netns/$near" "$@"; }
 start_far() { local var=$1; shift; start "$var" nsenter --net="/run/netns/$far" "$@"; }
 
+# ---- servers and the like, in far ----
+
+# A folder for what a server writes and waits for: in memory, where that is quick. Goes at the end.
+make_memory_dir() {
+	memory_dir=$(mktemp -d -p /dev/shm 2>/dev/null) || memory_dir=$work
+	chmod 755 "$work" "$memory_dir"
+}
+# make_nobodys_dir NAME: $server_dir is one in it for a server that does not run as root; "${as_nobody[@]}" COMMAND... lives there
+make_nobodys_dir() {
+	make_memory_dir
+	server_dir=$memory_dir/$1
+	mkdir "$server_dir"
+	chown nobody:nogroup "$server_dir"
+	as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups env -u PGDATA HOME="$server_dir" TMPDIR="$server_dir" LC_ALL=C)
+}
+
+# What its http block has besides paths comes from the standard input.
+start_nginx() {
+	cat >"$work/nginx.conf" <<-CONF
+		daemon off;
+		worker_processes 1;
+		pid $work/nginx.pid;
+		error_log $work/nginx.log;
+		events { worker_connections 64; }
+		http {
+			access_log off;
+			client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
+			uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
+			$(cat)
+		}
+	CONF
+	chmod 755 "$work"
+	start_far nginx nginx -c "$work/nginx.conf" 2>"$work/nginx.err"
+	wait_for 20 listening far 8080 || skip "nginx does not run here: $(cat "$work/nginx.err")"
+}
+
+# start_hole PORT...: takes UDP datagrams and forgets them
+start_hole() {
+	start_far hole python3 -c 'import selectors, socket, sys
+holes = selectors.DefaultSelector()
+for port in sys.argv[2:]:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((sys.argv[1], int(port)))
+    holes.register(s, selectors.EVENT_READ)
+while True:
+    for key, _ in holes.select():
+        key.fileobj.recv(2000)' "$far4" "$@"
+	local port
+	for port in "$@"; do
+		wait_for 10 listening_udp far "$port" || fail "nobody listens on $port"
+	done
+}
+
+# What far's firewall does with what comes in, from the standard input; its chain `hole` is for later.
+make_lossy() {
+	in_far nft -f - <<-NFT 2>"$work/nft.err" || skip "nft is refused: $(cat "$work/nft.err")"
+		table inet lossy {
+			chain input {
+				type filter hook input priority 0;
+				$(cat)
+			}
+			chain hole {
+				type filter hook input priority 1;
+			}
+		}
+	NFT
+}
+
+# ---- recorders ----
+
 start_dump() {
 	"$dump" "$@" >"$out" 2>"$work/dump.err" &
 	dump_pid=$!
@@ -136,6 +206,11 @@ start_record() {
 stop_record() {
 	kill "$record_pid"
 	wait "$record_pid" || fail "record ended with status $?: $(cat "$work/record.err")"
+}
+# It records the whole machine: with too much of other traffic it says so, and leaves bytes out.
+skip_if_thinned() {
+	"$tapedeck" query events --data "$work/tape" --filter 'kind == gap || kind == capture_level' -o ndjson >"$work/thinned"
+	[ ! -s "$work/thinned" ] || skip "the machine was too busy: the recorder left something out: $(tail -n 1 "$work/record.err")"
 }
 calls() { "$tapedeck" query calls --data "$work/tape" --filter "(dst.ip == $far4 || src.ip == $far4) && ($1)" -o ndjson -n 10000; }
 calls_count() { calls "$1" | wc -l; }

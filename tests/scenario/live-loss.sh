@@ -6,17 +6,9 @@ command -v nft >/dev/null && command -v nstat >/dev/null || skip "needs nft and 
 need_bpf
 make_namespaces
 
-in_far nft -f - <<'NFT' 2>"$work/nft.err" || skip "nft is refused: $(cat "$work/nft.err")"
-table inet lossy {
-	chain input {
-		type filter hook input priority 0;
-		tcp dport 9000 tcp flags & (syn | fin) == 0 numgen inc mod 40 == 7 drop
-		tcp dport 9001 tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop
-	}
-	chain hole {
-		type filter hook input priority 1;
-	}
-}
+make_lossy <<'NFT'
+tcp dport 9000 tcp flags & (syn | fin) == 0 numgen inc mod 40 == 7 drop
+tcp dport 9001 tcp flags & (syn | ack) == syn numgen inc mod 2 == 0 drop
 NFT
 cat >"$work/sink.py" <<'PY'
 import socket, sys, threading

@@ -9,25 +9,16 @@ done
 need_bpf
 make_namespaces
 
-# What the server writes it waits for: in memory that is quick. It does not run as root.
-server_dir=$work
-if memory=$(mktemp -d -p /dev/shm 2>/dev/null); then
-	server_dir=$memory
-	trap 'clean_up; rm -rf "$memory"' EXIT
-fi
-chmod 755 "$work" "$server_dir"
-mkdir "$server_dir/db"
-chown nobody:nogroup "$server_dir/db"
-as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME="$server_dir/db" TMPDIR="$server_dir/db" LC_ALL=C)
-"${as_nobody[@]}" mariadb-install-db --no-defaults --datadir="$server_dir/db/data" --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
+make_nobodys_dir db
+"${as_nobody[@]}" mariadb-install-db --no-defaults --datadir="$server_dir/data" --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve \
 	--innodb-log-file-size=4M --innodb-buffer-pool-size=8M >"$work/install.log" 2>&1 || skip "mariadb-install-db does not run here: $(tail -n 2 "$work/install.log")"
-cat >"$server_dir/db/init.sql" <<'SQL'
+cat >"$server_dir/init.sql" <<'SQL'
 CREATE DATABASE shop;
 CREATE USER tape@'%' IDENTIFIED BY 's3cret';
 GRANT ALL ON shop.* TO tape@'%';
 SQL
-start_far server "${as_nobody[@]}" mariadbd --no-defaults --datadir="$server_dir/db/data" --socket="$server_dir/db/sock" --pid-file="$server_dir/db/pid" \
-	--bind-address="$far4" --port=3306 --skip-name-resolve --init-file="$server_dir/db/init.sql" --innodb-log-file-size=4M --innodb-buffer-pool-size=8M \
+start_far server "${as_nobody[@]}" mariadbd --no-defaults --datadir="$server_dir/data" --socket="$server_dir/sock" --pid-file="$server_dir/pid" \
+	--bind-address="$far4" --port=3306 --skip-name-resolve --init-file="$server_dir/init.sql" --innodb-log-file-size=4M --innodb-buffer-pool-size=8M \
 	--innodb-flush-log-at-trx-commit=0 >"$work/server.log" 2>&1
 wait_for 30 listening far 3306 || skip "mariadbd does not run here: $(tail -n 2 "$work/server.log")"
 start_record

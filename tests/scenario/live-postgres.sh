@@ -10,25 +10,17 @@ done
 need_bpf
 make_namespaces
 
-# What the server writes it waits for: in memory that is quick. It does not run as root.
-server_dir=$work
-if memory=$(mktemp -d -p /dev/shm 2>/dev/null); then
-	server_dir=$memory
-	trap 'clean_up; rm -rf "$memory"' EXIT
-fi
-chmod 755 "$work" "$server_dir"
-mkdir "$server_dir/pg"
-as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups env -u PGDATA HOME="$server_dir/pg" LC_ALL=C)
+make_nobodys_dir pg
 export PGPASSWORD=s3cret PGCONNECT_TIMEOUT=20
-echo $PGPASSWORD >"$server_dir/pg/password"
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=db.test -keyout "$server_dir/pg/key" -out "$server_dir/pg/cert" 2>/dev/null || fail "openssl"
-chown -R nobody:nogroup "$server_dir/pg"
-(cd "$server_dir/pg" && "${as_nobody[@]}" "$bin/initdb" -D "$server_dir/pg/data" -U tape -A scram-sha-256 --pwfile="$server_dir/pg/password" -N -E UTF8) \
+echo $PGPASSWORD >"$server_dir/password"
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=db.test -keyout "$server_dir/key" -out "$server_dir/cert" 2>/dev/null || fail "openssl"
+chown -R nobody:nogroup "$server_dir"
+(cd "$server_dir" && "${as_nobody[@]}" "$bin/initdb" -D "$server_dir/data" -U tape -A scram-sha-256 --pwfile="$server_dir/password" -N -E UTF8) \
 	>"$work/initdb.log" 2>&1 || skip "initdb does not run here: $(tail -n 2 "$work/initdb.log")"
-echo "host all all 0.0.0.0/0 scram-sha-256" >>"$server_dir/pg/data/pg_hba.conf"
-start_far server "${as_nobody[@]}" "$bin/postgres" -D "$server_dir/pg/data" -c listen_addresses="$far4" -c port=5432 \
+echo "host all all 0.0.0.0/0 scram-sha-256" >>"$server_dir/data/pg_hba.conf"
+start_far server "${as_nobody[@]}" "$bin/postgres" -D "$server_dir/data" -c listen_addresses="$far4" -c port=5432 \
 	-c unix_socket_directories= -c shared_buffers=16MB -c fsync=off -c autovacuum=off -c max_wal_size=1GB \
-	-c ssl=on -c ssl_cert_file="$server_dir/pg/cert" -c ssl_key_file="$server_dir/pg/key" >"$work/server.log" 2>&1
+	-c ssl=on -c ssl_cert_file="$server_dir/cert" -c ssl_key_file="$server_dir/key" >"$work/server.log" 2>&1
 wait_for 20 listening far 5432 || skip "postgres does not run here: $(tail -n 2 "$work/server.log")"
 start_record
 

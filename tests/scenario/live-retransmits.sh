@@ -8,16 +8,8 @@ done
 need_bpf
 make_namespaces
 
-in_far nft -f - <<'NFT' 2>"$work/nft.err" || skip "nft is refused: $(cat "$work/nft.err")"
-table inet lossy {
-	chain input {
-		type filter hook input priority 0;
-		tcp dport 9000 tcp flags & (syn | fin) == 0 numgen random mod 100 < 2 counter drop
-	}
-	chain hole {
-		type filter hook input priority 1;
-	}
-}
+make_lossy <<'NFT'
+tcp dport 9000 tcp flags & (syn | fin) == 0 numgen random mod 100 < 2 counter drop
 NFT
 cat >"$work/server.py" <<'PY'
 # 9000 reads all there is; 9001 too; 9002 waits before it does.

@@ -8,26 +8,13 @@ done
 need_bpf
 make_namespaces
 
-chmod 755 "$work"
 mkdir "$work/www"
 head -c 50000 /dev/urandom >"$work/www/page"
-cat >"$work/nginx.conf" <<CONF
-daemon off;
-worker_processes 1;
-pid $work/nginx.pid;
-error_log $work/nginx.log;
-events { worker_connections 64; }
-http {
-	access_log off;
-	client_body_temp_path $work/t1; proxy_temp_path $work/t2; fastcgi_temp_path $work/t3;
-	uwsgi_temp_path $work/t4; scgi_temp_path $work/t5;
-	server { listen $far4:8080; listen [$far6]:8080; root $work/www; }
-}
+start_nginx <<CONF
+server { listen $far4:8080; listen [$far6]:8080; root $work/www; }
 CONF
-start_far nginx nginx -c "$work/nginx.conf" 2>"$work/nginx.err"
 start_far dns dnsmasq -k -p 53 --no-resolv --no-hosts --conf-file=/dev/null --pid-file= --user=root \
 	--listen-address="$far4" --bind-interfaces --address=/shop.test/192.0.2.7 2>"$work/dns.err"
-wait_for 10 listening far 8080 || skip "nginx does not run here: $(cat "$work/nginx.err")"
 wait_for 10 listening_udp far 53 || skip "dnsmasq does not run here: $(cat "$work/dns.err")"
 worker() { pgrep -P "$nginx"; }
 wait_for 10 worker || fail "nginx has no worker"
