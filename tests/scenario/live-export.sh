@@ -45,7 +45,8 @@ wait "$record" || fail "the recorder ended with $?: $(cat "$work/record.err")"
 
 "$tapedeck" stats --data "$work/tape" -o json >"$work/stats.json"
 left_out=$(jq -c '.recorder.counters | [.frames_lost_total, .frames_skipped_total, .frames_cut_total]' "$work/stats.json")
-[ "$left_out" = "[0,0,0]" ] || fail "frames lost, counted only, cut short: $left_out: $(grep 'level changed' "$work/record.err" | head -n 2)"
+[ "$left_out" = "[0,0,0]" ] || fail "frames lost, counted only, cut short: $left_out: $(
+	jq -c '.recorder | [.pace, .live.level, .live.thinned]' "$work/stats.json") $(grep 'level changed' "$work/record.err" | head -n 2)"
 want "changes of the capture level" "$("$tapedeck" query events --filter "kind == capture_level" --data "$work/tape" -o ndjson | wc -l)" 0
 "$tapedeck" export --data "$work/tape" --filter "$filter" --format pcap -o "$work/last.pcap" || fail "last export"
 want "datagrams sent and exported" "$(python3 - "$work/last.pcap" <<'PY'
