@@ -449,7 +449,7 @@ static int column_add_from(struct rg_builder *builder, const struct rg_builder *
 		}
 		text = &theirs->texts.entries[theirs->codes[rows[i]]];
 		bytes = view_make(theirs->texts.bytes.at + text->at, text->len);
-		if (!ours->unique && is_last(ours, bytes))
+		if (is_last(ours, bytes))
 			ours->codes[row + i] = ours->last - 1;
 		else
 			rc = text_code(builder, ours, bytes, ours->unique ? 0 : text_hash(bytes), &ours->codes[row + i]);
