@@ -13,8 +13,10 @@
 #define HOURS	3
 #ifdef __SANITIZE_THREAD__
 #define ROUNDS	12	/* every access is looked at there: the threads are what it is about, not the questions */
+#define LIMIT_BITS 8
 #else
 #define ROUNDS	60
+#define LIMIT_BITS 14
 #endif
 
 static char workloads[300][16], pods[3000][20];
@@ -297,7 +299,7 @@ TEST(share, any_number_of_threads_lists_the_same_rows, .timeout = 120)
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		struct query_opts opts = { .filter = view_str(PICK(conditions)) };
 		struct query_rows rows = { .table = TABLE_CALLS, .starts_within = true, .ascending = random_below(2),
-					   .limit = 1 + random_below(1u << random_below(14)) };
+					   .limit = 1 + random_below(1u << random_below(LIMIT_BITS)) };
 		struct query_stats stats[3];
 		struct err err[3] = { { 0 } };
 		int rc[3];
