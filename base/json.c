@@ -158,10 +158,33 @@ static void write_escape(struct wr *out, uint8_t c)
 		wr_printf(out, "u%04x", c);
 }
 
+/* Nothing in it needs a look at what it means: most names. */
+static bool is_plain(struct view v)
+{
+	unsigned special = 0;
+
+	for (size_t i = 0; i < v.len; i++) {
+		uint8_t c = v.at[i];
+
+		special |= (unsigned)(c < 0x20) | (c >= 0x80) | (c == '"') | (c == '\\') | (c == '/');
+	}
+	return !special;
+}
+
 static void write_string(struct wr *out, struct view v)
 {
 	size_t from = 0, i = 0;
 
+	if (v.len < SIZE_MAX - 2 && is_plain(v)) {
+		uint8_t *at = wr_space(out, v.len + 2);
+
+		if (!at)
+			return;
+		at[0] = at[v.len + 1] = '"';
+		if (v.len)
+			memcpy(at + 1, v.at, v.len);
+		return;
+	}
 	wr_u8(out, '"');
 	while (i < v.len) {
 		uint8_t c = v.at[i];

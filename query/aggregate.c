@@ -72,8 +72,9 @@ static double value_of(const struct aggregate *agg, uint32_t group, size_t at)
 }
 
 struct ranked {
-	uint32_t group;
+	uint64_t bucket_ns; /* beside the value: most comparisons end here, and groups lie far apart */
 	double value; /* that orders; NaN comes last */
+	uint32_t group;
 };
 
 static int by_cmp(const struct aggregate *agg, uint32_t a, uint32_t b, size_t at)
@@ -93,12 +94,10 @@ static int ranked_cmp(const void *a, const void *b, void *arg)
 {
 	const struct aggregate *agg = arg;
 	const struct ranked *x = a, *y = b;
-	uint64_t bucket_x = agg->all.groups.keys[x->group * agg->all.groups.words];
-	uint64_t bucket_y = agg->all.groups.keys[y->group * agg->all.groups.words];
 	int order = 0;
 
-	if (bucket_x != bucket_y)
-		return bucket_x < bucket_y ? -1 : 1;
+	if (x->bucket_ns != y->bucket_ns)
+		return x->bucket_ns < y->bucket_ns ? -1 : 1;
 	if (agg->spec.order_by >= 0)
 		order = by_cmp(agg, x->group, y->group, (size_t)agg->spec.order_by);
 	else if (isnan(x->value) != isnan(y->value))
@@ -193,18 +192,15 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 	if (rc < 0)
 		(void)err_set(err, rc, "out of memory");
 	for (size_t i = 0; rc == 0 && i < agg->all.groups.count; i++)
-		ranked[i] = (struct ranked){ (uint32_t)i,
-					     agg->spec.order_agg < 0
-						     ? 0
-						     : value_of(agg, (uint32_t)i,
-								(size_t)agg->spec.order_agg) };
+		ranked[i] = (struct ranked){
+			.bucket_ns = agg->all.groups.keys[i * agg->all.groups.words],
+			.value = agg->spec.order_agg < 0 ? 0 : value_of(agg, (uint32_t)i, (size_t)agg->spec.order_agg),
+			.group = (uint32_t)i,
+		};
 	if (rc == 0 && agg->all.groups.count > 1)
 		qsort_r(ranked, agg->all.groups.count, sizeof(*ranked), ranked_cmp, agg);
 	for (size_t i = 0; rc == 0 && i < agg->all.groups.count; i++) {
-		const uint64_t *keys = agg->all.groups.keys;
-		size_t words = agg->all.groups.words;
-
-		if (i && keys[ranked[i].group * words] != keys[ranked[i - 1].group * words])
+		if (i && ranked[i].bucket_ns != ranked[i - 1].bucket_ns)
 			in_bucket = 0;
 		if (in_bucket++ >= top) {
 			agg->plan.stats->truncated = true;
