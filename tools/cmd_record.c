@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "ingest/recorder.h"
+#include "schema/event.h"
 #include "tools/tools.h"
 
 #define EXCLUDE_MAX 64
@@ -100,8 +101,8 @@ int cmd_record(struct tool *tool)
 
 	if (tool->set.args_count)
 		return tool_usage(tool, "it takes no argument \"%s\"", tool->set.args[0]);
-	if (tool->set.snaplen < 64 || tool->set.snaplen > 65536)
-		return tool_usage(tool, "--snaplen %llu: 64 to 65536 bytes", (unsigned long long)tool->set.snaplen);
+	if (tool->set.snaplen < 64 || tool->set.snaplen > RING_SNAPLEN_MAX)
+		return tool_usage(tool, "--snaplen %llu: 64 to %u bytes", (unsigned long long)tool->set.snaplen, RING_SNAPLEN_MAX);
 	if (tool->set.zstd_level > 22)
 		return tool_usage(tool, "--zstd-level %llu: 1 to 22", (unsigned long long)tool->set.zstd_level);
 	rc = tool_tracker_opts(tool, &opts.tracker);

@@ -70,3 +70,17 @@ print("all" if exact and covered == b"x" * len(body) else "%d of %d" % (held, co
 }
 pass 1
 pass 2 --second-full 1
+
+# The recorder keeps as much without being asked to.
+port=$((10003 + $$ % 20000))
+start_record
+in_near python3 "$work/loop.py" "$work/body" "$port" || fail "the transfer"
+rows() { "$tapedeck" query "$1" --data "$work/tape" --filter "$2" -o ndjson -n 10000; }
+both_closed() { [ "$(rows flows "dst.port == $port && state == closed" | wc -l)" -eq 2 ]; }
+wait_for 20 both_closed || fail "flows: $(rows flows "dst.port == $port")"
+stop_record
+skip_if_thinned
+rows packets "flow.id == \"$(rows flows "dst.port == $port && view == first" | jq -r .id)\"" >"$work/packets"
+# once, and what the kernel sent again
+[ "$(jq -s 'map(.payload_bytes) | add' "$work/packets")" -ge 3000000 ] || fail "of the payload the tape holds $(jq -s 'map(.payload_bytes) | add' "$work/packets")"
+want "its frames that were cut short" "$(jq -c 'select(.cap_len < .len)' "$work/packets" | wc -l)" 0
