@@ -1,6 +1,7 @@
 #include "store/catalog.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -96,6 +97,20 @@ static void reserve_blocks(const char *dir)
 	(void)close(fd);
 }
 
+/* Died between making the file and its first bytes: there was never anything in it. The writer's lock is held. */
+static int drop_unmade(const char *dir, struct err *err)
+{
+	char path[STORE_PATH_MAX];
+	uint64_t bytes;
+	int rc = files_path(path, err, dir, KV_DATA_FILE, NULL);
+
+	if (rc == 0)
+		rc = files_size(path, &bytes, err);
+	if (rc > 0 && bytes == 0 && unlink(path) < 0)
+		return err_errno(err, errno, "%s: remove", path);
+	return rc < 0 ? rc : 0;
+}
+
 int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret_kv, struct err *err)
 {
 	struct kv_opts opts = { .mode = for_write ? KV_WRITE : KV_READ, .dbs = catalog_dbs,
@@ -105,6 +120,9 @@ int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret
 	int rc;
 
 	rc = files_path(path, err, dir, "catalog", NULL);
+	if (rc < 0)
+		return rc;
+	rc = for_write ? drop_unmade(path, err) : 0;
 	if (rc < 0)
 		return rc;
 	rc = kv_open(path, &opts, &kv, err);

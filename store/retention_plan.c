@@ -492,10 +492,13 @@ static void keep_rule_bytes(struct plan *plan, const struct store_rule *rule)
 	}
 	bytes = class_bytes(plan, rule->scope[7] ? rule->scope + 8 : "");
 	for (size_t p = 0; p < plan->count; p++)
-		for (unsigned s = 0; s < plan->parts[p].entry.segs_count && bytes > rule->bytes; s++)
+		for (unsigned s = 0; s < plan->parts[p].entry.segs_count && bytes > rule->bytes; s++) {
+			uint64_t left = seg_left(&plan->parts[p], s);
+
 			if (strcmp(seg_class(&plan->parts[p], s), rule->scope[7] ? rule->scope + 8 : "") == 0 &&
 			    try_seg(plan, &plan->parts[p], s, why))
-				bytes -= plan->parts[p].entry.segs[s].bytes;
+				bytes -= left;
+		}
 }
 
 static void drop_for_bytes(struct plan *plan, bool floors)

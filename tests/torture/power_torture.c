@@ -31,7 +31,7 @@
 #define ROWS 1200u
 #define PATH_BYTES 512
 
-enum kind { CREATE, MKDIR, RENAME, UNLINK, LINK, WRITE, TRUNC, SYNC, DIRSYNC, PROMISE };
+enum kind { CREATE, MKDIR, RENAME, EXCHANGE, UNLINK, LINK, WRITE, TRUNC, SYNC, DIRSYNC, PROMISE };
 
 struct op {
 	enum kind kind;
@@ -112,6 +112,13 @@ static void name_move(struct names *names, const char *from, const char *to)
 	}
 }
 
+static void name_exchange(struct names *names, const char *a, const char *b)
+{
+	name_move(names, a, "between");
+	name_move(names, b, a);
+	name_move(names, "between", b);
+}
+
 static bool is_name_op(const struct op *op)
 {
 	return op->kind <= LINK;
@@ -123,6 +130,7 @@ static void name_apply(struct names *names, const struct op *op)
 	case CREATE: name_add(names, op->path, op->file); break;
 	case MKDIR: name_add(names, op->path, DIRECTORY); break;
 	case RENAME: name_move(names, op->path, op->to); break;
+	case EXCHANGE: name_exchange(names, op->path, op->to); break;
 	case UNLINK: name_remove(names, op->path); break;
 	case LINK: name_add(names, op->to, op->file); break;
 	default: break;
@@ -364,6 +372,15 @@ int rename(const char *from, const char *to)
 	return rc;
 }
 
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+	int rc = (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+
+	if (rc == 0)
+		record_name(flags & RENAME_EXCHANGE ? EXCHANGE : RENAME, below(from), below(to));
+	return rc;
+}
+
 int mkdir(const char *path, mode_t mode)
 {
 	int rc = (int)syscall(SYS_mkdir, path, mode);
@@ -412,6 +429,8 @@ static void promise(uint64_t rows)
 static void live(const char *dir)
 {
 	struct store_writer_opts opts = { .seal_inline = true, .hot_partitions_max = 2, .group_gid = -1, .zstd_level = 1 };
+	const struct store_recompress_opts cold = { .now_ns = UINT64_MAX, .level = 19 };
+	struct store_repacked packed = { 0 };
 	struct store_writer *writer = NULL;
 	struct err err = { 0 };
 
@@ -428,7 +447,11 @@ static void live(const char *dir)
 			die("pin", life, err.text);
 		if (store_writer_close(writer, life == 1, &err) < 0)
 			die("close", life, err.text);
+		if (life == 1 && store_recompress(dir, &cold, &packed, &err) < 0)
+			die("recompress", life, err.text);
 	}
+	if (packed.parts == 0)
+		die("recompress", packed.left, "nothing was packed again");
 	root = NULL;
 }
 
@@ -467,7 +490,7 @@ static size_t names_durable(size_t cut)
 			continue;
 		count++;
 		for (size_t k = i + 1; k < cut && !synced; k++)
-			synced = ops[k].kind == DIRSYNC && dir_of(op->kind == RENAME || op->kind == LINK ? op->to : op->path, ops[k].path);
+			synced = ops[k].kind == DIRSYNC && dir_of(op->to ? op->to : op->path, ops[k].path);
 		if (synced)
 			durable = count;
 	}

@@ -87,6 +87,11 @@ int rename(const char *from, const char *to)
 	return fails() ? -1 : (int)syscall(SYS_rename, from, to);
 }
 
+int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
+{
+	return fails() ? -1 : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
+}
+
 int mkdir(const char *path, mode_t mode)
 {
 	return fails() ? -1 : (int)syscall(SYS_mkdir, path, mode);
@@ -146,10 +151,11 @@ static void make_base(const char *dir)
 	}
 }
 
-/* What runs under failing calls: writes, commits, seals. Reports promised rows through out; ends with 0 whatever failed. */
+/* What runs under failing calls: writes, commits, seals, packing again. Reports promised rows through out; ends with 0 whatever failed. */
 static void victim(const char *dir, int out, bool for_ever)
 {
 	struct store_writer_opts opts = { .seal_inline = true, .hot_partitions_max = 2, .group_gid = -1 };
+	const struct store_recompress_opts cold = { .now_ns = UINT64_MAX, .level = 19 };
 	struct store_writer *writer = NULL;
 	uint64_t promised = OLD_ROWS;
 	bool lost = false;
@@ -168,6 +174,7 @@ static void victim(const char *dir, int out, bool for_ever)
 				pause();
 		}
 		(void)store_tick(writer, clock_now_ns(), NULL);
+		(void)store_recompress(dir, &cold, NULL, NULL);
 		(void)store_writer_close(writer, true, NULL);
 	}
 	(void)write(out, &calls, 0);

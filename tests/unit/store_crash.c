@@ -318,3 +318,16 @@ TEST(store_crash, full_disk_is_an_error_and_a_gap)
 	CHECK_U64(kit_check_packets(dir, KIT_START, NS_PER_SEC, 0, UINT64_MAX, 0), 100);
 	CHECK_U64(kit_findings(dir), 0);
 }
+
+/* Died, or the power went, between making the catalog's file and its first bytes. */
+TEST(store_crash, catalog_without_a_byte)
+{
+	const char *dir = check_tmpdir();
+	char command[300];
+	struct err err = { 0 };
+
+	(void)snprintf(command, sizeof(command), "mkdir '%s/catalog' && : >'%s/catalog/data.mdb'", dir, dir);
+	CHECK_RC(system(command), 0);
+	CHECK_OK(store_writer_close(kit_writer(dir, NULL), false, &err), err);
+	CHECK_U64(kit_findings(dir), 0);
+}
