@@ -496,11 +496,21 @@ struct stored {
 	uint64_t count, sum, min, max;
 };
 
-/* Steps and counts are below 128 mostly. */
-static uint64_t short_varint(struct rd *rd)
+/* rd_varint without a call, where it ends within eight bytes. */
+static inline uint64_t short_varint(struct rd *rd)
 {
-	if (rd->at < rd->end && *rd->at < 128)
-		return *rd->at++;
+	const uint8_t *at = rd->at;
+	uint64_t v = 0;
+
+	for (unsigned shift = 0; shift < 56 && at < rd->end; shift += 7) {
+		uint8_t byte = *at++;
+
+		v |= (uint64_t)(byte & 127) << shift;
+		if (byte < 128) {
+			rd->at = at;
+			return v;
+		}
+	}
 	return rd_varint(rd);
 }
 
@@ -509,16 +519,16 @@ static int stored_check(struct view bytes, struct stored *stored, struct err *er
 {
 	struct rd rd = rd_make(bytes);
 	unsigned version = rd_u8(&rd);
-	uint64_t len = rd_varint(&rd), at = 0, first = 0, spread, step, count;
+	uint64_t len = short_varint(&rd), at = 0, first = 0, spread, step, count;
 
 	stored->count = stored->sum = stored->min = stored->max = 0;
 	if (rd.bad || version != VERSION || len > HIST_BUCKETS)
 		return err_set(err, E_CORRUPT, "histogram: version %u, %llu buckets in %zu bytes", version,
 			       (unsigned long long)len, bytes.len);
 	if (len) {
-		stored->min = rd_varint(&rd);
-		spread = rd_varint(&rd);
-		stored->sum = rd_varint(&rd);
+		stored->min = short_varint(&rd);
+		spread = short_varint(&rd);
+		stored->sum = short_varint(&rd);
 		if (__builtin_add_overflow(stored->min, spread, &stored->max))
 			return err_set(err, E_CORRUPT, "histogram: minimum %llu, spread %llu",
 				       (unsigned long long)stored->min, (unsigned long long)spread);

@@ -66,12 +66,13 @@ static uint64_t sum_foretold(const struct parts *parts)
 {
 	uint64_t sum = parts->min + parts->max;
 
-	if (parts->total < 2)
-		return parts->min;
+	if (parts->total <= 2)
+		return parts->total < 2 ? parts->min : sum;
 	for (uint32_t i = 0; i < parts->len; i++) {
 		uint64_t count = parts->count[i] - (i == 0) - (i == parts->len - 1);
 
-		sum += count * hist_middle(parts->at[i]);
+		if (count)
+			sum += count * hist_middle(parts->at[i]);
 	}
 	return sum;
 }
@@ -265,10 +266,13 @@ static uint64_t bits_get(struct reading *reading, unsigned count)
 	if (count == 0)
 		return 0;
 	memcpy(&word, low->at + at / 8, sizeof(word));
-	memcpy(&more, low->at + at / 8 + 8, sizeof(more));
 	reading->low_at += count;
-	word = word >> at % 8 | (at % 8 ? more << (64 - at % 8) : 0);
-	return word & ((1ull << count) - 1);	/* count is 61 at most */
+	word >>= at % 8;
+	if (count > 56) {	/* 61 at most */
+		memcpy(&more, low->at + at / 8 + 8, sizeof(more));
+		word |= at % 8 ? more << (64 - at % 8) : 0;
+	}
+	return word & ((1ull << count) - 1);
 }
 
 static uint64_t number_get(struct reading *reading, enum stream stream)
