@@ -203,6 +203,28 @@ static inline void talk_run(struct kit *kit, uint16_t port, const struct talk_st
 	kit_end(kit, CALL_END_closed);
 }
 
+static inline void talk_whole(uint16_t port, const struct talk_step *step, unsigned max, struct wr *out)
+{
+	struct kit kit;
+
+	kit_init(&kit, NULL);
+	talk_run(&kit, port, step, max);
+	(void)kit_lines(&kit, out);
+	kit_release(&kit);
+}
+
+/* The calls that a dialogue (name, step[STEPS_MAX], calls) tells. */
+#define TALK_WHOLE(d, port)											\
+	do {													\
+		struct wr talk_out;										\
+														\
+		wr_init(&talk_out, 0);										\
+		talk_whole(port, (d)->step, STEPS_MAX, &talk_out);						\
+		CHECK(strcmp((const char *)talk_out.at, (d)->calls) == 0, "%s:\n%s\nnot\n%s", (d)->name,	\
+		      (const char *)talk_out.at, (d)->calls);							\
+		wr_release(&talk_out);										\
+	} while (0)
+
 /*
  * The same bytes again, each step cut at each byte and one byte at a time: the calls must not change.
  * Losses and FINs stay what they are.

@@ -193,15 +193,8 @@ static const struct dialogue h2_dialogues[] = {
 static void run_dialogues(const struct dialogue *at, size_t count)
 {
 	for (const struct dialogue *d = at; d < at + count; d++) {
-		struct kit kit;
-		struct wr out;
 
-		kit_init(&kit, NULL);
-		talk_run(&kit, 80, d->step, STEPS_MAX);
-		wr_init(&out, 0);
-		CHECK(strcmp(kit_lines(&kit, &out), d->calls) == 0, "%s:\n%s\nnot\n%s", d->name, (const char *)out.at, d->calls);
-		wr_release(&out);
-		kit_release(&kit);
+		TALK_WHOLE(d, 80);
 		if (!d->uncut)
 			talk_cut(80, d->step, STEPS_MAX, d->calls);
 	}
