@@ -229,8 +229,9 @@ TEST(store_recompress, damage_stays_what_it_is)
 	struct store_repacked total;
 	int findings;
 
-	/* In the middle of the first value of the middle hour. */
-	shell(dir, "f=$(ls -d parts/* | sed -n 2p)/data.seg; printf '\\252' | dd of=$f bs=1 seek=30000 conv=notrunc 2>/dev/null");
+	/* In the middle of the middle hour. */
+	shell(dir, "f=$(ls -d parts/* | sed -n 2p)/data.seg; n=$(stat -c %s $f); "
+		   "printf '\\252\\125' | dd of=$f bs=1 seek=$((n / 2)) conv=notrunc 2>/dev/null; test $(stat -c %s $f) = $n");
 	findings = kit_findings(dir);
 	CHECK_GE(findings, 1);
 	total = pack(dir, 19, 0);
