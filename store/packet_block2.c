@@ -321,10 +321,12 @@ static int sections_write(const struct packet_block2 *block, int level, struct w
 static int units_write(const struct packet_refs *refs, int level, struct wr *units, struct wr *unit_bytes,
 		       struct err *err)
 {
+	bool raw = false;
+
 	for (uint32_t i = 0; i < refs->own_count; i++) {
 		struct view plain = view_sub(wr_view(&refs->own), (size_t)i << PACKET_UNIT_BITS, PACKET_UNIT_BYTES);
 		size_t at = units->len;
-		int rc = packet_unit_write(refs->own_first + i, plain, level, units, err);
+		int rc = packet_unit_write(refs->own_first + i, plain, level, &raw, units, err);
 
 		if (rc < 0)
 			return rc;

@@ -31,7 +31,7 @@ static int looks_packable(struct view plain, struct wr *out, struct err *err)
 	return count == 0;
 }
 
-int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *out, struct err *err)
+int packet_unit_write(uint64_t number, struct view plain, int level, bool *raw, struct wr *out, struct err *err)
 {
 	enum codec codec = CODEC_NONE;
 	uint16_t must_know = plain.len > PACKET_UNIT_BYTES_1 ? PACKET_MUST_UNITS : 0;
@@ -43,7 +43,7 @@ int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *
 	codec_at = out->len;
 	wr_u32le(out, 0);
 	at = out->len;
-	rc = looks_packable(plain, out, err);
+	rc = *raw ? looks_packable(plain, out, err) : 1;
 	if (rc > 0) {
 		rc = codec_pack(CODEC_ZSTD, level, plain, out, err);
 		if (rc == 0 && out->len - at <= plain.len - plain.len / 50)
@@ -55,7 +55,8 @@ int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *
 		out->len = start;
 		return rc;
 	}
-	if (codec == CODEC_NONE)
+	*raw = codec == CODEC_NONE;
+	if (*raw)
 		wr_bytes(out, plain);
 	if (!out->bad)
 		out->at[codec_at] = (uint8_t)codec;

@@ -16,8 +16,11 @@
 #define PACKET_UNIT_BYTES_1 (1u << PACKET_UNIT_BITS_1)
 #define PACKET_MUST_UNITS 1	/* must_know, of a block and of a unit: unless this says that there are longer ones */
 
-/* Append a unit. level 0 = default. */
-int packet_unit_write(uint64_t number, struct view plain, int level, struct wr *out, struct err *err);
+/*
+ * Append a unit. level 0 = default. *raw: whether the one before it did not pack: then a piece is tried first,
+ * for encrypted bytes come in long runs; becomes what this one did.
+ */
+int packet_unit_write(uint64_t number, struct view plain, int level, bool *raw, struct wr *out, struct err *err);
 /* Into plain, PACKET_UNIT_BYTES of room. E_CORRUPT, also when it is another unit. */
 int packet_unit_read(struct view stored, uint64_t number, uint8_t *plain, size_t *ret_len, struct err *err);
 /* Bytes of the unit that begins at rest.at, to walk a file. E_CORRUPT when none does. */

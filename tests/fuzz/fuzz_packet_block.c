@@ -195,12 +195,13 @@ static void unit_read(struct view rest)
 	static uint8_t plain[PACKET_UNIT_BYTES];
 	struct rd rd = rd_make(rest);
 	struct wr out;
+	bool raw = false;
 	size_t len;
 
 	wr_init(&out, 0);
 	(void)packet_unit_read(rest, 7, plain, &len, NULL);
 	(void)packet_unit_write(7, VIEW_LIT("a unit of text, and of text, and of text, and of text, and of more text"), 3,
-				&out, NULL);
+				&raw, &out, NULL);
 	while (rd_left(&rd) >= 2 && out.len > ENVELOPE_BYTES) {
 		size_t place = ENVELOPE_BYTES + rd_u8(&rd) % (out.len - ENVELOPE_BYTES);
 

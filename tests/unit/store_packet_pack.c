@@ -656,18 +656,25 @@ TEST(packet_pack, of_version_2_opens_for_ever)
 	tape_close(&tape);
 }
 
+/* Whether or not the unit before it packed. */
 static void unit_back(struct view plain, unsigned codec, unsigned must_know)
 {
 	uint8_t *back = mem_alloc(PACKET_UNIT_BYTES);
 	struct wr out;
-	size_t len = 0;
 
 	wr_init(&out, 0);
-	CHECK_EQ(packet_unit_write(7, plain, 3, &out, NULL), 0, "write %zu bytes", plain.len);
-	CHECK_U64(out.at[36], codec);
-	CHECK_U64(out.at[6], must_know);
-	CHECK_EQ(packet_unit_read(wr_view(&out), 7, back, &len, NULL), 0, "read %zu bytes", plain.len);
-	CHECK(view_eq(view_make(back, len), plain));
+	for (unsigned before = 0; before < 2; before++) {
+		bool raw = before;
+		size_t len = 0;
+
+		wr_reset(&out);
+		CHECK_EQ(packet_unit_write(7, plain, 3, &raw, &out, NULL), 0, "write %zu bytes", plain.len);
+		CHECK_U64(out.at[36], codec);
+		CHECK_U64(out.at[6], must_know);
+		CHECK_EQ(raw, codec == CODEC_NONE);
+		CHECK_EQ(packet_unit_read(wr_view(&out), 7, back, &len, NULL), 0, "read %zu bytes", plain.len);
+		CHECK(view_eq(view_make(back, len), plain));
+	}
 	wr_release(&out);
 	mem_free(back);
 }
