@@ -99,19 +99,20 @@ static void widen_gap(struct committer *committer, uint64_t from_ns, uint64_t to
 
 /* ---- one batch ---- */
 
-static int write_block(struct committer *committer, const struct packet_block *block, struct err *err)
+static int write_block(struct committer *committer, struct packet_block *block, struct err *err)
 {
+	uint64_t from_ns = block->time_min, to_ns = block->time_max + 1, packets = block->count, bytes = block->bytes.len;
 	int rc = E_NO_SPACE;
 
 	if (!committer->degraded_now)
-		rc = store_write_packets(committer->store, block, err);
+		rc = store_take_packets(committer->store, block, err);
 	if (rc >= 0 && committer->plain) {
 		lock_take(&committer->lock);
 		committer->plain_blocks++;
 		lock_drop(&committer->lock);
 	}
 	if (rc < 0 && committer->opts.survive)
-		widen_gap(committer, block->time_min, block->time_max + 1, block->count, block->bytes.len);
+		widen_gap(committer, from_ns, to_ns, packets, bytes);
 	return committer->degraded_now ? 0 : rc;
 }
 

@@ -8,7 +8,7 @@
 
 #define PARTS_OPEN_MAX 64u	/* a sparse capture's batch of rows is of many hours, table after table; 1 MiB each */
 #define KEPT_BYTES_MAX (32u << 20)	/* of rows that those of other hours keep */
-#define WAITING_BYTES_MAX (192u << 20)	/* rows and frames in memory, of all partitions */
+#define HELD_BYTES_MAX (448u << 20)	/* rows, frames and remembered payload, of all partitions: enough for two at work */
 #define DATA_BYTES_MAX (2ull << 30)	/* a partition of more goes on as the next generation */
 #define SEG_BYTES_MAX (4ull << 30)
 
@@ -18,6 +18,7 @@ struct bulk_part {
 	struct seal_run *runs[TABLE_MAX + 1];
 	struct packet_window *window;
 	uint64_t used;		/* by the load's count of uses */
+	uint64_t flushed;	/* by its count of rounds */
 	bool complete;		/* closed and synced, waits to be published */
 };
 
@@ -26,7 +27,7 @@ struct bulk {
 	struct pool *pool;
 	struct bulk_part **parts;
 	size_t parts_count, parts_cap;
-	uint64_t uses;
+	uint64_t uses, rounds;
 	bool failed;
 };
 
@@ -74,6 +75,9 @@ static int part_complete(struct bulk_part *part, struct err *err)
 {
 	int rc = 0;
 
+	/* The last frames are packed while rows are written. */
+	if (part->window)
+		rc = packet_window_start(part->window, err);
 	for (int t = 1; t <= TABLE_MAX && rc == 0; t++)
 		if (part->runs[t])
 			rc = seal_run_end(part->runs[t], err);
@@ -200,13 +204,19 @@ int bulk_add_rows(struct bulk *bulk, struct bulk_part *part, enum table_id table
 	return rc;
 }
 
-int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct packet_block *block, struct err *err)
+static int window_make(struct bulk *bulk, struct bulk_part *part, struct err *err)
 {
 	const struct packet_window_opts opts = { .dir = part->path, .group_gid = bulk->opts.group_gid,
 						 .zstd_level = bulk->opts.zstd_level, .batch = &part->seal.batch,
 						 .entry = &part->seal.entry, .pool = bulk->pool,
 						 .classes = part->seal.classes };
-	int rc = part->window ? 0 : packet_window_new(&opts, &part->window, err);
+
+	return part->window ? 0 : packet_window_new(&opts, &part->window, err);
+}
+
+int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct packet_block *block, struct err *err)
+{
+	int rc = window_make(bulk, part, err);
 
 	for (uint32_t i = 0; i < block->count && rc == 0; i++) {
 		struct packet_rec rec = packet_block_rec(block, i);
@@ -217,30 +227,57 @@ int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct pac
 	return rc;
 }
 
+int bulk_take_packets(struct bulk *bulk, struct bulk_part *part, struct packet_block *block, struct err *err)
+{
+	int rc = window_make(bulk, part, err);
+
+	if (rc == 0)
+		rc = packet_window_take(part->window, block, err);
+	bulk->failed |= rc < 0;
+	return rc;
+}
+
 static bool is_full(const struct bulk_part *part)
 {
 	return part->seal.entry.packet_bytes > SEG_BYTES_MAX || kv_used_bytes(part->seal.batch.kv) > DATA_BYTES_MAX;
 }
 
+/* The partition used longest ago that was not flushed in this round; NULL when all together are within the bound. */
+static struct bulk_part *part_to_flush(const struct bulk *bulk)
+{
+	struct bulk_part *oldest = NULL;
+	size_t sum = 0;
+
+	for (size_t i = 0; i < bulk->parts_count; i++) {
+		struct bulk_part *part = bulk->parts[i];
+
+		if (part->complete)
+			continue;
+		sum += part_bytes(part);
+		if (part->flushed != bulk->rounds && (!oldest || part->used < oldest->used))
+			oldest = part;
+	}
+	return sum > HELD_BYTES_MAX ? oldest : NULL;
+}
+
 int bulk_tidy(struct bulk *bulk, struct err *err)
 {
-	size_t bytes = 0;
+	struct bulk_part *part;
 	int rc = 0;
 
 	for (size_t i = 0; i < bulk->parts_count && rc == 0; i++) {
-		struct bulk_part *part = bulk->parts[i];
-
+		part = bulk->parts[i];
 		if (part->complete)
 			continue;
 		rc = kv_batch_commit(&part->seal.batch, err);
 		if (rc == 0 && is_full(part))
 			rc = part_complete(part, err);
-		else
-			bytes += part_bytes(part);
 	}
-	for (size_t i = 0; i < bulk->parts_count && rc == 0 && bytes > WAITING_BYTES_MAX; i++)
-		if (!bulk->parts[i]->complete)
-			rc = part_flush(bulk->parts[i], err);
+	bulk->rounds++;
+	while (rc == 0 && (part = part_to_flush(bulk))) {
+		part->flushed = bulk->rounds;
+		rc = part_flush(part, err);
+	}
 	bulk->failed |= rc < 0;
 	return rc;
 }

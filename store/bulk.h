@@ -30,6 +30,8 @@ int bulk_begin(struct bulk *bulk, uint64_t hour, uint32_t gen, uint64_t serial, 
 int bulk_add_rows(struct bulk *bulk, struct bulk_part *part, enum table_id table, const void *rows, size_t count,
 		  struct err *err);
 int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct packet_block *block, struct err *err);
+/* As packet_window_take does. */
+int bulk_take_packets(struct bulk *bulk, struct bulk_part *part, struct packet_block *block, struct err *err);
 /* Hold memory to its bound, and close full partitions: any part may not take rows any more. Now and then. */
 int bulk_tidy(struct bulk *bulk, struct err *err);
 

@@ -19,6 +19,9 @@ struct packet_packed {		/* one block, ready to be written; kept from block to bl
 void packet_packed_init(struct packet_packed *packed);
 void packet_packed_release(struct packet_packed *packed);
 
+/* Payload remembered and where it lies (packet_dedup.c), at most; touched as it comes. */
+#define PACKET_PACKER_BYTES_MAX ((64u << 20) + (5u << 20))
+
 struct packet_packer;
 int packet_packer_new(int zstd_level, struct packet_packer **ret_packer);	/* E_NO_MEMORY */
 void packet_packer_free(struct packet_packer *packer);	/* takes NULL */

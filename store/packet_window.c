@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
@@ -16,22 +17,24 @@
 #define WINDOW_FRAMES (1u << 17)
 #define BLOCK_BYTES (2u << 20)		/* plain frame bytes of a block, */
 #define BLOCK_FRAMES (1u << 14)		/* and frames: the headers of all are read for one */
-#define NONE UINT32_MAX
+#define TAKE_BYTES (256u << 10)		/* the frames of a smaller block are copied */
+#define SPARE_MAX 16u
 
 struct window_rec {
-	struct packet_rec rec;	/* frame.at is an offset into the load's bytes */
-	uint32_t next;		/* of its flow, NONE: the last */
+	struct packet_rec rec;
+	uint32_t flow;		/* index of flows, as long as the load fills */
 };
 
-struct window_flow {		/* the frames of one flow of one source, in the order they came */
+struct window_flow {		/* the frames of one flow of one source */
 	uint64_t source, id;
 	unsigned class_id;
 	uint64_t last_number;
-	uint32_t first, last;	/* recs */
+	uint32_t index;		/* in the order of first use */
+	uint32_t count;
 	bool unordered;		/* a number came too late */
 };
 
-struct window_block {		/* order[from, to) */
+struct window_block {		/* clustered[from, to) */
 	uint32_t from, to;
 	uint64_t source;
 	unsigned seg;
@@ -57,14 +60,17 @@ struct load {
 	struct packet_window *window;
 	struct window_rec *recs;
 	size_t count, recs_cap;
-	struct wr bytes;
+	size_t bytes;			/* of their frames, which lie */
+	struct arena copies;		/* here, */
+	struct wr *taken;		/* or came with their block */
+	size_t taken_count, taken_cap;
 	struct window_flow *flows;
 	size_t flows_count, flows_cap;
 	uint32_t *flow_slots;		/* hash of flows: index + 1 */
 	size_t flow_slots_count;
 	size_t flow_last;		/* index of the flow of the last frame */
-	uint32_t *order;		/* recs, clustered: while they are packed */
-	struct packet_rec *clustered;	/* by order, with their bytes: as long */
+	struct packet_rec *clustered;
+	size_t clustered_cap;
 	struct window_block *blocks;
 	size_t blocks_count, blocks_cap;
 	size_t blocks_ready;		/* with a live `packed` */
@@ -81,12 +87,22 @@ struct packet_window {
 	struct load loads[2];
 	unsigned filling;		/* which of the loads */
 	uint32_t number;		/* of the next window */
+	bool packed;			/* since the packers last forgot */
 	struct wr value;
+	struct wr spare[SPARE_MAX];	/* memory of frames that are written: blocks that give theirs get it */
+	unsigned spare_count;
 };
 
 static int no_memory(struct err *err)
 {
 	return err_set(err, E_NO_MEMORY, "packets: out of memory");
+}
+
+static void load_init(struct load *load, struct packet_window *window)
+{
+	*load = (struct load){ .window = window };
+	arena_init(&load->copies, 0);
+	load->copies.keep_bytes = WINDOW_BYTES;
 }
 
 static void load_release(struct load *load)
@@ -95,29 +111,37 @@ static void load_release(struct load *load)
 
 	for (size_t i = 0; i < load->blocks_ready; i++)
 		packet_packed_release(&load->blocks[i].packed);
+	for (size_t i = 0; i < load->taken_count; i++)
+		wr_release(&load->taken[i]);
+	arena_release(&load->copies);
+	mem_free(load->taken);
 	mem_free(load->blocks);
 	mem_free(load->recs);
 	mem_free(load->flows);
 	mem_free(load->flow_slots);
-	mem_free(load->order);
 	mem_free(load->clustered);
 	mem_free(load->slots);
-	wr_release(&load->bytes);
-	*load = (struct load){ .window = window };
-	wr_init(&load->bytes, 0);
+	load_init(load, window);
 }
 
 static void load_reset(struct load *load)
 {
+	struct packet_window *window = load->window;
+
 	load->count = load->flows_count = load->blocks_count = load->slots_count = 0;
 	memset(load->segs, 0, sizeof(load->segs));
 	if (load->flow_slots)
 		memset(load->flow_slots, 0, load->flow_slots_count * sizeof(*load->flow_slots));
-	wr_reset(&load->bytes);
-	mem_free(load->order);
-	mem_free(load->clustered);
-	load->order = NULL;
-	load->clustered = NULL;
+	arena_reset(&load->copies);
+	while (load->taken_count) {
+		struct wr *taken = &load->taken[--load->taken_count];
+
+		if (window->spare_count < SPARE_MAX)
+			window->spare[window->spare_count++] = *taken;
+		else
+			wr_release(taken);
+	}
+	load->bytes = 0;
 	load->packing = false;
 }
 
@@ -170,38 +194,29 @@ static int flow_find(struct load *load, uint64_t source, uint64_t id, size_t *re
 	}
 	if (mem_grow((void **)&load->flows, &load->flows_cap, load->flows_count, sizeof(*load->flows)) < 0)
 		return E_NO_MEMORY;
-	load->flows[load->flows_count] = (struct window_flow){ .source = source, .id = id, .first = NONE, .last = NONE };
+	load->flows[load->flows_count] = (struct window_flow){ .source = source, .id = id,
+								   .index = (uint32_t)load->flows_count };
 	*ret_index = load->flows_count++;
 	load->flow_slots[at] = (uint32_t)load->flows_count;
 	return 0;
 }
 
+/* The frame stays where it is. */
 static int load_add(struct load *load, const struct packet_rec *rec, uint64_t source)
 {
 	struct window_flow *flow;
-	struct window_rec *slot;
-	uint32_t index = (uint32_t)load->count;
 	size_t at;
 
 	if (mem_grow((void **)&load->recs, &load->recs_cap, load->count, sizeof(*load->recs)) < 0 ||
 	    flow_find(load, source, rec->flow_id, &at) < 0)
 		return E_NO_MEMORY;
 	load->flow_last = at;
-	slot = &load->recs[index];
-	*slot = (struct window_rec){ .rec = *rec, .next = NONE };
-	slot->rec.frame.at = (const uint8_t *)(uintptr_t)load->bytes.len;
-	wr_bytes(&load->bytes, rec->frame);
-	if (load->bytes.bad)
-		return E_NO_MEMORY;
-	load->count++;
+	load->recs[load->count++] = (struct window_rec){ .rec = *rec, .flow = (uint32_t)at };
+	load->bytes += rec->frame.len;
 	flow = &load->flows[at];
-	if (flow->last == NONE)
-		flow->first = index;
-	else
-		load->recs[flow->last].next = index;
-	flow->unordered |= flow->last != NONE && rec->number < flow->last_number;
+	flow->unordered |= flow->count && rec->number < flow->last_number;
 	flow->last_number = rec->number;
-	flow->last = index;
+	flow->count++;
 	return 0;
 }
 
@@ -218,15 +233,14 @@ static int cmp_flows(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int cmp_numbers(const void *a, const void *b, void *arg)
+static int cmp_numbers(const void *a, const void *b)
 {
-	const struct window_rec *recs = arg;
-	uint64_t x = recs[*(const uint32_t *)a].rec.number, y = recs[*(const uint32_t *)b].rec.number;
+	const struct packet_rec *x = a, *y = b;
 
-	return x < y ? -1 : x > y;
+	return x->number < y->number ? -1 : x->number > y->number;
 }
 
-/* Begin a block at order[from]. */
+/* Begin a block at clustered[from]. */
 static int block_begin(struct load *load, uint32_t from, uint64_t source, unsigned seg)
 {
 	struct window_block *block;
@@ -246,27 +260,24 @@ static int block_begin(struct load *load, uint32_t from, uint64_t source, unsign
 	return 0;
 }
 
-/* The frames of one flow behind those ordered so far, cut into blocks. */
+/* The frames of one flow behind those clustered so far, cut into blocks. */
 static int cluster_flow(struct load *load, const struct window_flow *flow, unsigned seg, uint32_t *at,
 			size_t *block_bytes)
 {
 	const uint32_t first_block = load->window->opts.entry->tables[TABLE_PACKETS].groups;
-	uint32_t from = *at, begun;
-	uint64_t hour;
+	uint32_t from = *at, begun = (uint32_t)load->blocks_count;
 
-	for (uint32_t i = flow->first; i != NONE; i = load->recs[i].next)
-		load->order[(*at)++] = i;
+	*at += flow->count;
 	if (flow->unordered)
-		qsort_r(load->order + from, *at - from, sizeof(*load->order), cmp_numbers, load->recs);
-	begun = (uint32_t)load->blocks_count;
+		qsort(load->clustered + from, flow->count, sizeof(*load->clustered), cmp_numbers);
 	for (uint32_t i = from; i < *at; i++) {
-		const struct packet_rec *rec = &load->recs[load->order[i]].rec;
+		const struct packet_rec *rec = &load->clustered[i];
 		struct window_block *block = load->blocks_count ? &load->blocks[load->blocks_count - 1] : NULL;
+		uint64_t hour = rec->time_ns / NS_PER_HOUR;
 
-		hour = rec->time_ns / NS_PER_HOUR;
 		if (!block || block->seg != seg || block->source != flow->source || *block_bytes >= BLOCK_BYTES ||
 		    block->to - block->from == BLOCK_FRAMES ||
-		    load->recs[load->order[block->from]].rec.time_ns / NS_PER_HOUR != hour) {
+		    load->clustered[block->from].time_ns / NS_PER_HOUR != hour) {
 			if (block_begin(load, i, flow->source, seg) < 0)
 				return E_NO_MEMORY;
 			*block_bytes = 0;
@@ -318,6 +329,30 @@ static int seg_of(struct packet_window *window, unsigned class_id, unsigned *ret
 	return 0;
 }
 
+/* Flows in the order of classes, sources and ids, and the frames of each in the order they came. */
+static int gather(struct load *load)
+{
+	uint32_t *places = load->flow_slots;	/* by index of the flow; the table is used up */
+	uint32_t at = 0;
+
+	if (load->clustered_cap < load->count) {
+		mem_free(load->clustered);
+		load->clustered_cap = 0;
+		load->clustered = mem_resize(NULL, load->recs_cap, sizeof(*load->clustered));
+		if (!load->clustered)
+			return E_NO_MEMORY;
+		load->clustered_cap = load->recs_cap;
+	}
+	qsort(load->flows, load->flows_count, sizeof(*load->flows), cmp_flows);
+	for (size_t i = 0; i < load->flows_count; i++) {
+		places[load->flows[i].index] = at;
+		at += load->flows[i].count;
+	}
+	for (size_t i = 0; i < load->count; i++)
+		load->clustered[places[load->recs[i].flow]++] = load->recs[i].rec;
+	return 0;
+}
+
 /* Classes, each in a segment of its own, and the flows of each. */
 static int cluster(struct load *load, struct err *err)
 {
@@ -326,15 +361,10 @@ static int cluster(struct load *load, struct err *err)
 	unsigned seg = 0;
 	uint32_t at = 0;
 
-	mem_free(load->order);
-	mem_free(load->clustered);
-	load->order = mem_array(load->count, sizeof(*load->order));
-	load->clustered = mem_resize(NULL, load->count, sizeof(*load->clustered));
-	if (!load->order || !load->clustered)
-		return no_memory(err);
 	for (size_t i = 0; i < load->flows_count; i++)
 		load->flows[i].class_id = payload_classes_of(window->opts.classes, load->flows[i].id);
-	qsort(load->flows, load->flows_count, sizeof(*load->flows), cmp_flows);
+	if (gather(load) < 0)
+		return no_memory(err);
 	for (size_t i = 0; i < load->flows_count; i++) {
 		if (i == 0 || load->flows[i].class_id != load->flows[i - 1].class_id) {
 			int rc = seg_of(window, load->flows[i].class_id, &seg, err);
@@ -359,16 +389,9 @@ static void pack_block(void *arg, size_t step)
 {
 	struct load *load = arg;
 	struct window_block *block = &load->blocks[step];
-	uint32_t count = block->to - block->from;
 
-	for (uint32_t i = 0; i < count; i++) {
-		struct packet_rec *rec = &load->clustered[block->from + i];
-
-		*rec = load->recs[load->order[block->from + i]].rec;
-		rec->frame.at = load->bytes.at + (uintptr_t)rec->frame.at;
-	}
 	packet_packer_pack(load->window->segs[block->seg].packer, block->step, block->source,
-			   load->clustered + block->from, count, &block->packed);
+			   load->clustered + block->from, block->to - block->from, &block->packed);
 }
 
 /* ------------------------------------------------------------------ writing */
@@ -520,6 +543,7 @@ static int turn_over(struct packet_window *window, struct err *err)
 	if (rc < 0)
 		return rc;
 	load->packing = true;
+	window->packed = true;
 	for (unsigned seg = 0; seg < window->segs_count; seg++)
 		packet_packer_begin(window->segs[seg].packer);
 	if (window->opts.pool) {
@@ -544,10 +568,8 @@ int packet_window_new(const struct packet_window_opts *opts, struct packet_windo
 		return no_memory(err);
 	window->opts = *opts;
 	wr_init(&window->value, 0);
-	for (unsigned i = 0; i < 2; i++) {
-		window->loads[i].window = window;
-		wr_init(&window->loads[i].bytes, 0);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		load_init(&window->loads[i], window);
 	rc = seg_of(window, 0, &seg, err);
 	if (rc < 0) {
 		packet_window_free(window);
@@ -555,6 +577,12 @@ int packet_window_new(const struct packet_window_opts *opts, struct packet_windo
 	}
 	*ret_window = window;
 	return 0;
+}
+
+static void spare_release(struct packet_window *window)
+{
+	while (window->spare_count)
+		wr_release(&window->spare[--window->spare_count]);
 }
 
 void packet_window_free(struct packet_window *window)
@@ -571,29 +599,95 @@ void packet_window_free(struct packet_window *window)
 		if (window->segs[seg].fd >= 0)
 			(void)close(window->segs[seg].fd);
 	}
+	spare_release(window);
 	wr_release(&window->value);
 	mem_free(window);
 }
 
-int packet_window_add(struct packet_window *window, const struct packet_rec *rec, uint64_t source, struct err *err)
+/* Room for so many frames more; *ret_load is where they go. */
+static int load_room(struct packet_window *window, size_t frames, size_t bytes, struct load **ret_load, struct err *err)
 {
-	struct load *load = &window->loads[window->filling];
+	const struct load *load = &window->loads[window->filling];
 
-	if (load->count && (load->bytes.len + rec->frame.len > WINDOW_BYTES || load->count >= WINDOW_FRAMES)) {
+	if (load->count && (load->bytes + bytes > WINDOW_BYTES || load->count + frames > WINDOW_FRAMES)) {
 		int rc = turn_over(window, err);
 
 		if (rc < 0)
 			return rc;
-		load = &window->loads[window->filling];
 	}
-	return load_add(load, rec, source) < 0 ? no_memory(err) : 0;
+	*ret_load = &window->loads[window->filling];
+	return 0;
+}
+
+int packet_window_add(struct packet_window *window, const struct packet_rec *rec, uint64_t source, struct err *err)
+{
+	struct packet_rec copy = *rec;
+	struct load *load;
+	uint8_t *at;
+	int rc = load_room(window, 1, rec->frame.len, &load, err);
+
+	if (rc < 0)
+		return rc;
+	at = arena_alloc(&load->copies, rec->frame.len + 1);
+	if (!at)
+		return no_memory(err);
+	if (rec->frame.len)
+		memcpy(at, rec->frame.at, rec->frame.len);
+	copy.frame.at = at;
+	return load_add(load, &copy, source) < 0 ? no_memory(err) : 0;
+}
+
+int packet_window_take(struct packet_window *window, struct packet_block *block, struct err *err)
+{
+	struct load *load;
+	int rc;
+
+	if (block->bytes.len < TAKE_BYTES) {
+		for (uint32_t i = 0; i < block->count; i++) {
+			struct packet_rec rec = packet_block_rec(block, i);
+
+			rc = packet_window_add(window, &rec, block->source, err);
+			if (rc < 0)
+				return rc;
+		}
+		return 0;
+	}
+	rc = load_room(window, block->count, block->bytes.len, &load, err);
+	if (rc < 0)
+		return rc;
+	if (mem_grow((void **)&load->taken, &load->taken_cap, load->taken_count, sizeof(*load->taken)) < 0)
+		return no_memory(err);
+	for (uint32_t i = 0; i < block->count && rc == 0; i++) {
+		struct packet_rec rec = packet_block_rec(block, i);
+
+		rc = load_add(load, &rec, block->source);
+	}
+	load->taken[load->taken_count++] = block->bytes;
+	wr_init(&block->bytes, 0);
+	if (window->spare_count) {
+		block->bytes = window->spare[--window->spare_count];
+		wr_reset(&block->bytes);
+	}
+	packet_block_reset(block);
+	return rc < 0 ? no_memory(err) : 0;
 }
 
 size_t packet_window_bytes(const struct packet_window *window)
 {
-	const struct load *load = &window->loads[window->filling];
+	size_t bytes = window->packed ? PACKET_PACKER_BYTES_MAX : 0;
 
-	return load->bytes.len + load->count * sizeof(*load->recs);
+	for (unsigned i = 0; i < 2; i++)
+		bytes += window->loads[i].bytes + window->loads[i].recs_cap * sizeof(*window->loads[i].recs) +
+			 window->loads[i].clustered_cap * sizeof(*window->loads[i].clustered);
+	if (window->spare_count)	/* of a load's frames, until the next ones lie there */
+		bytes += WINDOW_BYTES - (window->loads[window->filling].bytes < WINDOW_BYTES ?
+					 window->loads[window->filling].bytes : WINDOW_BYTES);
+	return bytes;
+}
+
+int packet_window_start(struct packet_window *window, struct err *err)
+{
+	return turn_over(window, err);
 }
 
 int packet_window_flush(struct packet_window *window, struct err *err)
@@ -607,8 +701,10 @@ int packet_window_flush(struct packet_window *window, struct err *err)
 			pool_wait(window->opts.pool);
 		load_release(&window->loads[i]);
 	}
+	spare_release(window);
 	for (unsigned seg = 0; seg < window->segs_count; seg++)
 		packet_packer_forget(window->segs[seg].packer);
+	window->packed = false;
 	return rc;
 }
 

@@ -30,8 +30,15 @@ int packet_window_new(const struct packet_window_opts *opts, struct packet_windo
 void packet_window_free(struct packet_window *window);	/* takes NULL; what is not written is lost */
 /* Copies the frame. Numbers of a source ascend, or cost a sort. */
 int packet_window_add(struct packet_window *window, const struct packet_rec *rec, uint64_t source, struct err *err);
+/*
+ * All frames of a block, whose bytes change hands where that is worth it: it may come back without any,
+ * and with other memory, to be filled again.
+ */
+int packet_window_take(struct packet_window *window, struct packet_block *block, struct err *err);
 /* Memory held by frames that wait. */
 size_t packet_window_bytes(const struct packet_window *window);
+/* Begin to pack what waits as a window of its own: the threads of the pool are at it while the caller does something else. */
+int packet_window_start(struct packet_window *window, struct err *err);
 /* Write what waits as a window of its own and give the memory back. */
 int packet_window_flush(struct packet_window *window, struct err *err);
 /* Flush, sync and close the file. */

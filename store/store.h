@@ -57,6 +57,11 @@ int store_write_rows(struct store_writer *writer, enum table_id table, const voi
 /* A filled block of packets; encoded and appended to its hour's packet log. Not kept. */
 int store_write_packets(struct store_writer *writer, const struct packet_block *block, struct err *err);
 /*
+ * As store_write_packets for a block that is reset next. A bulk load keeps its bytes where that saves a copy: the block
+ * may come back without frames, and with other memory.
+ */
+int store_take_packets(struct store_writer *writer, struct packet_block *block, struct err *err);
+/*
  * Write the frames of hot partitions as they are from now on (or packed again): for a machine whose processors others
  * wait for. The seal packs them all the same.
  */

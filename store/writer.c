@@ -203,12 +203,16 @@ static int bulk_rows(struct store_writer *writer, const struct table *table, con
 	return rc == 0 ? bulk_tidy(writer->bulk, err) : rc;
 }
 
-static int bulk_packets(struct store_writer *writer, const struct packet_block *block, struct err *err)
+/* take: or NULL, the same block, whose bytes are not needed any more. */
+static int bulk_packets(struct store_writer *writer, const struct packet_block *block, struct packet_block *take,
+			struct err *err)
 {
 	struct bulk_part *part;
 	int rc = bulk_for(writer, block->hour, &part, err);
 
-	if (rc == 0)
+	if (rc == 0 && take)
+		rc = bulk_take_packets(writer->bulk, part, take, err);
+	else if (rc == 0)
 		rc = bulk_add_packets(writer->bulk, part, block, err);
 	return rc == 0 ? bulk_tidy(writer->bulk, err) : rc;
 }
@@ -293,7 +297,7 @@ int store_write_packets(struct store_writer *writer, const struct packet_block *
 	if (block->count == 0)
 		return 0;
 	if (writer->bulk)
-		return bulk_packets(writer, block, err);
+		return bulk_packets(writer, block, NULL, err);
 	rc = hot_for(writer, block->hour, &hot, err);
 	if (rc == 0)
 		rc = hot_add_packets(hot, block, writer->plain ? CODEC_NONE : CODEC_LZ4, err);
@@ -304,6 +308,13 @@ int store_write_packets(struct store_writer *writer, const struct packet_block *
 		add_lost(writer, &lost);
 	}
 	return rc;
+}
+
+int store_take_packets(struct store_writer *writer, struct packet_block *block, struct err *err)
+{
+	if (block->count && writer->bulk)
+		return bulk_packets(writer, block, block, err);
+	return store_write_packets(writer, block, err);
 }
 
 int store_write_gap(struct store_writer *writer, const struct store_gap *gap, struct err *err)

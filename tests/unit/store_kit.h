@@ -183,12 +183,16 @@ static inline struct packet_rec kit_packet(uint64_t n, uint64_t start_ns, uint64
 				    .segments = 1, .dir = n % 2, .frame = view_make(bytes, len) };
 }
 
-/* Write frames from..from+count-1 of source; a block every frames of them, and where the hour changes. */
+/*
+ * Write frames from..from+count-1 of source; a block every frames of them, and where the hour changes. Every other
+ * block is given away.
+ */
 static inline void kit_write_packets(struct store_writer *writer, uint64_t source, uint64_t from, uint64_t count,
 				     uint64_t start_ns, uint64_t step_ns, uint64_t frames)
 {
 	struct packet_block block;
 	struct err err = { 0 };
+	bool give = false;
 
 	CHECK_RC(packet_block_init(&block, source), 0);
 	for (uint64_t n = from; n < from + count; n++) {
@@ -203,8 +207,10 @@ static inline void kit_write_packets(struct store_writer *writer, uint64_t sourc
 		}
 		CHECK_GE(rc, 0);
 		if (rc == 1 || block.count == frames) {
-			CHECK_OK(store_write_packets(writer, &block, &err), err);
+			CHECK_OK(give ? store_take_packets(writer, &block, &err) :
+					store_write_packets(writer, &block, &err), err);
 			packet_block_reset(&block);
+			give = !give;
 		}
 	}
 	CHECK_OK(store_write_packets(writer, &block, &err), err);
