@@ -1,16 +1,24 @@
 #include "store/packet_dedup.h"
 
 #include <assert.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 #include "base/hash.h"
 #include "base/mem.h"
 
 #define SLOTS ((64u << 20) >> PACKET_UNIT_BITS)	/* units in memory: 64 MiB */
 #define WINDOW 64u		/* bytes that a hash tells */
-#define SAMPLE_BITS 5		/* one place in 32 is entered and looked up, chosen by the bytes there */
+#define SAMPLE_BITS 5		/* one place in 32 is entered and looked up, chosen by the last bytes of its window: */
+#define CHOICE_BYTES 8u		/* so many, in halves times these */
+#define CHOICE_LOW 0x2545f491u
+#define CHOICE_HIGH 0x9e3779b1u
+#define CHOICE_BELOW (INT32_MIN + (int32_t)(1u << (32 - SAMPLE_BITS)))
 #define MATCH_MIN 128u		/* shorter ones take little when packed, and a reader a unit each */
 #define FOLLOW_MIN 16u		/* where a match goes on in the next unit */
 #define STRETCH 1024u		/* bytes whose places are looked up together */
+#define SAMPLES_OVER 4u		/* places that are written to without being counted */
 #define TABLE_BITS 20
 #define SLOT_BITS (26 - PACKET_UNIT_BITS)
 #define TAG_BITS (32 - SLOT_BITS - PACKET_UNIT_BITS)	/* of an entry, above slot and offset */
@@ -23,7 +31,6 @@ struct packet_dedup {
 	uint8_t *bytes;		/* SLOTS units; touched as they come */
 	uint32_t fill[SLOTS];
 	uint32_t *table;	/* tag, slot and offset of the byte behind the window; 0: none. What they say may be long gone */
-	uint64_t gear[256];
 	uint64_t block;		/* count of blocks, from 1 */
 	uint64_t far_block[SLOTS];	/* the block that has the unit in its list, */
 	uint32_t far_index[SLOTS];	/* and where */
@@ -37,12 +44,10 @@ struct run {		/* over the payload of one block */
 	size_t referred;	/* in[.., referred) ends with a reference */
 	uint64_t place;		/* where in[literal] will lie: number << PACKET_UNIT_BITS | offset */
 	bool bad;
-	/* Sampled places of in[.., ahead), in order. */
-	size_t ahead;
-	uint64_t hash;		/* of the window before ahead */
+	/* Sampled places of a stretch, in order. */
 	unsigned samples;
-	uint32_t sample_at[STRETCH + 1];	/* behind its window */
-	uint64_t sample_hash[STRETCH + 1];
+	uint32_t sample_at[STRETCH + SAMPLES_OVER];	/* behind its window */
+	uint64_t sample_hash[STRETCH];
 };
 
 int packet_dedup_new(uint64_t first_number, struct packet_dedup **ret_dedup)
@@ -58,8 +63,6 @@ int packet_dedup_new(uint64_t first_number, struct packet_dedup **ret_dedup)
 		return E_NO_MEMORY;
 	}
 	dedup->next = first_number;
-	for (unsigned i = 0; i < 256; i++)
-		dedup->gear[i] = hash_u64(i + 1);
 	*ret_dedup = dedup;
 	return 0;
 }
@@ -242,7 +245,7 @@ static bool match(struct run *run, uint32_t place, size_t *at)
 
 static uint32_t *entry_of(const struct run *run, uint64_t hash)
 {
-	return &run->dedup->table[hash_u64(hash) >> (64 - TABLE_BITS)];
+	return &run->dedup->table[hash >> (64 - TABLE_BITS)];
 }
 
 static uint32_t tag_of(uint64_t hash)
@@ -255,41 +258,84 @@ static bool is_candidate(uint32_t entry, uint64_t hash)
 	return entry && (entry ^ tag_of(hash)) >> (32 - TAG_BITS) == 0;
 }
 
-/*
- * The samples of the bytes from `at` on. A look at the table is a miss of all
- * caches, and so is one at the bytes it leads to: those of a stretch are fetched
- * together. One sample in 32 is hard to foretell, so collecting them has no branch.
- */
-static void look_ahead(struct run *run, size_t at)
+/* Places in (at, end] that are samples. */
+static unsigned choose_plain(const uint8_t *in, size_t at, size_t end, uint32_t *ret_at)
 {
-	const uint64_t *gear = run->dedup->gear;
-	const uint8_t *in = run->in.at;
-	size_t end = run->in.len - at < STRETCH ? run->in.len : at + STRETCH;
-	uint64_t hash = run->hash;
 	unsigned count = 0;
 
-	if (at != run->ahead) {		/* a window's bytes, behind a match too */
-		hash = 0;
-		for (size_t i = at < WINDOW ? 0 : at - WINDOW; i < at; i++)
-			hash = (hash << 1) + gear[in[i]];
+	while (at++ < end) {
+		uint32_t low, high;
+
+		memcpy(&low, in + at - CHOICE_BYTES, 4);
+		memcpy(&high, in + at - CHOICE_BYTES / 2, 4);
+		ret_at[count] = (uint32_t)at;
+		count += (int32_t)(low * CHOICE_LOW + high * CHOICE_HIGH) < CHOICE_BELOW;
 	}
-	while (at < end) {
-		hash = (hash << 1) + gear[in[at++]];
-		run->sample_at[count] = (uint32_t)at;
-		run->sample_hash[count] = hash;
-		count += hash >> (64 - SAMPLE_BITS) == 0;
+	return count;
+}
+
+#ifdef __x86_64__
+/* A bit for each of the places at + 1 to at + 8. */
+__attribute__((target("avx2"))) static inline uint32_t choice_avx2(const uint8_t *at, __m256i lows, __m256i highs)
+{
+	__m256i bytes = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)(at + 1 - CHOICE_BYTES)));
+	__m256i low = _mm256_mullo_epi32(_mm256_shuffle_epi8(bytes, lows), _mm256_set1_epi32((int)CHOICE_LOW));
+	__m256i high = _mm256_mullo_epi32(_mm256_shuffle_epi8(bytes, highs), _mm256_set1_epi32((int)CHOICE_HIGH));
+	__m256i is = _mm256_cmpgt_epi32(_mm256_set1_epi32(CHOICE_BELOW), _mm256_add_epi32(low, high));
+
+	return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(is));
+}
+
+/* The same, 32 places at a time. One of them is a sample as a rule, so the first ones are taken without a branch. */
+__attribute__((target("avx2"))) static unsigned choose_avx2(const uint8_t *in, size_t at, size_t end, uint32_t *ret_at)
+{
+	const __m256i lows = _mm256_setr_epi8(0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6,
+					      4, 5, 6, 7, 5, 6, 7, 8, 6, 7, 8, 9, 7, 8, 9, 10);
+	const __m256i highs = _mm256_add_epi8(lows, _mm256_set1_epi8(4));
+	unsigned count = 0;
+
+	for (; at + 33 <= end; at += 32) {	/* a byte more is read than the last place asks for */
+		uint32_t mask = choice_avx2(in + at, lows, highs) | choice_avx2(in + at + 8, lows, highs) << 8 |
+				choice_avx2(in + at + 16, lows, highs) << 16 | choice_avx2(in + at + 24, lows, highs) << 24;
+
+		for (unsigned i = 0; i < SAMPLES_OVER - 1; i++) {
+			ret_at[count] = (uint32_t)at + 1 + (uint32_t)__builtin_ctz(mask | 1u << 31);
+			count += mask != 0;
+			mask &= mask - 1;
+		}
+		for (; mask; mask &= mask - 1)
+			ret_at[count++] = (uint32_t)at + 1 + (uint32_t)__builtin_ctz(mask);
 	}
-	for (unsigned i = 0; i < count; i++)
+	return count + choose_plain(in, at, end, ret_at + count);
+}
+#endif
+
+static unsigned choose(const uint8_t *in, size_t at, size_t end, uint32_t *ret_at)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return choose_avx2(in, at, end, ret_at);
+#endif
+	return choose_plain(in, at, end, ret_at);
+}
+
+/*
+ * The samples in (at, end]. A look at the table is a miss of all caches, and so
+ * is one at the bytes it leads to: those of a stretch are fetched together.
+ */
+static void look_ahead(struct run *run, size_t at, size_t end)
+{
+	run->samples = choose(run->in.at, at, end, run->sample_at);
+	for (unsigned i = 0; i < run->samples; i++) {
+		run->sample_hash[i] = hash_bytes(run->in.at + run->sample_at[i] - WINDOW, WINDOW, 0);
 		__builtin_prefetch(entry_of(run, run->sample_hash[i]), 1);
-	for (unsigned i = 0; i < count; i++) {
+	}
+	for (unsigned i = 0; i < run->samples; i++) {
 		uint32_t entry = *entry_of(run, run->sample_hash[i]);
 
 		if (is_candidate(entry, run->sample_hash[i]))
 			__builtin_prefetch(run->dedup->bytes + (entry & PLACE_MASK));
 	}
-	run->samples = count;
-	run->ahead = end;
-	run->hash = hash;
 }
 
 /* Bytes that are stored again are entered; those that are referred to are no place. */
@@ -298,7 +344,9 @@ static void run_all(struct run *run)
 	size_t at = run->in.len < WINDOW ? run->in.len : WINDOW;
 
 	while (at < run->in.len && !run->bad) {
-		look_ahead(run, at);
+		size_t end = run->in.len - at < STRETCH ? run->in.len : at + STRETCH;
+
+		look_ahead(run, at, end);
 		for (unsigned i = 0; i < run->samples; i++) {
 			uint32_t *entry = entry_of(run, run->sample_hash[i]);
 			size_t behind = run->sample_at[i];
@@ -313,7 +361,7 @@ static void run_all(struct run *run)
 			place = (uint32_t)(run->place + (run->sample_at[i] - run->literal)) & PLACE_MASK;
 			*entry = tag_of(run->sample_hash[i]) | place;
 		}
-		at = at > run->ahead ? at : run->ahead;
+		at = at > end ? at : end;
 	}
 	literals_put(run, run->in.len);
 }
