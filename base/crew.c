@@ -51,6 +51,7 @@ static void *crew_thread(void *arg)
 {
 	struct crew *crew = arg;
 
+	(void)pthread_setname_np(pthread_self(), "tapedeck-crew");
 	lock_take(&crew->lock);
 	while (!crew->stop) {
 		struct job *job = job_wanting(crew);

@@ -39,6 +39,7 @@ static void *pool_run(void *arg)
 {
 	struct pool *pool = arg;
 
+	(void)pthread_setname_np(pthread_self(), "tapedeck-pool");
 	lock_take(&pool->lock);
 	while (!pool->stop)
 		if (!pool_step(pool))

@@ -252,6 +252,7 @@ static void *run(void *arg)
 {
 	struct committer *committer = arg;
 
+	(void)pthread_setname_np(pthread_self(), "tapedeck-write");
 	for (;;) {
 		struct batch *batch = queue_get(committer->full, 200 * NS_PER_MS);
 		bool failed;

@@ -63,6 +63,7 @@ static void *cold_run(void *arg)
 {
 	struct cold *cold = arg;
 
+	(void)pthread_setname_np(pthread_self(), "tapedeck-cold");
 	lock_take(&cold->lock);
 	while (!cold->stop) {
 		uint64_t now_ns = cold->now_ns, age_ns = cold->age_ns;

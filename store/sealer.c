@@ -54,6 +54,7 @@ static void *sealer_run(void *arg)
 {
 	struct sealer *sealer = arg;
 
+	(void)pthread_setname_np(pthread_self(), "tapedeck-seal");
 	lock_take(&sealer->lock);
 	while (!sealer->stop) {
 		struct hot *hot = NULL;
