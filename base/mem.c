@@ -1,6 +1,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -109,4 +110,9 @@ int64_t mem_live(void)
 void mem_fail_nth(uint64_t n)
 {
 	atomic_store_explicit(&fail_countdown, n, memory_order_relaxed);
+}
+
+void mem_trim(void)
+{
+	(void)malloc_trim(0);
 }

@@ -15,6 +15,8 @@ void *mem_array(size_t count, size_t bytes_each);	/* zeroed; NULL on overflow */
 void *mem_resize(void *old, size_t count, size_t bytes_each);
 char *mem_strdup(const char *s);
 void *mem_dup(const void *at, size_t bytes);
+/* Give the system back what is free of the allocator's memory. Not cheap. */
+void mem_trim(void);
 void mem_free(void *at);				/* takes NULL */
 
 /*

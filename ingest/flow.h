@@ -73,6 +73,7 @@ struct flow {
 	uint8_t twin_l7;		/* what the twin's stream was when it ended */
 	bool has_ports, second_view, no_stream, over, lost_known, handshake_told;
 	bool wire_known;		/* its ends were compared with those on the wire */
+	uint16_t slab;			/* where it lies */
 	uint32_t report;
 
 	/* since the last report */
@@ -108,6 +109,8 @@ static inline uint64_t flow_segment(const struct flow *flow, unsigned dir)
 	return __builtin_expect(flow->extra != NULL, 0) ? flow->extra->carrier[dir].segment : 0;
 }
 
+struct flow_slab;
+
 struct tracker {
 	struct tracker_opts opts;
 	struct batch *batch;
@@ -121,10 +124,11 @@ struct tracker {
 
 	struct flow **table;
 	uint32_t mask;
-	struct flow **slabs;
+	struct flow_slab **slabs;	/* NULL: given back */
 	size_t slabs_count, slabs_cap;
 	struct flow *free_first;
 	size_t flows;
+	bool ending;			/* no more flows are expected: memory goes to the system */
 
 	struct flow_queue idle[IDLE_CLASSES];
 	struct flow_queue queues[FLOW_LISTS];	/* but LIST_IDLE */
@@ -190,6 +194,8 @@ struct flow_extra *flow_extra_make(struct flow *flow);
 void flow_end(struct flow *flow, uint8_t reason);
 /* All flows, without rows. */
 void flows_free(struct tracker *tracker);
+/* The end has come: what flows leave behind goes to the system from now on, while others' rows are written. */
+void flows_wind_up(struct tracker *tracker);
 /* Not in it: nothing. */
 void flow_list_cut(struct flow *flow, enum flow_list list);
 /* At its end; must not be in it. */

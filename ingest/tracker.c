@@ -192,6 +192,7 @@ void tracker_tick(struct tracker *tracker, uint64_t now_ns)
 void tracker_end(struct tracker *tracker)
 {
 	fragments_flush(tracker->fragments);
+	flows_wind_up(tracker);
 	for (int idle = 0; idle < IDLE_CLASSES; idle++)
 		while (tracker->idle[idle].first)
 			flow_end(tracker->idle[idle].first, FLOW_END_capture_end);

@@ -5,6 +5,16 @@
 #include "base/mem.h"
 
 #define SLAB_FLOWS 512u
+#define SLABS_MAX UINT16_MAX	/* 33 million flows */
+#define TRIM_FLOWS 16384u	/* at the end: memory goes back so often */
+
+/* As README.md says, for the sum of an import's memory. */
+_Static_assert(sizeof(struct flow) <= 720, "a flow costs more than is stated");
+
+struct flow_slab {
+	unsigned used;
+	struct flow flows[SLAB_FLOWS];
+};
 
 /* ---- lists ---- */
 
@@ -63,19 +73,21 @@ void flow_touch(struct flow *flow, enum idle_class idle)
 
 static int new_slab(struct tracker *tracker)
 {
-	struct flow *slab;
+	struct flow_slab *slab;
 
-	if (mem_grow((void **)&tracker->slabs, &tracker->slabs_cap, tracker->slabs_count,
+	if (tracker->slabs_count == SLABS_MAX ||
+	    mem_grow((void **)&tracker->slabs, &tracker->slabs_cap, tracker->slabs_count,
 		     sizeof(*tracker->slabs)) < 0)
 		return E_NO_MEMORY;
-	slab = mem_array(SLAB_FLOWS, sizeof(*slab));
+	slab = mem_zalloc(sizeof(*slab));
 	if (!slab)
 		return E_NO_MEMORY;
-	tracker->slabs[tracker->slabs_count++] = slab;
 	for (unsigned i = SLAB_FLOWS; i-- > 0;) {
-		slab[i].chain = tracker->free_first;
-		tracker->free_first = &slab[i];
+		slab->flows[i].slab = (uint16_t)tracker->slabs_count;
+		slab->flows[i].chain = tracker->free_first;
+		tracker->free_first = &slab->flows[i];
 	}
+	tracker->slabs[tracker->slabs_count++] = slab;
 	return 0;
 }
 
@@ -118,6 +130,7 @@ struct flow *flow_new(struct tracker *tracker, const struct packet *packet, cons
 		      const struct ends *ends, unsigned *ret_dir)
 {
 	struct flow *twin = tracker_find_twin(tracker, ends), *flow;
+	uint16_t slab;
 	unsigned dir = twin ? !flow_sender_is(twin, ends, 0) : ends_opener(tracker, packet, frame, ends);
 
 	if (tracker->flows >= tracker->opts.flows_max)
@@ -129,7 +142,10 @@ struct flow *flow_new(struct tracker *tracker, const struct packet *packet, cons
 		return NULL;
 	flow = tracker->free_first;
 	tracker->free_first = flow->chain;
+	slab = flow->slab;
 	memset(flow, 0, sizeof(*flow));
+	flow->slab = slab;
+	tracker->slabs[slab]->used++;
 	flow->tracker = tracker;
 	flow->hash = ends->hash;
 	flow->proto = ends->proto;
@@ -189,6 +205,30 @@ static uint8_t call_end_of(uint8_t flow_end_reason)
 	}
 }
 
+static void slab_free(struct tracker *tracker, size_t slab)
+{
+	mem_free(tracker->slabs[slab]);
+	tracker->slabs[slab] = NULL;
+}
+
+/* For the next one; at the end for nobody. */
+static void flow_give(struct tracker *tracker, struct flow *flow)
+{
+	struct flow_slab *slab = tracker->slabs[flow->slab];
+
+	flow->id = 0;
+	slab->used--;
+	if (!tracker->ending) {
+		flow->chain = tracker->free_first;
+		tracker->free_first = flow;
+		return;
+	}
+	if (!slab->used)
+		slab_free(tracker, flow->slab);
+	if (tracker->flows % TRIM_FLOWS == 0)
+		mem_trim();
+}
+
 void flow_end(struct flow *flow, uint8_t reason)
 {
 	struct tracker *tracker = flow->tracker;
@@ -224,10 +264,19 @@ void flow_end(struct flow *flow, uint8_t reason)
 		at = &(*at)->chain;
 	*at = flow->chain;
 	block_give(tracker->extras, flow->extra);
-	flow->id = 0;
-	flow->chain = tracker->free_first;
-	tracker->free_first = flow;
 	tracker->flows--;
+	flow_give(tracker, flow);
+}
+
+void flows_wind_up(struct tracker *tracker)
+{
+	tracker->ending = true;
+	tracker->free_first = NULL;
+	for (size_t i = 0; i < tracker->slabs_count; i++)
+		if (tracker->slabs[i] && !tracker->slabs[i]->used)
+			slab_free(tracker, i);
+	stream_pool_wind_up(tracker->streams);
+	call_pool_wind_up(tracker->calls);
 }
 
 const struct flow_extra *flow_extra(const struct flow *flow)
@@ -269,8 +318,8 @@ static void no_emit(void *arg, const struct call *call)
 void flows_free(struct tracker *tracker)
 {
 	for (size_t i = 0; i < tracker->slabs_count; i++) {
-		for (unsigned j = 0; j < SLAB_FLOWS; j++) {
-			struct flow *flow = &tracker->slabs[i][j];
+		for (unsigned j = 0; tracker->slabs[i] && j < SLAB_FLOWS; j++) {
+			struct flow *flow = &tracker->slabs[i]->flows[j];
 
 			if (!flow->id)
 				continue;

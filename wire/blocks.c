@@ -1,12 +1,14 @@
 #include "wire/blocks.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/mem.h"
 
-#define CLASS_MIN_SHIFT 7	/* 128 bytes, header included */
-#define CLASS_COUNT 24		/* up to 1 GiB */
+/* Four sizes a doubling, headers included: 128, 160, 192, 224, 256, 320 ... up to 1 GiB. */
+#define CLASS_MIN_BYTES 128u
+#define CLASS_COUNT 93
 
 struct block {
 	_Alignas(16) struct block *next;	/* while it is kept */
@@ -17,12 +19,24 @@ struct block_pool {
 	size_t bytes_max;
 	size_t used_bytes;	/* out */
 	size_t kept_bytes;	/* in the lists below */
+	bool keep_none;
 	struct block *kept[CLASS_COUNT];
 };
 
 static size_t class_bytes(unsigned class)
 {
-	return (size_t)1 << (class + CLASS_MIN_SHIFT);
+	return (size_t)(4 + class % 4) << (class / 4 + 5);
+}
+
+/* The smallest one that holds so many. */
+static unsigned class_of(size_t bytes)
+{
+	unsigned shift;
+
+	if (bytes <= CLASS_MIN_BYTES)
+		return 0;
+	shift = 61 - (unsigned)__builtin_clzll(bytes - 1);	/* the three highest bits stay */
+	return (shift - 5) * 4 + (unsigned)((bytes - 1) >> shift) - 3;
 }
 
 struct block_pool *block_pool_new(size_t bytes_max)
@@ -62,14 +76,13 @@ void block_pool_free(struct block_pool *pool)
 void *block_take(struct block_pool *pool, size_t bytes)
 {
 	struct block *block;
-	unsigned class = 0;
+	unsigned class;
 	size_t size;
 
 	if (bytes > class_bytes(CLASS_COUNT - 1) - sizeof(*block))
 		return NULL;
 	bytes += sizeof(*block);
-	if (bytes > class_bytes(0))
-		class = 64 - CLASS_MIN_SHIFT - (unsigned)__builtin_clzll(bytes - 1);
+	class = class_of(bytes);
 	size = class_bytes(class);
 	block = pool->kept[class];
 	if (block) {
@@ -98,10 +111,20 @@ void block_give(struct block_pool *pool, void *at)
 	if (!at)
 		return;
 	block = (struct block *)at - 1;
+	pool->used_bytes -= class_bytes(block->class);
+	if (pool->keep_none) {
+		mem_free(block);
+		return;
+	}
 	block->next = pool->kept[block->class];
 	pool->kept[block->class] = block;
-	pool->used_bytes -= class_bytes(block->class);
 	pool->kept_bytes += class_bytes(block->class);
+}
+
+void block_pool_wind_up(struct block_pool *pool)
+{
+	pool->keep_none = true;
+	drop_kept(pool, SIZE_MAX);
 }
 
 size_t block_room(const void *at)

@@ -1,6 +1,6 @@
 /*
- * Memory of power-of-two sizes under one budget: blocks given back are kept for
- * the next one of their size, so a running recorder stops calling the allocator.
+ * Memory of a few sizes, four a doubling, under one budget: blocks given back are kept
+ * for the next one of their size, so a running recorder stops calling the allocator.
  * One thread. When the budget is out, kept blocks of other sizes are freed first.
  */
 #ifndef WIRE_BLOCKS_H
@@ -16,6 +16,8 @@ void block_pool_free(struct block_pool *pool);		/* every block must be back; tak
 /* Not zeroed, 16-byte aligned. NULL when the budget or memory is out. */
 void *block_take(struct block_pool *pool, size_t bytes);
 void block_give(struct block_pool *pool, void *block);	/* takes NULL */
+/* No more is to come: what is kept, and what comes back from now on, goes to the system. */
+void block_pool_wind_up(struct block_pool *pool);
 /* Usable bytes: what was asked for, or more. */
 size_t block_room(const void *block);
 /* Bytes of all blocks that are out. */

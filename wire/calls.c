@@ -8,7 +8,7 @@
 #define CALLS_MAX_DEFAULT	65536
 #define TEXT_BYTES_DEFAULT	((size_t)64 << 20)
 #define SLAB_CALLS		64
-#define TEXT_BLOCK_BYTES	496	/* fits a block of 512 with its header */
+#define TEXT_BLOCK_BYTES	304	/* a block of 320 with its header: a request of the usual size */
 
 /* A block of a call's texts: they lie one behind the other, and never move. */
 struct text {
@@ -73,6 +73,11 @@ void call_pool_free(struct call_pool *pool)
 	}
 	block_pool_free(pool->blocks);
 	mem_free(pool);
+}
+
+void call_pool_wind_up(struct call_pool *pool)
+{
+	block_pool_wind_up(pool->blocks);
 }
 
 uint64_t call_pool_refused(const struct call_pool *pool)

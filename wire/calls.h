@@ -17,6 +17,8 @@ struct call_pool_opts {
 };
 struct call_pool *call_pool_new(const struct call_pool_opts *opts);	/* NULL: out of memory */
 void call_pool_free(struct call_pool *pool);
+/* No more calls are to come: the memory of their texts goes to the system. */
+void call_pool_wind_up(struct call_pool *pool);
 uint64_t call_pool_refused(const struct call_pool *pool);	/* calls not opened for want of budget */
 size_t call_pool_open(const struct call_pool *pool);
 

@@ -74,8 +74,11 @@ bool hold_put(struct stream *stream, struct stream_dir *dir, uint64_t off, struc
 
 	if (!hold || room - len < bytes.len) {
 		size_t want = len + bytes.len > HOLD_BYTES_FIRST ? len + bytes.len : HOLD_BYTES_FIRST;
-		struct hold *larger = stream_buf_take(stream, sizeof(*hold) + want);
+		struct hold *larger;
 
+		if (hold && want < room * 2)
+			want = room * 2;	/* a message that comes byte by byte is not copied as often */
+		larger = stream_buf_take(stream, sizeof(*hold) + want);
 		if (!larger)
 			return false;
 		larger->start = 0;

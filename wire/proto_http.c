@@ -35,7 +35,7 @@ struct http_dir {
 	uint8_t state;
 	uint8_t watch;		/* enum http_watch: what its body is read for */
 	bool is_request;	/* of the message in progress */
-	size_t scanned;		/* bytes of the head that is being waited for already searched */
+	uint32_t scanned;	/* bytes of the head that is being waited for already searched */
 	uint64_t body_off;	/* offset of the body's first byte */
 	uint64_t body_end;	/* offset behind the body, or behind the chunk's data */
 	uint64_t body_bytes;	/* of the message in progress */
@@ -51,8 +51,9 @@ struct http_conn {
 	bool roles;			/* client is known */
 	uint8_t client;			/* direction of the requests */
 	bool doubt;			/* requests or responses were lost while several waited */
-	struct http_events events;	/* of the response in progress */
-	struct http_rpc rpc;
+	/* of the response in progress, when it is watched for them */
+	struct http_events *events;
+	struct http_rpc *rpc;
 	bool tunnel;			/* HTTP is over, next_l7 follows */
 	uint8_t next_l7;
 };
@@ -80,11 +81,19 @@ static struct view ahead(const struct feed *f)
 	return view_sub(f->chunk->bytes, f->pos, f->chunk->bytes.len);
 }
 
+static void watch_end(struct http_conn *conn, struct call_sink *sink)
+{
+	conn_memory_give(sink, conn->events);
+	conn_memory_give(sink, conn->rpc);
+	conn->events = NULL;
+	conn->rpc = NULL;
+}
+
 /* No direction may keep a call that is gone. */
 static void end_call(struct http_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
 {
-	if (call == conn->dir[!conn->client].call)
-		http_events_end(&conn->events, call, reason, sink);
+	if (call == conn->dir[!conn->client].call && conn->events)
+		http_events_end(conn->events, call, reason, sink);
 	for (unsigned d = 0; d < 2; d++)
 		if (conn->dir[d].call == call)
 			conn->dir[d].call = NULL;
@@ -181,10 +190,12 @@ static void message_done(struct feed *f, uint64_t end_off)
 
 	note_progress(f, end_off);
 	if (dir->watch == WATCH_EVENTS)
-		http_events_end(&f->conn->events, call, CALL_END_closed, f->sink);
+		http_events_end(f->conn->events, call, CALL_END_closed, f->sink);
 	else if (dir->watch == WATCH_RPC)
-		http_rpc_end(&f->conn->rpc, f->sink, call, true);
+		http_rpc_end(f->conn->rpc, f->sink, call, true);
 	dir->watch = WATCH_NONE;
+	if (!dir->is_request)
+		watch_end(f->conn, f->sink);
 	dir->call = NULL;
 	if (dir->state != OPAQUE && dir->state != RESYNC)
 		dir->state = AT_START;
@@ -281,6 +292,24 @@ static struct call *pair(struct feed *f, uint64_t *ret_tag)
 	return call_open(f->sink, L7_http);
 }
 
+/* What the response is watched for has a state. Without memory its body passes unseen. */
+static void watch_begin(struct feed *f)
+{
+	struct http_conn *conn = f->conn;
+
+	if (f->dir->watch == WATCH_EVENTS) {
+		conn->events = conn_memory_take(f->sink, sizeof(*conn->events));
+		if (conn->events)
+			memset(conn->events, 0, sizeof(*conn->events));
+	} else if (f->dir->watch == WATCH_RPC) {
+		conn->rpc = conn_memory_take(f->sink, sizeof(*conn->rpc));	/* http_rpc_begin sets it */
+	} else {
+		return;
+	}
+	if (!conn->events && !conn->rpc)
+		f->dir->watch = WATCH_NONE;
+}
+
 static void begin_response(struct feed *f, const struct http_head *head, uint64_t off)
 {
 	struct http_conn *conn = f->conn;
@@ -293,11 +322,13 @@ static void begin_response(struct feed *f, const struct http_head *head, uint64_
 	f->dir->is_request = false;
 	f->dir->body_bytes = 0;
 	f->dir->watch = (uint8_t)http_watch_response(f->sink, f->dir->call, head);
+	watch_end(conn, f->sink);	/* of one that was cut off */
+	watch_begin(f);
 	if (f->dir->call) {
 		call_response_begin(f->dir->call, f->chunk, off);
 		set_response(f->sink, f->dir->call, head);
 		if (f->dir->watch == WATCH_RPC)
-			http_rpc_begin(&conn->rpc, f->sink, f->dir->call, head);
+			http_rpc_begin(conn->rpc, f->sink, f->dir->call, head);
 		else
 			set_status(f->sink, f->dir->call, head);
 		note_progress(f, here(f));
@@ -338,7 +369,7 @@ static enum step step_start(struct feed *f)
 	struct http_head head;
 	struct view bytes;
 	enum http_start kind;
-	size_t len;
+	size_t len, scanned = f->dir->scanned;
 
 	/* an empty line before a message is ignored (RFC 9112 2.2) */
 	while (f->pos < f->chunk->bytes.len &&
@@ -347,7 +378,7 @@ static enum step step_start(struct feed *f)
 	bytes = ahead(f);
 	if (!bytes.len)
 		return STEP_WAIT;
-	if (!f->dir->scanned) {
+	if (!scanned) {
 		kind = http_start(bytes);
 		if (kind == HTTP_START_NO)
 			return lost_track(f);
@@ -356,10 +387,10 @@ static enum step step_start(struct feed *f)
 		if (!role_fits(f->conn, f->d, kind == HTTP_START_REQUEST))
 			return lost_track(f);
 	}
-	len = http_head_end(bytes, &f->dir->scanned);
+	len = http_head_end(bytes, &scanned);
+	f->dir->scanned = len ? 0 : (uint32_t)scanned;	/* HEAD_MAX at most */
 	if (!len)
 		return STEP_WAIT;
-	f->dir->scanned = 0;
 	if (!http_head_parse(view_sub(bytes, 0, len), &head) || !role_fits(f->conn, f->d, head.request))
 		return lost_track(f);	/* the other side may have shown who is who since it began */
 	if (!f->conn->roles) {
@@ -382,13 +413,13 @@ static enum step watch_body(struct feed *f, uint64_t stop, bool whole)
 	struct view bytes = to > f->pos ? view_sub(f->chunk->bytes, f->pos, to - f->pos) : view_make("", 0);
 
 	if (dir->watch == WATCH_EVENTS) {
-		http_events_feed(&f->conn->events, dir->call, f->chunk, f->pos, to, f->sink);
+		http_events_feed(f->conn->events, dir->call, f->chunk, f->pos, to, f->sink);
 		f->pos += bytes.len;
 		note_progress(f, here(f));
 		return whole ? STEP_ON : STEP_WAIT;
 	}
 	if (dir->watch == WATCH_RPC) {
-		http_rpc_feed(&f->conn->rpc, f->sink, dir->call, bytes);
+		http_rpc_feed(f->conn->rpc, f->sink, dir->call, bytes);
 		f->pos += bytes.len;
 		note_progress(f, here(f));
 		return whole ? STEP_ON : STEP_WAIT;
@@ -718,12 +749,13 @@ static void http_close(void *at, uint8_t reason, struct call_sink *sink)
 {
 	struct http_conn *conn = at;
 
-	if (!conn->roles)
-		return;
-	if (conn->dir[!conn->client].call)
-		end_call(conn, conn->dir[!conn->client].call, reason, sink);
-	drop_request(conn, reason, sink);
-	end_waiting(conn, reason == CALL_END_closed ? CALL_END_unanswered : reason, sink);
+	if (conn->roles) {
+		if (conn->dir[!conn->client].call)
+			end_call(conn, conn->dir[!conn->client].call, reason, sink);
+		drop_request(conn, reason, sink);
+		end_waiting(conn, reason == CALL_END_closed ? CALL_END_unanswered : reason, sink);
+	}
+	watch_end(conn, sink);
 }
 
 static enum guess http_guess(struct view bytes, const struct guess_hint *hint)

@@ -21,7 +21,9 @@ struct stream_pool_opts {
 	bool dissect_off;	/* no dissectors at all: benches */
 };
 struct stream_pool *stream_pool_new(const struct stream_pool_opts *opts);
-void stream_pool_free(struct stream_pool *pool);
+void stream_pool_free(struct stream_pool *pool);	/* every stream must be freed; takes NULL */
+/* No more streams are to come: the memory of those that end goes to the system. */
+void stream_pool_wind_up(struct stream_pool *pool);
 
 struct stream_stats {
 	uint64_t gaps, gap_bytes;	/* holes given up, where a protocol was known */

@@ -80,18 +80,14 @@ struct stream {
 	uint8_t *note;		/* hint.note lies here */
 	struct sctp_reasm *sctp;	/* SCTP, while it is not dead */
 	struct stream_dir dir[2];
-	struct stream *free_next;
 };
 
-struct stream_slab;
-
 struct stream_pool {
-	struct block_pool *blocks;
+	struct block_pool *blocks;	/* buffers and dissectors' states */
+	struct block_pool *streams;
 	size_t flow_bytes_max;
 	bool dissect_off;
 	struct stream_stats stats;
-	struct stream *free;
-	struct stream_slab *slabs;
 };
 
 /* wire/stream.c: bytes at next_off, in order. Each may end the stream (state DEAD): look before going on. */

@@ -6,12 +6,6 @@
 
 #define BYTES_MAX_DEFAULT	((size_t)128 << 20)
 #define FLOW_BYTES_DEFAULT	((size_t)1 << 20)
-#define SLAB_STREAMS		64
-
-struct stream_slab {
-	struct stream_slab *next;
-	struct stream streams[SLAB_STREAMS];
-};
 
 struct stream_pool *stream_pool_new(const struct stream_pool_opts *opts)
 {
@@ -22,8 +16,9 @@ struct stream_pool *stream_pool_new(const struct stream_pool_opts *opts)
 	pool->flow_bytes_max = opts && opts->flow_bytes_max ? opts->flow_bytes_max : FLOW_BYTES_DEFAULT;
 	pool->dissect_off = opts && opts->dissect_off;
 	pool->blocks = block_pool_new(opts && opts->bytes_max ? opts->bytes_max : BYTES_MAX_DEFAULT);
-	if (!pool->blocks) {
-		mem_free(pool);
+	pool->streams = block_pool_new(SIZE_MAX);	/* one a flow, which are bounded */
+	if (!pool->blocks || !pool->streams) {
+		stream_pool_free(pool);
 		return NULL;
 	}
 	return pool;
@@ -33,14 +28,15 @@ void stream_pool_free(struct stream_pool *pool)
 {
 	if (!pool)
 		return;
-	while (pool->slabs) {
-		struct stream_slab *slab = pool->slabs;
-
-		pool->slabs = slab->next;
-		mem_free(slab);
-	}
+	block_pool_free(pool->streams);
 	block_pool_free(pool->blocks);
 	mem_free(pool);
+}
+
+void stream_pool_wind_up(struct stream_pool *pool)
+{
+	block_pool_wind_up(pool->streams);
+	block_pool_wind_up(pool->blocks);
 }
 
 void stream_pool_stats(const struct stream_pool *pool, struct stream_stats *ret_stats)
@@ -71,22 +67,10 @@ void stream_buf_give(struct stream_pool *pool, void *buf)
 
 struct stream *stream_take(struct stream_pool *pool)
 {
-	struct stream *stream;
+	struct stream *stream = block_take(pool->streams, sizeof(*stream));
 
-	if (!pool->free) {
-		struct stream_slab *slab = mem_alloc(sizeof(*slab));
-
-		if (!slab)
-			return NULL;
-		slab->next = pool->slabs;
-		pool->slabs = slab;
-		for (size_t i = SLAB_STREAMS; i-- > 0;) {
-			slab->streams[i].free_next = pool->free;
-			pool->free = &slab->streams[i];
-		}
-	}
-	stream = pool->free;
-	pool->free = stream->free_next;
+	if (!stream)
+		return NULL;
 	memset(stream, 0, sizeof(*stream));
 	stream->pool = pool;
 	return stream;
@@ -94,6 +78,5 @@ struct stream *stream_take(struct stream_pool *pool)
 
 void stream_give(struct stream *stream)
 {
-	stream->free_next = stream->pool->free;
-	stream->pool->free = stream;
+	block_give(stream->pool->streams, stream);
 }

@@ -176,6 +176,66 @@ TEST(tracker, hands_rows_over_while_very_many_flows_end)
 	tkit_release(kit);
 }
 
+/* A connection that stays open, with a request and its answer. */
+static void talk(struct tkit *kit, unsigned i)
+{
+	uint32_t asked = 101 + sizeof(request) - 1;
+	struct kit_end from = { "10.0.0.1", (uint16_t)(1024 + i) };	/* one client: one edge of the rollups */
+
+	handshake(kit, from, server);
+	SEGMENT(.from = from, .to = server, .flags = TCP_ACK | TCP_PSH, .seq = 101, .ack = 501, .payload = request);
+	SEGMENT(.from = server, .to = from, .flags = TCP_ACK | TCP_PSH, .seq = 501, .ack = asked, .payload = response);
+}
+
+TEST(tracker, keeps_to_small_bounds)
+{
+	enum { TALKS = 4000, ROOM = 64, BYTES = 4096 };
+	struct tkit kit_, *kit = &kit_;
+	int64_t before = 0;
+
+	/* room for the dissectors of some twenty of them: the others go without, and their rows say so */
+	tkit_init(kit, (struct tracker_opts){ .flows_max = ROOM, .stream_bytes_max = BYTES }, false);
+	for (unsigned i = 0; i < TALKS; i++) {
+		if (i == 2 * ROOM)
+			before = mem_live();
+		talk(kit, i);
+		tracker_gauges(kit->tracker);
+		CHECK_LE(counter_get(&kit->counters, COUNTER_flows_open), ROOM);
+		CHECK_LE(counter_get(&kit->counters, COUNTER_stream_held_bytes), BYTES);
+	}
+	CHECK_LT(mem_live() - before, 200);	/* the batch's; nothing for each connection */
+	CHECK_GE(counter_get(&kit->counters, COUNTER_stream_budget_hits_total), 1);
+	tracker_end(kit->tracker);
+	CHECK_U64(TKIT_COUNT(kit, FLOWS), TALKS);
+	CHECK_LT(TKIT_COUNT(kit, CALLS), TALKS);
+	CHECK_GE(TKIT_COUNT(kit, CALLS), 1);
+	tkit_release(kit);
+}
+
+/* Rows of all open flows are written at the end: what a flow had must not lie about until the last one's is. */
+TEST(tracker, gives_memory_back_while_it_ends)
+{
+	enum { TALKS = 3000 };
+	struct tkit kit_, *kit = &kit_;
+	int64_t before;
+
+	tkit_init(kit, (struct tracker_opts){ 0 }, false);
+	before = mem_live();
+	for (unsigned i = 0; i < TALKS; i++)
+		talk(kit, i);
+	CHECK_GE(mem_live() - before, 2 * TALKS);	/* a stream, and its dissector's state */
+	tracker_end(kit->tracker);
+	CHECK_LT(mem_live() - before, 200);	/* the batch's */
+	CHECK_U64(TKIT_COUNT(kit, FLOWS), TALKS);
+	CHECK_U64(TKIT_COUNT(kit, CALLS), TALKS);
+	/* and it goes on, should there be more */
+	talk(kit, TALKS);
+	tracker_end(kit->tracker);
+	CHECK_U64(TKIT_COUNT(kit, FLOWS), TALKS + 1);
+	CHECK_U64(TKIT_COUNT(kit, CALLS), TALKS + 1);
+	tkit_release(kit);
+}
+
 TEST(tracker, reports_deltas_while_a_flow_lives)
 {
 	struct tkit kit_, *kit = &kit_;

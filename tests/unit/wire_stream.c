@@ -17,7 +17,7 @@ TEST(blocks, keep_to_the_budget_and_come_back)
 	CHECK_NULL(block_take(pool, 2000));
 	CHECK_NULL(block_take(pool, SIZE_MAX));
 	block_give(pool, b);
-	c = block_take(pool, 1500);
+	c = block_take(pool, 1900);
 	CHECK(c == b, "the kept block comes again");
 	block_give(pool, c);
 	block_give(pool, a);
