@@ -237,7 +237,7 @@ TEST(derive, a_reader_that_does_not_know_refuses_in_words)
 
 	memcpy(&must_know, made->blob.at + 6, 2);
 	CHECK_U64(must_know, RG_MUST_DERIVE);	/* a reader of before knows no bit and refuses the group */
-	must_know = RG_MUST_DERIVE << 1;
+	must_know = RG_MUST_KNOW + 1;
 	memcpy(made->blob.at + 6, &must_know, 2);
 	header_repair(&made->blob);
 	CHECK_RC(rg_open(wr_view(&made->blob), &rg, &err), E_UNSUPPORTED);
