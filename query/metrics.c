@@ -106,6 +106,20 @@ static void rows_metrics(struct wr *out, struct store *store)
 			  t == TABLE_PACKETS ? packets : rows[t]);
 }
 
+static void cold_metrics(struct wr *out, struct store *store)
+{
+	struct store_repacked total;
+	uint64_t waiting, waiting_bytes;
+
+	if (store_repacked(store, clock_now_ns(), &total, &waiting, &waiting_bytes, NULL) < 0)
+		return;
+	one(out, "repacked_partitions_total", "counter", "cold partitions packed again", total.parts);
+	one(out, "repacked_left_total", "counter", "cold partitions that packing again gained too little of", total.left);
+	one(out, "repacked_bytes_before_total", "counter", "rows and indexes of those packed again, before it", total.bytes_before);
+	one(out, "repacked_bytes_after_total", "counter", "and behind it", total.bytes_after);
+	one(out, "repack_waiting_partitions", "gauge", "cold partitions that wait to be packed again", waiting);
+}
+
 /* ---- server ---- */
 
 static void requests(struct wr *out, const struct serve *serve)
@@ -202,6 +216,7 @@ int api_metrics(void *ctx, struct http_request *req, struct err *err)
 		recorder(out, store, &req->arena);
 		horizon_metrics(out, &horizon);
 		rows_metrics(out, store);
+		cold_metrics(out, store);
 	}
 	server(out, ctx);
 	return 0;

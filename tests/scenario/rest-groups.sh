@@ -92,5 +92,9 @@ grep -qx 'tapedeck_frames_total 3000' "$work/body" || fail "counter of the recor
 grep -q '^tapedeck_http_requests_total{route="/api/v1/aggregate",code="400"} ' "$work/body" || fail "requests by route and code"
 grep -q '^tapedeck_store_rows{table="calls"} 600$' "$work/body" || fail "rows"
 awk '!/^#/ && !/^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+$/ { print; bad = 1 } END { exit bad }' "$work/body" || fail "not Prometheus text"
+"$TAPEDECK" recompress --data "$work/tape" --older 0s -o json >"$work/packed" || fail "recompress"
+get /metrics
+tried=$(awk '/^tapedeck_repacked_(partitions|left)_total / { n += $2 } END { print n }' "$work/body")
+[ "$tried" = "$(awk '/^tapedeck_store_partitions / { print $2 }' "$work/body")" ] || fail "packed again: $tried"
 serve_stop
 echo "aggregates, moments, replay and export agree with what was captured"
