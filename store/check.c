@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/flow_table.h"
 #include "store/index.h"
 #include "store/manifest.h"
 #include "store/packet_table.h"
@@ -247,17 +248,20 @@ static void check_rows(struct check *check)
 /* ------------------------------------------------------------------ packets */
 
 /* Whether the window's flow table leads to this block for this flow. */
-static int flow_leads_to(struct view table, size_t slots, uint64_t flow_id, uint32_t block)
+static bool flow_leads_to(struct flow_table *table, uint64_t flow_id, uint32_t block, struct err *err)
 {
-	for (size_t at = flow_table_seek(table, slots, flow_id); at < slots; at++) {
-		struct flow_slot slot = flow_table_at(table, at);
+	struct flow_slot slot;
+	size_t at;
+	int rc = flow_table_seek(table, flow_id, &at, err);
 
-		if (slot.flow_id != flow_id)
-			return 0;
+	for (; rc == 0 && at < table->count; at++) {
+		rc = flow_table_at(table, at, &slot, err);
+		if (rc < 0 || slot.flow_id != flow_id)
+			return false;
 		if (block >= slot.block && block - slot.block < slot.blocks)
-			return 1;
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 static void check_block_flows(struct check *check, const struct block_entry *entry, uint32_t number,
@@ -268,20 +272,20 @@ static void check_block_flows(struct check *check, const struct block_entry *ent
 	struct packet_block_flows iter;
 	struct packet_block_info info;
 	struct err why = { 0 };
-	struct view table = { 0 };
+	struct flow_table table;
+	struct view bytes = { 0 };
 	uint64_t flow_id;
-	size_t slots = 0;
 
 	if (packet_block_peek(stored, &info, &why) < 0)
 		return;	/* told already */
-	if (sealed && (kv_get(check->vp->txn, PART_FLOW, part_key_view(&key), &table, &why) <= 0 ||
-		       flow_table_check(table, &slots, &why) < 0)) {
+	if (sealed && (kv_get(check->vp->txn, PART_FLOW, part_key_view(&key), &bytes, &why) <= 0 ||
+		       flow_table_open(bytes, &table, &why) < 0)) {
 		found(check, "window %u has no good flow table", entry->window);
 		return;
 	}
 	iter = packet_block_flows(&info);
 	while (packet_block_flow_next(&iter, &flow_id) > 0) {
-		bool leads = sealed ? flow_leads_to(table, slots, flow_id, number) == 1
+		bool leads = sealed ? flow_leads_to(&table, flow_id, number, &why)
 				    : block_entry_has_flow(entry, &flow_id, 1, &why) == 1;
 
 		if (flow_id && !leads) {

@@ -289,8 +289,10 @@ static int kv_open_seg(struct kv *kv, const char *path, const struct kv_opts *op
 	if (opts->mode == KV_SEALED)
 		return seg_open(path, opts->map_bytes, &kv->seg, err);
 	rc = seg_build_new(path, kv->dbs, own_sums, &kv->build, err);
-	if (rc == 0)
+	if (rc == 0) {
 		seg_build_level(kv->build, opts->level);
+		seg_build_must_know(kv->build, opts->must_know);
+	}
 	if (rc == 0 && opts->group_gid >= 0 && chown(path, (uid_t)-1, (gid_t)opts->group_gid) < 0)
 		rc = err_errno(err, errno, "%s: give to group %d", path, opts->group_gid);
 	if (rc == 0 && chmod(path, KV_DATA_PERMS) < 0)

@@ -41,6 +41,7 @@ struct kv_opts {
 	 */
 	const char *const *dbs;
 	size_t map_bytes;	/* WRITE, BUILD: the most it can hold. SEALED: its file's size, E_CORRUPT if it is not */
+	uint16_t must_know;	/* SEAL: what values ask of their readers: older programs refuse the file (store/seg_format.h) */
 	int level;		/* SEAL: of zstd, for a file so small that it is packed whole; 0 = as usual */
 	int group_gid;		/* WRITE, SEAL: group of the files; -1 leaves it */
 };

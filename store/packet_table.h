@@ -1,7 +1,6 @@
 /*
- * The block table of a packet log: one entry a block, and (sealed) one flow
- * table a window, so that a flow's blocks are found without reading others.
- * FORMAT.md, "Hot partition" and "Sealed partition".
+ * The block table of a packet log: one entry a block. FORMAT.md, "Hot
+ * partition" and "Sealed partition".
  */
 #ifndef STORE_PACKET_TABLE_H
 #define STORE_PACKET_TABLE_H
@@ -32,20 +31,5 @@ int block_entry_has_flow(const struct block_entry *entry, const uint64_t *flows,
 			 struct err *err);
 /* What the block itself tells; where it lies is the caller's. */
 struct block_entry block_entry_make(const struct packet_block *block);
-
-/* ---- flow table of a window ---- */
-struct flow_slot {
-	uint64_t flow_id;
-	uint32_t block;		/* first one */
-	uint32_t blocks;	/* that many in a row hold the flow */
-};
-#define FLOW_SLOT_BYTES 16u
-/* slots: sorted by flow_id. */
-void flow_table_write(const struct flow_slot *slots, size_t count, struct wr *wr);
-/* Number of slots; E_CORRUPT. */
-int flow_table_check(struct view table, size_t *ret_count, struct err *err);
-struct flow_slot flow_table_at(struct view table, size_t index);
-/* Index of the first slot with an id >= flow_id; count when there is none. */
-size_t flow_table_seek(struct view table, size_t count, uint64_t flow_id);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "store/flow_table.h"
 #include "store/packet_pack.h"
 #include "store/packet_unit.h"
 
@@ -486,15 +487,14 @@ static int write_slots(struct packet_window *window, struct load *load, unsigned
 {
 	struct part_key key = part_key_u32(window->number);
 	size_t from = load->segs[seg].slots_from, count = load->segs[seg].slots_to - from;
+	int rc;
 
 	if (count)
 		qsort(load->slots + from, count, sizeof(*load->slots), cmp_slots);
 	wr_reset(&window->value);
-	flow_table_write(load->slots + from, count, &window->value);
-	if (window->value.bad)
-		return no_memory(err);
-	return kv_batch_put(window->opts.batch, PART_FLOW, KV_PUT_APPEND, part_key_view(&key),
-			    wr_view(&window->value), err);
+	rc = flow_table_write(load->slots + from, count, &window->value, err);
+	return rc < 0 ? rc : kv_batch_put(window->opts.batch, PART_FLOW, KV_PUT_APPEND, part_key_view(&key),
+					  wr_view(&window->value), err);
 }
 
 /* What a load has of one segment: a window. */

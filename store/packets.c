@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/flow_table.h"
 #include "store/packet_order.h"
 #include "store/packet_table.h"
 #include "store/packet_unit.h"
@@ -138,7 +139,28 @@ static int collect_slot(struct store_packets *packets, struct kv_txn *txn, const
 	return 0;
 }
 
-/* Sealed: each window's flow table knows the blocks of a flow. */
+/* What the flow table of a window knows of the flows. */
+static int collect_window(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
+			  struct view bytes, struct err *err)
+{
+	struct flow_table table;
+	size_t at = 0;
+	int rc = flow_table_open(bytes, &table, err);
+
+	for (size_t f = 0; f < packets->flow_count && at < table.count && rc == 0; f++) {
+		rc = flow_table_seek(&table, packets->flow_ids[f], &at, err);
+		for (; rc == 0 && at < table.count; at++) {
+			struct flow_slot slot;
+
+			rc = flow_table_at(&table, at, &slot, err);
+			if (rc < 0 || slot.flow_id != packets->flow_ids[f])
+				break;
+			rc = collect_slot(packets, txn, entry, &slot, err);
+		}
+	}
+	return rc;
+}
+
 static int collect_flows(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
 			 struct err *err)
 {
@@ -146,21 +168,8 @@ static int collect_flows(struct store_packets *packets, struct kv_txn *txn, cons
 	struct view key, table;
 	int rc = kv_cursor_open(txn, PART_FLOW, &cursor, err);
 
-	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &table, err)) > 0) {
-		size_t slots, at = 0;
-
-		rc = flow_table_check(table, &slots, err);
-		for (size_t f = 0; f < packets->flow_count && at < slots && rc >= 0; f++) {
-			at = flow_table_seek(table, slots, packets->flow_ids[f]);
-			for (; at < slots && rc >= 0; at++) {
-				struct flow_slot slot = flow_table_at(table, at);
-
-				if (slot.flow_id != packets->flow_ids[f])
-					break;
-				rc = collect_slot(packets, txn, entry, &slot, err);
-			}
-		}
-	}
+	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &table, err)) > 0)
+		rc = collect_window(packets, txn, entry, table, err);
 	kv_cursor_close(cursor);
 	return rc < 0 ? rc : 0;
 }

@@ -16,6 +16,7 @@
 /* Databases of data.mdb, hot and sealed alike (INV, FLT, FLOW stay empty in a hot one). */
 enum part_db { PART_META, PART_RG, PART_ZONE, PART_PKB, PART_INV, PART_FLT, PART_FLOW };
 extern const char *const part_dbs[];
+#define PART_MUST_KNOW 1u	/* what sealed data asks of its readers: to know packed flow tables (store/seg_format.h) */
 
 /* and u32 window: in META, the directory of the window's payload units. Of segment k from 1 on "unit<k>" */
 #define PART_UNITS_KEY "units"

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "store/flow_table.h"
 #include "store/manifest.h"
 #include "store/packet_table.h"
 #include "store/pins.h"
@@ -41,15 +42,20 @@ static int cmp_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int keep_flows(struct rewrite *rw, struct view table, struct err *err)
+static int keep_flows(struct rewrite *rw, struct view bytes, struct err *err)
 {
-	size_t slots;
-	int rc = flow_table_check(table, &slots, err);
+	struct flow_table table;
+	int rc = flow_table_open(bytes, &table, err);
 
-	for (size_t i = 0; i < slots && rc == 0; i++) {
+	for (size_t i = 0; rc == 0 && i < table.count; i++) {
+		struct flow_slot slot;
+
+		rc = flow_table_at(&table, i, &slot, err);
+		if (rc < 0)
+			break;
 		rc = mem_grow((void **)&rw->kept, &rw->kept_cap, rw->kept_count, sizeof(*rw->kept));
 		if (rc == 0)
-			rw->kept[rw->kept_count++] = flow_table_at(table, i).flow_id;
+			rw->kept[rw->kept_count++] = slot.flow_id;
 		else
 			(void)err_set(err, rc, "out of memory");
 	}

@@ -40,8 +40,8 @@ static int read_classes(struct seal *seal, struct err *err)
 
 int seal_begin(struct seal *seal, struct err *err)
 {
-	struct kv_opts opts = { .mode = KV_SEAL, .dbs = part_dbs, .level = seal->opts->zstd_level,
-				.group_gid = seal->opts->group_gid };
+	struct kv_opts opts = { .mode = KV_SEAL, .dbs = part_dbs, .must_know = PART_MUST_KNOW,
+				.level = seal->opts->zstd_level, .group_gid = seal->opts->group_gid };
 	int rc = files_remove_tree(seal->path, err);
 
 	seal->entry.state = PART_SEALED;

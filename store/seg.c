@@ -97,7 +97,7 @@ static int read_footer(struct seg *seg, struct err *err)
 	footer = view_sub(seg->file, (size_t)seg->footer, seg->file.len - SEG_TRAILER_BYTES - (size_t)seg->footer);
 	if (footer.len > TAIL_BYTES)
 		files_want(footer);
-	rc = envelope_open(footer, WHAT ": footer", SEG_FOOTER_MAGIC, SEG_VERSION, 0, &envelope, err);
+	rc = envelope_open(footer, WHAT ": footer", SEG_FOOTER_MAGIC, SEG_VERSION, SEG_MUST_KNOWN, &envelope, err);
 	if (rc == 0)
 		rc = envelope_check(footer, WHAT ": footer", footer.len, err);
 	if (rc < 0)

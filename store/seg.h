@@ -30,6 +30,8 @@ int seg_build_put(struct seg_build *build, unsigned db, bool append, struct view
 		  struct err *err);
 /* What a small file is packed with, whole: never less than usual. */
 void seg_build_level(struct seg_build *build, int level);
+/* Who does not know these bits shall not read it. Before the end. */
+void seg_build_must_know(struct seg_build *build, uint16_t bits);
 uint64_t seg_build_bytes(const struct seg_build *build);
 /* Write what is left. Nothing may be put afterwards; not synced. */
 int seg_build_end(struct seg_build *build, struct err *err);

@@ -45,6 +45,7 @@ struct seg_build {
 	uint64_t written;
 	uint64_t puts;
 	int level;
+	uint16_t must_know;
 	bool failed;		/* bytes are missing: the file must not be completed */
 };
 
@@ -57,6 +58,11 @@ static int no_memory(struct seg_build *build, struct err *err)
 void seg_build_level(struct seg_build *build, int level)
 {
 	build->level = level;
+}
+
+void seg_build_must_know(struct seg_build *build, uint16_t bits)
+{
+	build->must_know |= bits;
 }
 
 uint64_t seg_build_bytes(const struct seg_build *build)
@@ -270,7 +276,7 @@ static int write_footer(struct seg_build *build, struct err *err)
 	struct wr *wr = &build->buffer;
 	int rc;
 
-	start = envelope_begin(wr, SEG_FOOTER_MAGIC, SEG_VERSION, 0, 0);
+	start = envelope_begin(wr, SEG_FOOTER_MAGIC, SEG_VERSION, build->must_know, 0);
 	wr_u8(wr, (uint8_t)build->dbs);
 	for (unsigned i = 0; i < build->dbs; i++) {
 		wr_u8(wr, build->own_sums >> i & 1 ? SEG_DB_OWN_SUMS : 0);

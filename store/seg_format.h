@@ -17,5 +17,7 @@
 #define SEG_PACK_BYTES_MAX (64u << 10)	/* plain; held in memory while open */
 
 enum { SEG_DB_OWN_SUMS = 1 };
+/* must_know of the footer: bit 0: flow tables may be packed. */
+#define SEG_MUST_KNOWN 1u
 
 #endif

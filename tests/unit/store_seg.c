@@ -161,6 +161,30 @@ TEST(seg, refuses_keys_out_of_order)
 	seg_build_free(build);
 }
 
+TEST(seg, refuses_what_asks_for_more_than_it_knows)
+{
+	static const uint16_t bits[] = { 1, 1u << 15 };	/* packed flow tables; one that nobody has yet */
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct seg_build *build = NULL;
+		struct view file = { 0 };
+		struct seg *seg = NULL;
+		struct err err = { 0 };
+		const char *path = path_in(i ? "more.seg" : "data.seg");
+
+		CHECK_OK(seg_build_new(path, 1, 0, &build, &err), err);
+		seg_build_must_know(build, bits[i]);
+		CHECK_OK(seg_build_put(build, 0, true, VIEW_LIT("a"), VIEW_LIT("1"), &err), err);
+		CHECK_OK(seg_build_end(build, &err), err);
+		seg_build_free(build);
+		CHECK_OK(files_map(path, &file, &err), err);
+		CHECK_RC(seg_open_bytes(file, &seg, &err), i ? E_UNSUPPORTED : 0);
+		CHECK(!i || strstr(err.text, "0x8000"), "%s", err.text);
+		seg_close(seg);
+		files_unmap(file);
+	}
+}
+
 /* All that can be read of it; 0 when it is what build() wrote, 1 when something said no. */
 static int read_flipped(struct view file, unsigned entries)
 {
