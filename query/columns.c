@@ -72,6 +72,23 @@ int columns_bytes(struct columns *columns, const struct col *col, struct rg_byte
 	return 0;
 }
 
+int columns_hists(struct columns *columns, const struct col *col, const uint64_t *only,
+		  struct rg_hists *ret_hists, struct err *err)
+{
+	struct rg_hists hists;
+	int rc;
+
+	if (row_has(columns->loaded, col->ordinal)) /* as bytes: somebody looks at them, too */
+		return 0;
+	rc = rg_read_hists(columns->rg, col, only, columns->arena, &hists, err);
+	if (rc <= 0)
+		return rc;
+	columns->bytes_stored += stored_bytes(columns->rg, col);
+	columns->bytes_read += hists.bytes;
+	*ret_hists = hists;
+	return 1;
+}
+
 /* ---- tested as they are stored ---- */
 
 static bool match_pays(const struct columns *columns, const struct col *col)

@@ -33,6 +33,12 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 /* Borrowed until the arena is reset. E_CORRUPT, E_NO_MEMORY. */
 int columns_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints, struct err *err);
 int columns_bytes(struct columns *columns, const struct col *col, struct rg_bytes *ret_bytes, struct err *err);
+/*
+ * Histograms of the rows in only, to be added up: see rg_read_hists. Not kept: who asks again decodes again.
+ * 1; 0: ask for them as bytes.
+ */
+int columns_hists(struct columns *columns, const struct col *col, const uint64_t *only, struct rg_hists *ret_hists,
+		  struct err *err);
 
 /*
  * Rows whose value passes, a bit each, without decoding the column: see rg_match_ints. 0: decode it, because it is stored

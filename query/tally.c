@@ -139,7 +139,7 @@ static int rows_group(struct tally *tally, struct scan *scan, struct err *err)
 			group = groups_add(&tally->groups, key);
 			if (group == GROUP_NONE)
 				return too_many(tally, err);
-			memcpy(before, key, sizeof(before));
+			memcpy(before, key, words * sizeof(*key));
 		}
 		if (memo)
 			*memo = (struct memo){ key[0], group + 1 };
@@ -348,8 +348,10 @@ static struct hist *hist_get(struct tally *tally, uint32_t group, size_t h, stru
 	struct hist **hist = &tally->hists[group * tally->spec->hists_count + h];
 
 	if (!*hist) {
-		if (tally->hists_made < tally->hists_limit)
-			*hist = hist_new();
+		if (!tally->pool)
+			tally->pool = hist_pool_new();
+		if (tally->pool && tally->hists_made < tally->hists_limit)
+			*hist = hist_new_in(tally->pool);
 		if (!*hist)
 			(void)plan_no_memory(tally->plan, err);
 		tally->hists_made++;
@@ -393,45 +395,65 @@ static int chains_make(struct tally *tally, struct scan *scan, const uint64_t *v
 	return 0;
 }
 
+/* What a row group has of a histogram: one stored a row, as bytes or taken apart, or a number that is a value. */
+struct stored_hists {
+	struct rg_hists parts;
+	struct rg_bytes bytes;
+	struct rg_ints ints;
+};
+
+static int hists_load(struct scan *scan, const struct col *col, struct stored_hists *stored, struct err *err)
+{
+	int rc;
+
+	*stored = (struct stored_hists){ 0 };
+	if (col->type != TYPE_HIST)
+		return columns_ints(&scan->columns, col, &stored->ints, err);
+	rc = columns_hists(&scan->columns, col, scan->bits, &stored->parts, err);
+	return rc ? rc : columns_bytes(&scan->columns, col, &stored->bytes, err);
+}
+
 static int chain_sum(struct tally *tally, const struct chains *chains, uint32_t first,
-		     const struct rg_ints *ints, const struct rg_bytes *bytes, struct err *err)
+		     const struct stored_hists *stored, struct err *err)
 {
 	for (uint32_t i = first + 1; i; i = chains->next[i - 1]) {
 		uint32_t row = tally->rows[i - 1];
+		int rc = 0;
 
-		if (bytes) {
-			int rc = hist_sum_add_bytes(tally->sum, columns_text(bytes, row), err);
-
-			if (rc < 0) {
-				hist_sum_reset(tally->sum);
-				return rc;
-			}
-		} else {
-			hist_sum_add(tally->sum, ints->values[row]);
+		if (stored->parts.parts)
+			hist_sum_add_part(tally->sum, &stored->parts.parts[row]);
+		else if (stored->bytes.dict)
+			rc = hist_sum_add_bytes(tally->sum, columns_text(&stored->bytes, row), err);
+		else
+			hist_sum_add(tally->sum, stored->ints.values[row]);
+		if (rc < 0) {
+			hist_sum_reset(tally->sum);
+			return rc;
 		}
 	}
 	return 0;
 }
 
-static int hists_add(struct tally *tally, struct scan *scan, size_t h, struct err *err)
+static int hists_add(struct tally *tally, struct scan *scan, const struct stored_hists *stored,
+		     size_t h, struct err *err)
 {
-	const struct col *col = tally->spec->hists[h];
-	bool stored = col->type == TYPE_HIST;
-	struct rg_bytes bytes = { 0 };
-	struct rg_ints ints = { 0 };
+	const uint64_t *valid = stored->parts.parts  ? stored->parts.valid
+				: stored->bytes.dict ? stored->bytes.valid
+						     : stored->ints.valid;
 	struct chains chains = { 0 };
-	int rc = stored ? columns_bytes(&scan->columns, col, &bytes, err)
-			: columns_ints(&scan->columns, col, &ints, err);
+	int rc = chains_make(tally, scan, valid, &chains);
 
-	if (rc >= 0)
-		rc = chains_make(tally, scan, stored ? bytes.valid : ints.valid, &chains);
 	for (uint32_t i = 0; rc >= 0 && i < chains.count; i++) {
 		uint32_t first = chains.firsts[i];
 		struct hist *hist = hist_get(tally, tally->group_of[first], h, err);
 
 		if (!hist)
 			return E_BUDGET;
-		rc = chain_sum(tally, &chains, first, &ints, stored ? &bytes : NULL, err);
+		if (stored->parts.parts && !chains.next[first]) {
+			rc = hist_merge_part(hist, &stored->parts.parts[tally->rows[first]]);
+			continue;
+		}
+		rc = chain_sum(tally, &chains, first, stored, err);
 		if (rc >= 0)
 			rc = hist_sum_flush(tally->sum, hist);
 	}
@@ -452,6 +474,7 @@ static int count_all(struct tally *tally, const struct scan *scan, struct err *e
 
 int tally_add(struct tally *tally, struct scan *scan, struct err *err)
 {
+	struct stored_hists stored[AGGS_MAX];
 	int rc;
 
 	if (tally->counts_only)
@@ -466,9 +489,15 @@ int tally_add(struct tally *tally, struct scan *scan, struct err *err)
 		struct rg_ints ints[4];
 		struct by_column by;
 
-		rc = one->col			    ? by_load(scan, one->col, &by, err)
+		rc = one->kind == AGG_QUANTILE	    ? 0
+		     : one->col			    ? by_load(scan, one->col, &by, err)
 		     : one->kind == AGG_ERROR_RATIO ? errors_load(scan, tally->spec, ints, err)
 						    : 0;
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t h = 0; h < tally->spec->hists_count; h++) {
+		rc = hists_load(scan, tally->spec->hists[h], &stored[h], err);
 		if (rc < 0)
 			return rc;
 	}
@@ -488,7 +517,7 @@ int tally_add(struct tally *tally, struct scan *scan, struct err *err)
 		}
 	}
 	for (size_t h = 0; rc == 0 && h < tally->spec->hists_count; h++)
-		rc = hists_add(tally, scan, h, err);
+		rc = hists_add(tally, scan, &stored[h], h, err);
 	return rc;
 }
 
@@ -572,17 +601,13 @@ static int hists_merge(struct tally *tally, struct tally *from, const uint32_t *
 
 		if (!*theirs)
 			continue;
-		if (*ours) {
-			rc = hist_merge(*ours, *theirs);
-			if (rc < 0)
-				(void)plan_no_memory(tally->plan, err);
-			continue;
-		}
-		if (tally->hists_made == tally->hists_limit)
-			return plan_no_memory(tally->plan, err);
-		tally->hists_made++;
-		*ours = *theirs;
-		*theirs = NULL;
+		if (!*ours)
+			*ours = hist_get(tally, map[i], h, err);
+		if (!*ours)
+			return E_BUDGET;
+		rc = hist_merge(*ours, *theirs);
+		if (rc < 0)
+			(void)plan_no_memory(tally->plan, err);
 	}
 	return rc;
 }
@@ -672,6 +697,7 @@ void tally_release(struct tally *tally)
 {
 	for (size_t i = 0; tally->hists && i < tally->room * tally->spec->hists_count; i++)
 		hist_free(tally->hists[i]);
+	hist_pool_free(tally->pool);
 	mem_free(tally->hists);
 	mem_free(tally->lasts);
 	mem_free(tally->cells);
@@ -680,6 +706,7 @@ void tally_release(struct tally *tally)
 	groups_release(&tally->groups);
 	intern_release(&tally->intern);
 	arena_release(&tally->texts);
+	tally->pool = NULL;
 	tally->hists = NULL;
 	tally->lasts = NULL;
 	tally->cells = NULL;

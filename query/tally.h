@@ -26,7 +26,8 @@ struct tally {
 	struct arena texts;
 	struct seen seen;
 	struct tally_cell *cells;	/* [group * aggs_count] */
-	struct hist **hists;		/* [group * hists_count] */
+	struct hist **hists;		/* [group * hists_count], in pool: buckets, but not always the sum of all values */
+	struct hist_pool *pool;
 	uint32_t *lasts;		/* [group], all 0 between two uses; with hists only */
 	struct hist_sum *sum;		/* of one group in one row group */
 	size_t room;			/* groups that these have room for */

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <math.h>
 
+#include "base/arena.h"
 #include "base/mem.h"
 
 #define VERSION 1
@@ -52,11 +53,6 @@ static const uint8_t guesses[256] = {
 	31, 31, 31, 31, 31, 31, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32,
 };
 
-struct bucket {
-	uint64_t count;
-	uint32_t at;
-};
-
 /*
  * Few buckets are a list; many that lie close together are a window of counts, in which nothing need be
  * searched or moved. A window stays one. It grows by whole octaves.
@@ -65,11 +61,16 @@ struct bucket {
 #define WINDOW_SPARSE 4u	/* a list of so many buckets in a row for each in use takes twice a window's memory */
 
 struct hist {
-	struct bucket *buckets;	/* ascending, counts above 0 */
+	struct hist_bucket *buckets;	/* ascending, counts above 0 */
 	size_t len, cap;
 	uint64_t *window;	/* instead of buckets: [span] counts from bucket base on */
 	uint32_t base, span;
 	uint64_t count, sum, min, max;	/* count and sum stop at 2^64 - 1, which is as associative as adding */
+	struct hist_pool *pool;	/* of the histogram and its list; NULL: the heap */
+};
+
+struct hist_pool {
+	struct arena arena;
 };
 
 static uint64_t add_capped(uint64_t a, uint64_t b)
@@ -139,9 +140,55 @@ void hist_free(struct hist *hist)
 {
 	if (!hist)
 		return;
-	mem_free(hist->buckets);
 	mem_free(hist->window);
+	if (hist->pool)
+		return;
+	mem_free(hist->buckets);
 	mem_free(hist);
+}
+
+struct hist_pool *hist_pool_new(void)
+{
+	return mem_zalloc(sizeof(struct hist_pool));
+}
+
+void hist_pool_free(struct hist_pool *pool)
+{
+	if (!pool)
+		return;
+	arena_release(&pool->arena);
+	mem_free(pool);
+}
+
+struct hist *hist_new_in(struct hist_pool *pool)
+{
+	struct hist *hist = arena_zalloc(&pool->arena, sizeof(*hist));
+
+	if (hist)
+		hist->pool = pool;
+	return hist;
+}
+
+/* Room for cap buckets in the list. What a pool's list leaves behind stays with the pool. */
+static int list_reserve(struct hist *hist, size_t cap)
+{
+	struct hist_bucket *buckets;
+
+	if (cap <= hist->cap)
+		return 0;
+	if (hist->cap && cap < 2 * hist->cap)
+		cap = 2 * hist->cap;
+	if (!hist->pool)
+		buckets = mem_resize(hist->buckets, cap, sizeof(*buckets));
+	else
+		buckets = arena_alloc(&hist->pool->arena, cap * sizeof(*buckets));
+	if (!buckets)
+		return E_NO_MEMORY;
+	if (hist->pool && hist->len)
+		memcpy(buckets, hist->buckets, hist->len * sizeof(*buckets));
+	hist->buckets = buckets;
+	hist->cap = cap;
+	return 0;
 }
 
 void hist_reset(struct hist *hist)
@@ -176,7 +223,7 @@ static int window_reach(struct hist *hist, uint32_t first, uint32_t last)
 	return 0;
 }
 
-static void window_add(struct hist *hist, const struct bucket *bucket)
+static void window_add(struct hist *hist, const struct hist_bucket *bucket)
 {
 	uint64_t *count = &hist->window[bucket->at - hist->base];
 
@@ -196,13 +243,14 @@ static void window_consider(struct hist *hist)
 		return;
 	for (size_t i = 0; i < hist->len; i++)
 		window_add(hist, &hist->buckets[i]);
-	mem_free(hist->buckets);
+	if (!hist->pool)
+		mem_free(hist->buckets);
 	hist->buckets = NULL;
 	hist->len = hist->cap = 0;
 }
 
 /* The buckets in use in ascending order; *at begins with 0. */
-static bool bucket_next(const struct hist *hist, size_t *at, struct bucket *ret_bucket)
+static bool bucket_next(const struct hist *hist, size_t *at, struct hist_bucket *ret_bucket)
 {
 	if (!hist->window) {
 		if (*at >= hist->len)
@@ -214,7 +262,7 @@ static bool bucket_next(const struct hist *hist, size_t *at, struct bucket *ret_
 		++*at;
 	if (*at >= hist->span)
 		return false;
-	*ret_bucket = (struct bucket){ hist->window[*at], hist->base + (uint32_t)*at };
+	*ret_bucket = (struct hist_bucket){ hist->window[*at], hist->base + (uint32_t)*at };
 	++*at;
 	return true;
 }
@@ -222,7 +270,7 @@ static bool bucket_next(const struct hist *hist, size_t *at, struct bucket *ret_
 /* First place whose bucket is not below at. */
 static size_t place_of(const struct hist *hist, uint32_t at)
 {
-	const struct bucket *from = hist->buckets;
+	const struct hist_bucket *from = hist->buckets;
 	size_t count = hist->len;
 
 	if (count == 0)
@@ -255,17 +303,17 @@ int hist_add(struct hist *hist, uint64_t value, uint64_t count)
 	if (hist->window) {
 		if (window_reach(hist, at, at) < 0)
 			return E_NO_MEMORY;
-		window_add(hist, &(struct bucket){ count, at });
+		window_add(hist, &(struct hist_bucket){ count, at });
 		totals_add(hist, count, mul_capped(value, count), value, value);
 		return 0;
 	}
 	place = place_of(hist, at);
 	if (place == hist->len || hist->buckets[place].at != at) {
-		if (mem_grow((void **)&hist->buckets, &hist->cap, hist->len, sizeof(*hist->buckets)) < 0)
+		if (list_reserve(hist, hist->len + 1) < 0)
 			return E_NO_MEMORY;
 		memmove(hist->buckets + place + 1, hist->buckets + place,
 			(hist->len - place) * sizeof(*hist->buckets));
-		hist->buckets[place] = (struct bucket){ 0, at };
+		hist->buckets[place] = (struct hist_bucket){ 0, at };
 		hist->len++;
 	}
 	hist->buckets[place].count = add_capped(hist->buckets[place].count, count);
@@ -277,7 +325,7 @@ int hist_add(struct hist *hist, uint64_t value, uint64_t count)
 /* ---- merging: from another histogram, or from bytes that were checked before ---- */
 
 struct source {
-	const struct bucket *buckets;	/* NULL: */
+	const struct hist_bucket *buckets;	/* NULL: */
 	const struct hist *window;	/* NULL: rd */
 	size_t at;			/* in the window */
 	struct rd rd;
@@ -285,7 +333,7 @@ struct source {
 	uint32_t next_at;		/* of rd */
 };
 
-static bool source_next(struct source *source, struct bucket *ret_bucket)
+static bool source_next(struct source *source, struct hist_bucket *ret_bucket)
 {
 	if (source->window)
 		return bucket_next(source->window, &source->at, ret_bucket);
@@ -305,7 +353,7 @@ static bool source_next(struct source *source, struct bucket *ret_bucket)
 /* How many buckets of source hist lacks. */
 static size_t lacking(const struct hist *hist, struct source source)
 {
-	struct bucket bucket;
+	struct hist_bucket bucket;
 	size_t place = 0, count = 0;
 
 	while (source_next(&source, &bucket)) {
@@ -319,7 +367,7 @@ static size_t lacking(const struct hist *hist, struct source source)
 /* first, last: the source's buckets lie between them. */
 static int merge_window(struct hist *hist, struct source source, uint32_t first, uint32_t last)
 {
-	struct bucket bucket;
+	struct hist_bucket bucket;
 
 	if (window_reach(hist, first, last) < 0)
 		return E_NO_MEMORY;
@@ -331,7 +379,7 @@ static int merge_window(struct hist *hist, struct source source, uint32_t first,
 static int merge_list(struct hist *hist, struct source source)
 {
 	size_t more = lacking(hist, source), from = more, end = hist->len + more, to = 0;
-	struct bucket bucket, *buckets = hist->buckets;
+	struct hist_bucket bucket, *buckets = hist->buckets;
 	bool have;
 
 	if (more == 0) {	/* the common case when many are merged: only counts grow */
@@ -342,15 +390,9 @@ static int merge_list(struct hist *hist, struct source source)
 		}
 		return 0;
 	}
-	if (end > hist->cap) {
-		size_t cap = end < 2 * hist->cap ? 2 * hist->cap : end;
-
-		buckets = mem_resize(hist->buckets, cap, sizeof(*buckets));
-		if (!buckets)
-			return E_NO_MEMORY;
-		hist->buckets = buckets;
-		hist->cap = cap;
-	}
+	if (list_reserve(hist, end) < 0)
+		return E_NO_MEMORY;
+	buckets = hist->buckets;
 	/* Ours move to the end; what is written in front never reaches what is not read yet. */
 	if (more)
 		memmove(buckets + more, buckets, hist->len * sizeof(*buckets));
@@ -379,18 +421,49 @@ static int merge(struct hist *hist, struct source source, uint64_t min, uint64_t
 	return merge_list(hist, source);
 }
 
+/* Into an empty list what is a list. */
+static int list_fill(struct hist *hist, const struct hist_bucket *buckets, size_t len)
+{
+	if (list_reserve(hist, len) < 0)
+		return E_NO_MEMORY;
+	memcpy(hist->buckets, buckets, len * sizeof(*buckets));
+	hist->len = len;
+	window_consider(hist);
+	return 0;
+}
+
+static int merge_buckets(struct hist *hist, const struct hist_bucket *buckets, size_t len, uint64_t min, uint64_t max)
+{
+	if (!hist->window && hist->len == 0)
+		return list_fill(hist, buckets, len);
+	return merge(hist, (struct source){ .buckets = buckets, .left = len }, min, max);
+}
+
 int hist_merge(struct hist *hist, const struct hist *other)
 {
-	struct source source = { .buckets = other->window ? NULL : other->buckets,
-				 .window = other->window ? other : NULL, .left = other->len };
 	int rc;
 
 	if (other->count == 0)
 		return 0;
 	assert(hist != other);
-	rc = merge(hist, source, other->min, other->max);
+	if (!other->window)
+		rc = merge_buckets(hist, other->buckets, other->len, other->min, other->max);
+	else
+		rc = merge(hist, (struct source){ .window = other }, other->min, other->max);
 	if (rc == 0)
 		totals_add(hist, other->count, other->sum, other->min, other->max);
+	return rc;
+}
+
+int hist_merge_part(struct hist *hist, const struct hist_part *part)
+{
+	int rc;
+
+	if (part->len == 0)
+		return 0;
+	rc = merge_buckets(hist, part->buckets, part->len, part->min, part->max);
+	if (rc == 0)
+		totals_add(hist, part->count, part->sum, part->min, part->max);
 	return rc;
 }
 
@@ -427,7 +500,7 @@ static double middle_of(uint32_t bucket)
 double hist_quantile(const struct hist *hist, double q)
 {
 	uint64_t rank, seen = 0;
-	struct bucket bucket;
+	struct hist_bucket bucket;
 	double exact, middle;
 	size_t at = 0;
 
@@ -455,7 +528,7 @@ double hist_quantile(const struct hist *hist, double q)
 
 int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper, uint64_t *ret_count)
 {
-	struct bucket bucket;
+	struct hist_bucket bucket;
 
 	if (!bucket_next(hist, &iter->at, &bucket))
 		return 0;
@@ -469,7 +542,7 @@ int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper
 void hist_write(const struct hist *hist, struct wr *wr)
 {
 	uint32_t next_at = 0;
-	struct bucket bucket;
+	struct hist_bucket bucket;
 	size_t len = 0, at = 0;
 
 	while (bucket_next(hist, &at, &bucket))
@@ -491,7 +564,7 @@ void hist_write(const struct hist *hist, struct wr *wr)
 #define READ_ONCE 256u	/* buckets; a histogram with more is read a second and third time */
 
 struct stored {
-	struct bucket read[READ_ONCE];
+	struct hist_bucket read[READ_ONCE];
 	struct source source;
 	uint64_t count, sum, min, max;
 };
@@ -542,7 +615,7 @@ static int stored_check(struct view bytes, struct stored *stored, struct err *er
 				       (unsigned long long)i, (unsigned long long)len, rd_pos(&rd), bytes.len);
 		at += step;
 		if (len <= READ_ONCE)
-			stored->read[i] = (struct bucket){ count, (uint32_t)at };
+			stored->read[i] = (struct hist_bucket){ count, (uint32_t)at };
 		first = i ? first : at;
 		at++;
 		stored->count = add_capped(stored->count, count);
@@ -582,7 +655,7 @@ struct hist_sum {
 	uint64_t counts[HIST_BUCKETS];
 	uint64_t used[SUM_WORDS];	/* a bit a bucket whose count is above 0 */
 	struct hist totals;		/* without buckets */
-	struct bucket list[HIST_BUCKETS];	/* of a flush */
+	struct hist_bucket list[HIST_BUCKETS];	/* of a flush */
 };
 
 struct hist_sum *hist_sum_new(void)
@@ -610,7 +683,7 @@ void hist_sum_add(struct hist_sum *sum, uint64_t value)
 int hist_sum_add_bytes(struct hist_sum *sum, struct view bytes, struct err *err)
 {
 	struct stored stored;
-	struct bucket bucket;
+	struct hist_bucket bucket;
 	int rc = stored_check(bytes, &stored, err);
 
 	if (rc < 0 || stored.count == 0)
@@ -619,6 +692,15 @@ int hist_sum_add_bytes(struct hist_sum *sum, struct view bytes, struct err *err)
 		sum_count(sum, bucket.at, bucket.count);
 	totals_add(&sum->totals, stored.count, stored.sum, stored.min, stored.max);
 	return 0;
+}
+
+void hist_sum_add_part(struct hist_sum *sum, const struct hist_part *part)
+{
+	if (part->len == 0)
+		return;
+	for (uint32_t i = 0; i < part->len; i++)
+		sum_count(sum, part->buckets[i].at, part->buckets[i].count);
+	totals_add(&sum->totals, part->count, part->sum, part->min, part->max);
 }
 
 void hist_sum_reset(struct hist_sum *sum)
@@ -634,21 +716,26 @@ void hist_sum_reset(struct hist_sum *sum)
 int hist_sum_flush(struct hist_sum *sum, struct hist *hist)
 {
 	const struct hist *totals = &sum->totals;
-	size_t len = 0;
+	size_t len = 0, last;
 	int rc;
 
 	if (totals->count == 0)
 		return 0;
-	for (size_t w = 0; w < SUM_WORDS; w++)
+	last = hist_bucket(totals->max) / 64;
+	for (size_t w = hist_bucket(totals->min) / 64; w <= last; w++)
 		for (uint64_t left = sum->used[w]; left; left &= left - 1) {
 			uint32_t at = (uint32_t)(64 * w + (size_t)__builtin_ctzll(left));
 
-			sum->list[len++] = (struct bucket){ sum->counts[at], at };
+			sum->list[len++] = (struct hist_bucket){ sum->counts[at], at };
 		}
-	rc = merge(hist, (struct source){ .buckets = sum->list, .left = len }, totals->min, totals->max);
+	rc = merge_buckets(hist, sum->list, len, totals->min, totals->max);
 	if (rc < 0)
 		return rc;
 	totals_add(hist, totals->count, totals->sum, totals->min, totals->max);
-	hist_sum_reset(sum);
+	for (size_t i = 0; i < len; i++) {
+		sum->counts[sum->list[i].at] = 0;
+		sum->used[sum->list[i].at / 64] = 0;
+	}
+	hist_reset(&sum->totals);
 	return 0;
 }

@@ -40,10 +40,34 @@ struct hist_iter {
 };
 int hist_next(const struct hist *hist, struct hist_iter *iter, double *ret_upper, uint64_t *ret_count);
 
+/*
+ * Memory of many small histograms, given back all at once; one thread at a time. hist_free them before it all the same:
+ * wide ones have memory of their own.
+ */
+struct hist_pool;
+
+struct hist_pool *hist_pool_new(void);	/* NULL: out of memory */
+void hist_pool_free(struct hist_pool *pool);	/* takes NULL */
+struct hist *hist_new_in(struct hist_pool *pool);
+
 /* FORMAT.md, "Histogram". */
 void hist_write(const struct hist *hist, struct wr *wr);
 /* Merge stored bytes into hist without building another. E_CORRUPT, E_NO_MEMORY. */
 int hist_merge_bytes(struct hist *hist, struct view bytes, struct err *err);
+
+/* A histogram somebody else has taken out of its bytes: buckets ascending, counts above 0, minimum in the first. */
+struct hist_bucket {
+	uint64_t count;
+	uint32_t at;
+};
+struct hist_part {
+	const struct hist_bucket *buckets;
+	uint32_t len;
+	uint64_t count, sum, min, max;
+};
+
+/* Merge it. E_NO_MEMORY. */
+int hist_merge_part(struct hist *hist, const struct hist_part *part);
 
 /* A histogram with room for every bucket, 50 KiB: to add up many values or histograms before one merge of the result. */
 struct hist_sum;
@@ -53,6 +77,7 @@ void hist_sum_free(struct hist_sum *sum);	/* takes NULL */
 void hist_sum_reset(struct hist_sum *sum);
 void hist_sum_add(struct hist_sum *sum, uint64_t value);
 int hist_sum_add_bytes(struct hist_sum *sum, struct view bytes, struct err *err);	/* E_CORRUPT: nothing was added */
+void hist_sum_add_part(struct hist_sum *sum, const struct hist_part *part);
 /* Merge it into hist, and empty it. E_NO_MEMORY: nothing was merged. */
 int hist_sum_flush(struct hist_sum *sum, struct hist *hist);
 

@@ -14,12 +14,11 @@
 
 enum stream { S_LEN, S_MIN, S_SPREAD, S_SUM, S_STEP, S_COUNT, S_LOW, STREAMS };
 
-/* One histogram, read or foretold. */
+/* One histogram to be written. */
 struct parts {
-	uint64_t min, max, sum, total;
+	uint64_t min, max, sum, total;	/* total: modulo 2^64 */
 	uint32_t len;
-	uint32_t at[HIST_BUCKETS];
-	uint64_t count[HIST_BUCKETS];
+	struct hist_bucket buckets[HIST_BUCKETS];
 };
 
 /* ---- numbers of any size: what they begin with in a stream of its own, the rest as it is ---- */
@@ -62,17 +61,17 @@ static uint64_t unzigzag(uint64_t v)
 }
 
 /* The sum, if every value lay in the middle of its bucket, but for the least and the greatest. Modulo 2^64. */
-static uint64_t sum_foretold(const struct parts *parts)
+static uint64_t sum_foretold(uint64_t min, uint64_t max, uint64_t total, const struct hist_bucket *buckets, uint32_t len)
 {
-	uint64_t sum = parts->min + parts->max;
+	uint64_t sum = min + max;
 
-	if (parts->total <= 2)
-		return parts->total < 2 ? parts->min : sum;
-	for (uint32_t i = 0; i < parts->len; i++) {
-		uint64_t count = parts->count[i] - (i == 0) - (i == parts->len - 1);
+	if (total <= 2)
+		return total < 2 ? min : sum;
+	for (uint32_t i = 0; i < len; i++) {
+		uint64_t count = buckets[i].count - (i == 0) - (i == len - 1);
 
 		if (count)
-			sum += count * hist_middle(parts->at[i]);
+			sum += count * hist_middle(buckets[i].at);
 	}
 	return sum;
 }
@@ -131,9 +130,8 @@ static bool parts_take(struct view bytes, struct parts *parts)
 		if (rd.bad || step >= HIST_BUCKETS - at)
 			return false;
 		at += step;
-		parts->at[i] = (uint32_t)at;
-		parts->count[i] = rd_varint(&rd);
-		parts->total += parts->count[i];
+		parts->buckets[i] = (struct hist_bucket){ .at = (uint32_t)at, .count = rd_varint(&rd) };
+		parts->total += parts->buckets[i].count;
 	}
 	return !rd.bad && rd_left(&rd) == 0;
 }
@@ -149,6 +147,8 @@ static bool is_scaled(const struct view *dict, const uint32_t *codes, size_t cou
 
 static void parts_put(struct writing *writing, const struct parts *parts)
 {
+	const struct hist_bucket *buckets = parts->buckets;
+
 	wr_varint(&writing->streams[S_LEN], parts->len);
 	if (parts->len == 0)
 		return;
@@ -156,11 +156,13 @@ static void parts_put(struct writing *writing, const struct parts *parts)
 	if (parts->total > 1)
 		number_put(writing, S_SPREAD, (parts->max - parts->min) / writing->scale);
 	if (parts->total > 2)
-		number_put(writing, S_SUM, zigzag(parts->sum / writing->scale - sum_foretold(parts) / writing->scale));
+		number_put(writing, S_SUM, zigzag(parts->sum / writing->scale -
+						  sum_foretold(parts->min, parts->max, parts->total, buckets, parts->len) /
+							  writing->scale));
 	for (uint32_t i = 0; i < parts->len; i++)
-		wr_varint(&writing->streams[S_COUNT], parts->count[i]);
+		wr_varint(&writing->streams[S_COUNT], buckets[i].count);
 	for (uint32_t i = 1; i + 1 < parts->len; i++)
-		wr_varint(&writing->streams[S_STEP], parts->at[i] - parts->at[i - 1] - 1);
+		wr_varint(&writing->streams[S_STEP], buckets[i].at - buckets[i - 1].at - 1);
 }
 
 static int stream_put(struct view plain, int level, struct wr *out, struct err *err)
@@ -250,16 +252,23 @@ out:
 struct reading {
 	struct rd streams[STREAMS];
 	uint64_t scale;
-	uint64_t low_at;	/* next bit of S_LOW */
+	uint64_t low_at, low_end;	/* next bit of S_LOW, and how many it has */
 	bool bad;
 };
 
-static uint64_t bits_get(struct reading *reading, unsigned count)
+/* What a histogram says before its buckets. */
+struct heading {
+	uint64_t min, max;
+	uint64_t total;		/* modulo 2^64, as the writer told by it */
+	uint64_t sum_more;	/* zigzag; with a total above 2 */
+};
+
+static inline uint64_t bits_get(struct reading *reading, unsigned count)
 {
 	const struct rd *low = &reading->streams[S_LOW];
 	uint64_t word, more, at = reading->low_at;
 
-	if (count > 8 * (uint64_t)rd_left(low) - at) {
+	if (count > reading->low_end - at) {
 		reading->bad = true;
 		return 0;
 	}
@@ -275,67 +284,103 @@ static uint64_t bits_get(struct reading *reading, unsigned count)
 	return word & ((1ull << count) - 1);
 }
 
-static uint64_t number_get(struct reading *reading, enum stream stream)
+static inline uint64_t number_get(struct reading *reading, enum stream stream)
 {
 	unsigned low_bits;
 	uint64_t value = head_value(rd_u8(&reading->streams[stream]), &low_bits);
 
-	return (value | bits_get(reading, low_bits)) * reading->scale;
+	return value | bits_get(reading, low_bits);
 }
 
 /* Counts and steps are below 128 mostly. */
-static uint64_t short_varint(struct rd *rd)
+static inline uint64_t short_varint(struct rd *rd)
 {
 	return rd->at < rd->end && *rd->at < 128 ? *rd->at++ : rd_varint(rd);
 }
 
-static void sum_get(struct reading *reading, struct parts *parts)
+static void heading_get(struct reading *reading, struct heading *heading)
 {
-	uint64_t foretold = sum_foretold(parts), more;
-	unsigned low_bits;
+	uint64_t spread = 0;
 
-	if (parts->total <= 2) {
-		parts->sum = foretold;
-		return;
-	}
-	more = head_value(rd_u8(&reading->streams[S_SUM]), &low_bits);
-	more = unzigzag(more | bits_get(reading, low_bits));
-	parts->sum = (foretold / reading->scale + more) * reading->scale;
+	heading->min = number_get(reading, S_MIN) * reading->scale;
+	if (heading->total > 1)
+		spread = number_get(reading, S_SPREAD) * reading->scale;
+	heading->max = heading->min + spread;
+	if (heading->total > 2)
+		heading->sum_more = number_get(reading, S_SUM);
 }
 
-/* False: it contradicts itself, or something was cut short. */
-static bool parts_get(struct reading *reading, struct parts *parts)
+static uint64_t sum_of(const struct reading *reading, const struct heading *heading, const struct hist_bucket *buckets,
+		       uint32_t len)
 {
-	uint64_t len = short_varint(&reading->streams[S_LEN]), spread = 0;
-	uint32_t last;
+	uint64_t foretold = sum_foretold(heading->min, heading->max, heading->total, buckets, len);
 
-	if (len > HIST_BUCKETS)
-		return false;
-	parts->len = (uint32_t)len;
-	if (len == 0)
-		return !reading->streams[S_LEN].bad;
-	parts->min = number_get(reading, S_MIN);
-	parts->total = 0;
-	for (uint32_t i = 0; i < len; i++) {
-		parts->count[i] = short_varint(&reading->streams[S_COUNT]);
-		parts->total += parts->count[i];
-	}
-	if (parts->total > 1)
-		spread = number_get(reading, S_SPREAD);
-	parts->max = parts->min + spread;
-	parts->at[0] = hist_bucket(parts->min);
-	last = hist_bucket(parts->max);
+	if (heading->total <= 2)
+		return foretold;
+	return (foretold / reading->scale + unzigzag(heading->sum_more)) * reading->scale;
+}
+
+/* Where the values of the buckets are; what they hold is there already. False: it contradicts itself. */
+static bool places_get(struct reading *reading, const struct heading *heading, struct hist_bucket *buckets, uint32_t len)
+{
+	uint32_t at = hist_bucket(heading->min), last;
+
+	buckets[0].at = at;
+	if (len == 1)
+		return heading->max == heading->min || hist_bucket(heading->max) == at;
+	last = hist_bucket(heading->max);
 	for (uint32_t i = 1; i + 1 < len; i++) {
 		uint64_t step = short_varint(&reading->streams[S_STEP]);
 
-		if (step >= HIST_BUCKETS - parts->at[i - 1] - 1)
+		if (step >= HIST_BUCKETS - at - 1)
 			return false;
-		parts->at[i] = parts->at[i - 1] + 1 + (uint32_t)step;
+		at += 1 + (uint32_t)step;
+		buckets[i].at = at;
 	}
-	if (len > 1 ? last <= parts->at[len - 2] : last != parts->at[0])
+	buckets[len - 1].at = last;
+	return last > at;
+}
+
+/* The next histogram into buckets, with room for as many as counts are left. False: it contradicts itself, or is cut short. */
+static bool part_get(struct reading *reading, bool sums, struct hist_bucket *buckets, struct hist_part *part)
+{
+	uint64_t len = short_varint(&reading->streams[S_LEN]);
+	struct heading heading = { .total = 0 };
+	bool stops = false;	/* as a histogram's count does */
+
+	if (len > HIST_BUCKETS || len > rd_left(&reading->streams[S_COUNT]))
 		return false;
-	parts->at[len - 1] = last;
-	sum_get(reading, parts);
+	*part = (struct hist_part){ .buckets = buckets, .len = (uint32_t)len };
+	if (len == 0)
+		return !reading->streams[S_LEN].bad;
+	for (uint32_t i = 0; i < len; i++) {
+		buckets[i].count = short_varint(&reading->streams[S_COUNT]);
+		stops |= __builtin_add_overflow(heading.total, buckets[i].count, &heading.total);
+	}
+	heading_get(reading, &heading);
+	if (!places_get(reading, &heading, buckets, part->len))
+		return false;
+	part->count = stops ? UINT64_MAX : heading.total;
+	part->min = heading.min;
+	part->max = heading.max;
+	part->sum = sums ? sum_of(reading, &heading, buckets, part->len) : 0;
+	return !reading->bad;
+}
+
+/* Go past one that nobody asks for. */
+static bool part_skip(struct reading *reading)
+{
+	uint64_t len = short_varint(&reading->streams[S_LEN]);
+	struct heading heading = { .total = 0 };
+
+	if (len > rd_left(&reading->streams[S_COUNT]))
+		return false;
+	for (uint64_t i = 0; i < len; i++)
+		heading.total += short_varint(&reading->streams[S_COUNT]);
+	for (uint64_t i = 2; i < len; i++)
+		(void)short_varint(&reading->streams[S_STEP]);
+	if (len)
+		heading_get(reading, &heading);
 	return !reading->bad;
 }
 
@@ -348,21 +393,21 @@ static uint8_t *varint_put(uint8_t *at, uint64_t value)
 }
 
 /* At most HIST_BYTES_MAX bytes, as hist_write. */
-static uint8_t *parts_write(const struct parts *parts, uint8_t *at)
+static uint8_t *part_write(const struct hist_part *part, uint8_t *at)
 {
 	uint32_t next_at = 0;
 
 	*at++ = VERSION;
-	at = varint_put(at, parts->len);
-	if (parts->len == 0)
+	at = varint_put(at, part->len);
+	if (part->len == 0)
 		return at;
-	at = varint_put(at, parts->min);
-	at = varint_put(at, parts->max - parts->min);
-	at = varint_put(at, parts->sum);
-	for (uint32_t i = 0; i < parts->len; i++) {
-		at = varint_put(at, parts->at[i] - next_at);
-		at = varint_put(at, parts->count[i]);
-		next_at = parts->at[i] + 1;
+	at = varint_put(at, part->min);
+	at = varint_put(at, part->max - part->min);
+	at = varint_put(at, part->sum);
+	for (uint32_t i = 0; i < part->len; i++) {
+		at = varint_put(at, part->buckets[i].at - next_at);
+		at = varint_put(at, part->buckets[i].count);
+		next_at = part->buckets[i].at + 1;
 	}
 	return at;
 }
@@ -404,30 +449,44 @@ static bool is_whole(const struct reading *reading)
 	return !reading->bad && (reading->low_at + 7) / 8 == rd_left(&reading->streams[S_LOW]);
 }
 
-int hist_column_read(struct rd *rd, size_t count, struct arena *arena, struct view **ret_values, struct err *err)
+static int reading_open(struct rd *rd, struct arena *arena, struct reading *reading, uint64_t *ret_bytes, struct err *err)
 {
 	uint64_t bytes = rd_varint(rd);
-	struct reading reading = { .scale = rd_varint(rd) };
-	struct parts *parts = arena_alloc(arena, sizeof(*parts));
-	struct view *values;
-	uint8_t *plain, *at;
 
-	if (rd->bad || bytes > HIST_COLUMN_BYTES_MAX || reading.scale == 0)
+	*reading = (struct reading){ .scale = rd_varint(rd) };
+	if (rd->bad || bytes > HIST_COLUMN_BYTES_MAX || reading->scale == 0)
 		return err_set(err, E_CORRUPT, WHAT ": %llu bytes, a scale of %llu", (unsigned long long)bytes,
-			       (unsigned long long)reading.scale);
+			       (unsigned long long)reading->scale);
 	for (unsigned s = 0; s < STREAMS; s++) {
-		int rc = stream_get(rd, arena, &reading.streams[s], err);
+		int rc = stream_get(rd, arena, &reading->streams[s], err);
 
 		if (rc < 0)
 			return rc;
 	}
+	reading->low_end = 8 * (uint64_t)rd_left(&reading->streams[S_LOW]);
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int hist_column_read(struct rd *rd, size_t count, struct arena *arena, struct view **ret_values, struct err *err)
+{
+	struct hist_bucket *buckets = arena_alloc(arena, HIST_BUCKETS * sizeof(*buckets));
+	struct reading reading;
+	struct hist_part part;
+	struct view *values;
+	uint8_t *plain, *at;
+	uint64_t bytes;
+	int rc = reading_open(rd, arena, &reading, &bytes, err);
+
+	if (rc < 0)
+		return rc;
 	values = arena_alloc(arena, count * sizeof(*values));
 	plain = at = arena_alloc(arena, (size_t)bytes + HIST_BYTES_MAX);
-	if (!parts || !values || !plain)
+	if (!buckets || !values || !plain)
 		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %zu of %llu bytes", count,
 			       (unsigned long long)bytes);
 	for (size_t i = 0; i < count; i++) {
-		uint8_t *end = parts_get(&reading, parts) ? parts_write(parts, at) : NULL;
+		uint8_t *end = part_get(&reading, true, buckets, &part) ? part_write(&part, at) : NULL;
 
 		if (!end || (size_t)(end - plain) > bytes)
 			return err_set(err, E_CORRUPT, WHAT ": number %zu of %zu: %s", i, count,
@@ -439,5 +498,62 @@ int hist_column_read(struct rd *rd, size_t count, struct arena *arena, struct vi
 		return err_set(err, E_CORRUPT, WHAT ": %zu bytes of %llu, or bytes behind the last one",
 			       (size_t)(at - plain), (unsigned long long)bytes);
 	*ret_values = values;
+	return 0;
+}
+
+static uint64_t mul_capped(uint64_t a, uint64_t b)
+{
+	uint64_t product;
+
+	return __builtin_mul_overflow(a, b, &product) ? UINT64_MAX : product;
+}
+
+/* What hist_merge_bytes would accept; its places are in order already. */
+static bool is_histogram(const struct hist_part *part, bool sums)
+{
+	for (uint32_t i = 0; i < part->len; i++)
+		if (part->buckets[i].count == 0)
+			return false;
+	if (part->max < part->min)
+		return false;
+	return !sums || part->len == 0 ||
+	       (part->sum >= mul_capped(part->count, part->min) && part->sum <= mul_capped(part->count, part->max));
+}
+
+int hist_column_parts(struct rd *rd, size_t count, bool sums, const uint64_t *only, struct arena *arena,
+		      struct hist_part **ret_parts, struct err *err)
+{
+	struct hist_bucket *buckets;
+	struct reading reading;
+	struct hist_part *parts;
+	uint64_t bytes;
+	size_t room;
+	int rc = reading_open(rd, arena, &reading, &bytes, err);
+
+	if (rc < 0)
+		return rc;
+	room = rd_left(&reading.streams[S_COUNT]);	/* a byte a bucket at least, and two as they were */
+	if (room > bytes / 2)
+		return err_set(err, E_CORRUPT, WHAT ": %zu buckets in %llu bytes", room, (unsigned long long)bytes);
+	parts = arena_alloc(arena, count * sizeof(*parts));
+	buckets = arena_alloc(arena, room * sizeof(*buckets));
+	if (!parts || !buckets)
+		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %zu of %zu buckets", count, room);
+	for (size_t i = 0; i < count; i++) {
+		bool good;
+
+		if (only && !(only[i / 64] >> i % 64 & 1)) {
+			parts[i] = (struct hist_part){ .len = 0 };
+			good = part_skip(&reading);
+		} else {
+			good = part_get(&reading, sums, buckets, &parts[i]) && is_histogram(&parts[i], sums);
+			buckets += good ? parts[i].len : 0;
+		}
+		if (!good)
+			return err_set(err, E_CORRUPT, WHAT ": number %zu of %zu: it contradicts itself", i, count);
+	}
+	if (!is_whole(&reading))
+		return err_set(err, E_CORRUPT, WHAT ": bytes behind the last of %zu", count);
+	*ret_parts = parts;
 	return 0;
 }

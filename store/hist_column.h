@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/rd.h"
 #include "base/wr.h"
+#include "store/hist.h"
 
 #define HIST_COLUMN_BYTES_MAX (128u << 20)	/* of all histograms as they were, and of each stream */
 
@@ -21,5 +22,12 @@ int hist_column_write(const struct view *dict, const uint32_t *codes, size_t cou
 		      struct err *err);
 /* count views over bytes in arena. E_CORRUPT, E_NO_MEMORY. */
 int hist_column_read(struct rd *rd, size_t count, struct arena *arena, struct view **ret_values, struct err *err);
+/*
+ * The same, ready to be added up, without the bytes in between: count parts over buckets in arena. Sums are 0 unless
+ * asked for. only: a bit each, those that will be looked at (others are empty then); NULL: all. E_CORRUPT as well where
+ * hist_merge_bytes would refuse the bytes; E_NO_MEMORY.
+ */
+int hist_column_parts(struct rd *rd, size_t count, bool sums, const uint64_t *only, struct arena *arena,
+		      struct hist_part **ret_parts, struct err *err);
 
 #endif

@@ -98,6 +98,17 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *arena,
 		  struct rg_bytes *ret_bytes, struct err *err);
 /*
+ * Histograms ready to be added up, one a row: without their sums, of the rows in only (a bit each; others and null
+ * rows are empty). 1; 0: they are not stored taken apart, read them as bytes. Memory and errors as above.
+ */
+struct rg_hists {
+	const struct hist_part *parts;
+	const uint64_t *valid;
+	size_t bytes;		/* what was decoded */
+};
+int rg_read_hists(const struct rg *rg, const struct col *col, const uint64_t *only, struct arena *arena,
+		  struct rg_hists *ret_hists, struct err *err);
+/*
  * Which rows have a value that passes, without decoding the column: numbers in one of the spans (ascending,
  * disjoint), strings that fits() says 1 of; it is asked once an entry of the dictionary. bits has a bit a row.
  * 1; 0: not as it is stored here, read it instead; E_CORRUPT, E_NO_MEMORY, what fits() returns below 0. Memory as above.

@@ -104,6 +104,81 @@ TEST(hist_column, sums_that_stopped_and_extremes_come_back)
 	hist_free(hist);
 }
 
+static struct view bytes_of(const struct hist *hist, struct arena *arena)
+{
+	struct view bytes;
+	struct wr wr;
+
+	wr_init(&wr, 0);
+	hist_write(hist, &wr);
+	bytes = arena_copy(arena, wr_view(&wr));
+	wr_release(&wr);
+	return bytes;
+}
+
+/* Parts are what the bytes are: one by one, and some of them added up, in either way. */
+TEST(hist_column, parts_add_up_to_the_same_bits)
+{
+	struct random random = random_new("hist_column_parts");
+	struct hist_sum *sum = hist_sum_new();
+	struct hist_pool *pool = hist_pool_new();
+	struct hist *by_bytes = hist_new(), *by_parts = hist_new_in(pool), *by_sum = hist_new_in(pool);
+	struct view dict[COUNT];
+	uint32_t codes[COUNT];
+	struct hist_part *parts = NULL;
+	struct err err = { 0 };
+	struct arena arena;
+	struct wr out;
+
+	arena_init(&arena, 0);
+	wr_init(&out, 0);
+	for (unsigned round = 0; round < 4; round++) {
+		uint64_t only[(COUNT + 63) / 64];
+		struct rd rd;
+		int rc;
+
+		hists_make(&random, round % 2 ? 1000 : 1, dict, codes, &arena);
+		wr_reset(&out);
+		CHECK_EQ(hist_column_write(dict, codes, COUNT, 3, &out, &err), 1, "%s", err.text);
+		for (size_t w = 0; w < sizeof(only) / sizeof(only[0]); w++)
+			only[w] = round < 2 ? UINT64_MAX : random_u64(&random);
+		rd = rd_make(wr_view(&out));
+		rc = hist_column_parts(&rd, COUNT, true, round < 2 ? NULL : only, &arena, &parts, &err);
+		CHECK_EQ(rc, 0, "%s", err.text);
+		CHECK_U64(rd_left(&rd), 0);
+		hist_reset(by_bytes);
+		for (unsigned i = 0; rc == 0 && i < COUNT; i++) {
+			struct hist *one = hist_new();
+
+			if (!(only[i / 64] >> i % 64 & 1)) {
+				CHECK_U64(parts[i].len, 0);
+				hist_free(one);
+				continue;
+			}
+			CHECK_EQ(hist_merge_part(one, &parts[i]), 0, "merge");
+			CHECK(view_eq(bytes_of(one, &arena), dict[codes[i]]));
+			hist_free(one);
+			CHECK_EQ(hist_merge_bytes(by_bytes, dict[codes[i]], &err), 0, "%s", err.text);
+			CHECK_EQ(hist_merge_part(by_parts, &parts[i]), 0, "merge");
+			hist_sum_add_part(sum, &parts[i]);
+			if (i % 20 == 19)
+				CHECK_EQ(hist_sum_flush(sum, by_sum), 0, "flush");
+		}
+		CHECK_EQ(hist_sum_flush(sum, by_sum), 0, "flush");
+		CHECK(view_eq(bytes_of(by_parts, &arena), bytes_of(by_bytes, &arena)));
+		CHECK(view_eq(bytes_of(by_sum, &arena), bytes_of(by_bytes, &arena)));
+		hist_reset(by_parts);
+		hist_reset(by_sum);
+	}
+	hist_free(by_bytes);
+	hist_free(by_parts);
+	hist_free(by_sum);
+	hist_pool_free(pool);
+	hist_sum_free(sum);
+	wr_release(&out);
+	arena_release(&arena);
+}
+
 /* What a middle is decides what stored sums are. */
 TEST(hist_column, middles_are_as_they_were)
 {
@@ -141,10 +216,40 @@ TEST(hist_column, bytes_that_are_no_histogram_stay_as_they_are)
 	hist_free(hist);
 }
 
+/* Parts and bytes of one chunk say the same; NULL: some of the bytes are refused as well. */
+static void parts_compare(const struct view *bytes, const struct hist_part *parts)
+{
+	struct hist *one = hist_new(), *other = hist_new();
+	bool refused = false;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct wr wr;
+
+		hist_reset(one);
+		hist_reset(other);
+		if (hist_merge_bytes(one, bytes[i], NULL) < 0) {
+			refused = true;
+			continue;
+		}
+		if (!parts)
+			continue;
+		CHECK_EQ(hist_merge_part(other, &parts[i]), 0, "merge");
+		wr_init(&wr, 0);
+		hist_write(other, &wr);
+		CHECK(view_eq(wr_view(&wr), bytes[i]));
+		wr_release(&wr);
+	}
+	CHECK(refused == !parts);
+	hist_free(one);
+	hist_free(other);
+}
+
 TEST(hist_column, what_is_cut_or_changed_is_refused_or_reads_as_something)
 {
 	struct random random = random_new("hist_column_lies");
+	const uint64_t some[(COUNT + 63) / 64] = { 0x5555555555555555ull, UINT64_MAX, 0, 1, 1ull << 40 };
 	struct view dict[COUNT], *back;
+	struct hist_part *parts;
 	uint32_t codes[COUNT];
 	struct arena arena, scratch;
 	struct wr out;
@@ -160,16 +265,26 @@ TEST(hist_column, what_is_cut_or_changed_is_refused_or_reads_as_something)
 
 		CHECK_EQ(hist_column_read(&rd, COUNT, &scratch, &back, &err), E_CORRUPT, "%zu of %zu bytes", len, out.len);
 		CHECK(err.text[0]);
+		rd = rd_make(view_make(out.at, len));
+		CHECK_EQ(hist_column_parts(&rd, COUNT, false, NULL, &scratch, &parts, NULL), E_CORRUPT, "parts, %zu bytes", len);
 		arena_reset(&scratch);
 	}
 	for (unsigned i = 0; i < 2000; i++) {
 		size_t at = random_below(&random, i % 2 ? 40 : out.len);
 		uint8_t was = out.at[at];
-		struct rd rd = rd_make(wr_view(&out));
-		struct err err = { 0 };
+		struct rd rd = rd_make(wr_view(&out)), again = rd;
+		struct err err = { 0 }, parts_err = { 0 };
+		int rc, parts_rc;
 
 		out.at[at] = (uint8_t)random_u64(&random);
-		CHECK((hist_column_read(&rd, COUNT, &scratch, &back, &err) < 0) == (err.text[0] != '\0'));
+		rc = hist_column_read(&rd, COUNT, &scratch, &back, &err);
+		CHECK((rc < 0) == (err.text[0] != '\0'));
+		parts_rc = hist_column_parts(&again, COUNT, true, NULL, &scratch, &parts, &parts_err);
+		CHECK((parts_rc < 0) == (parts_err.text[0] != '\0'));
+		if (rc == 0)
+			parts_compare(back, parts_rc == 0 ? parts : NULL);
+		again = rd_make(wr_view(&out));
+		(void)hist_column_parts(&again, COUNT, false, some, &scratch, &parts, NULL);
 		out.at[at] = was;
 		arena_reset(&scratch);
 	}
@@ -185,6 +300,9 @@ TEST(hist_column, sealed_rollups_have_it_and_say_so)
 	struct random random = random_new("hist_column_rg");
 	struct view dict[COUNT];
 	uint32_t codes[COUNT];
+	uint64_t only[(COUNT + 63) / 64];
+	struct hist *hist = hist_new();
+	struct rg_hists hists;
 	struct rg_bytes bytes;
 	struct arena arena;
 	struct wr sealed, hot;
@@ -208,11 +326,26 @@ TEST(hist_column, sealed_rollups_have_it_and_say_so)
 	CHECK_EQ(rg_open(wr_view(&sealed), &rg, NULL), 0, "open");
 	CHECK_EQ(rg_verify(&rg, NULL), 0, "verify");
 	CHECK_EQ(rg_read_bytes(&rg, table_col_id(table, 50), &arena, &bytes, NULL), 0, "read");
+	memset(only, 0x5a, sizeof(only));
+	CHECK_EQ(rg_read_hists(&rg, table_col_id(table, 50), only, &arena, &hists, NULL), 1, "parts");
+	for (unsigned i = 0; i < COUNT; i++) {
+		struct hist_part part = hists.parts[i];
+
+		CHECK_U64(rg_valid(hists.valid, i), i % 3 != 0);
+		hist_reset(hist);
+		if (i % 3 && only[i / 64] >> i % 64 & 1)
+			CHECK_EQ(hist_merge_bytes(hist, dict[codes[i]], NULL), 0, "merge");
+		CHECK_U64(part.count, hist_count(hist));
+		CHECK_U64(part.max, hist_max(hist));
+	}
+	CHECK_EQ(rg_open(wr_view(&hot), &rg, NULL), 0, "open");
+	CHECK_EQ(rg_read_hists(&rg, table_col_id(table, 50), only, &arena, &hists, NULL), 0, "as bytes");
 	for (unsigned i = 0; i < COUNT; i++) {
 		CHECK_U64(rg_valid(bytes.valid, i), i % 3 != 0);
 		if (i % 3)
 			CHECK(view_eq(bytes.dict[bytes.codes ? bytes.codes[i] : i], dict[codes[i]]));
 	}
+	hist_free(hist);
 	wr_release(&sealed);
 	wr_release(&hot);
 	rg_builder_free(builder);
