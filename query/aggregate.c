@@ -111,6 +111,53 @@ static int ranked_cmp(const void *a, const void *b, void *arg)
 	return order;
 }
 
+/* Groups of a bucket one behind the other, buckets ascending; false: too few a bucket, or no memory for it. */
+static bool buckets_apart(const struct aggregate *agg, struct ranked *ranked, size_t count)
+{
+	uint64_t first = UINT64_MAX, last = 0, step_ns = agg->what->step_ns, buckets;
+	struct ranked *sorted;
+	uint32_t *ends;
+
+	for (size_t i = 0; i < count; i++) {
+		first = ranked[i].bucket_ns < first ? ranked[i].bucket_ns : first;
+		last = ranked[i].bucket_ns > last ? ranked[i].bucket_ns : last;
+	}
+	buckets = step_ns ? (last - first) / step_ns : UINT64_MAX;
+	if (buckets >= count / 2)
+		return false;
+	buckets++;
+	ends = mem_array(buckets + 1, sizeof(*ends));
+	sorted = mem_alloc(count * sizeof(*sorted));
+	if (ends && sorted) {
+		for (size_t i = 0; i < count; i++)
+			ends[(ranked[i].bucket_ns - first) / step_ns + 1]++;
+		for (size_t b = 1; b <= buckets; b++)
+			ends[b] += ends[b - 1];
+		for (size_t i = 0; i < count; i++)
+			sorted[ends[(ranked[i].bucket_ns - first) / step_ns]++] = ranked[i];
+		memcpy(ranked, sorted, count * sizeof(*ranked));
+	}
+	mem_free(sorted);
+	mem_free(ends);
+	return ends && sorted;
+}
+
+/* By bucket, then as asked: much is compared less when each bucket is sorted alone. */
+static void ranked_sort(struct aggregate *agg, struct ranked *ranked, size_t count)
+{
+	size_t from = 0;
+
+	if (!buckets_apart(agg, ranked, count)) {
+		qsort_r(ranked, count, sizeof(*ranked), ranked_cmp, agg);
+		return;
+	}
+	for (size_t i = 1; i <= count; i++)
+		if (i == count || ranked[i].bucket_ns != ranked[from].bucket_ns) {
+			qsort_r(ranked + from, i - from, sizeof(*ranked), ranked_cmp, agg);
+			from = i;
+		}
+}
+
 /* The text of one key column; at is NULL for null. */
 static int key_text(const struct aggregate *agg, uint32_t group, size_t at, struct arena *arena,
 		    void *row, struct wr *wr, struct view *ret_text, struct err *err)
@@ -198,7 +245,7 @@ static int answer_write(struct aggregate *agg, struct arena *arena, struct query
 			.group = (uint32_t)i,
 		};
 	if (rc == 0 && agg->all.groups.count > 1)
-		qsort_r(ranked, agg->all.groups.count, sizeof(*ranked), ranked_cmp, agg);
+		ranked_sort(agg, ranked, agg->all.groups.count);
 	for (size_t i = 0; rc == 0 && i < agg->all.groups.count; i++) {
 		if (i && ranked[i].bucket_ns != ranked[i - 1].bucket_ns)
 			in_bucket = 0;

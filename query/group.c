@@ -94,12 +94,21 @@ static uint64_t key_hash(const struct groups *groups, const uint64_t *key)
 	return h;
 }
 
+static bool key_eq(const uint64_t *a, const uint64_t *b, size_t words)
+{
+	uint64_t differ = 0;
+
+	for (size_t i = 0; i < words; i++)
+		differ |= a[i] ^ b[i];
+	return differ == 0;
+}
+
 static uint32_t *key_slot(const struct groups *groups, const uint64_t *key)
 {
 	size_t mask = groups->slots_count - 1, at = key_hash(groups, key) & mask;
 
-	while (groups->slots[at] && memcmp(groups->keys + (groups->slots[at] - 1) * groups->words,
-					   key, groups->words * sizeof(*key)) != 0)
+	while (groups->slots[at] &&
+	       !key_eq(groups->keys + (groups->slots[at] - 1) * groups->words, key, groups->words))
 		at = (at + 1) & mask;
 	return &groups->slots[at];
 }

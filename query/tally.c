@@ -115,12 +115,15 @@ static int rows_group(struct tally *tally, struct scan *scan, struct err *err)
 	if (rc < 0)
 		return rc;
 	tally->count = 0;
+	key[0] = bucket_of(tally, 0);
 	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
 		struct memo *memo = memos && rg_valid(bys[0].valid, row)
 					    ? &memos[bys[0].bytes.codes[row]]
 					    : NULL;
 
-		key[0] = bucket_of(tally, starts.values ? starts.values[row] : 0);
+		/* The bucket before is often this one's too, and a division is slow. */
+		if (starts.values && starts.values[row] - key[0] >= tally->step_ns)
+			key[0] = bucket_of(tally, starts.values[row]);
 		key[1] = 0;
 		if (memo && memo->group && memo->bucket == key[0]) {
 			tally->rows[tally->count] = row;

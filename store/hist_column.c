@@ -520,7 +520,12 @@ static bool is_histogram(const struct hist_part *part, bool sums)
 	       (part->sum >= mul_capped(part->count, part->min) && part->sum <= mul_capped(part->count, part->max));
 }
 
-int hist_column_parts(struct rd *rd, size_t count, bool sums, const uint64_t *only, struct arena *arena,
+static bool bit_is(const uint64_t *bits, size_t i)
+{
+	return !bits || bits[i / 64] >> i % 64 & 1;
+}
+
+int hist_column_parts(struct rd *rd, const struct hist_column_ask *ask, struct arena *arena,
 		      struct hist_part **ret_parts, struct err *err)
 {
 	struct hist_bucket *buckets;
@@ -535,25 +540,28 @@ int hist_column_parts(struct rd *rd, size_t count, bool sums, const uint64_t *on
 	room = rd_left(&reading.streams[S_COUNT]);	/* a byte a bucket at least, and two as they were */
 	if (room > bytes / 2)
 		return err_set(err, E_CORRUPT, WHAT ": %zu buckets in %llu bytes", room, (unsigned long long)bytes);
-	parts = arena_alloc(arena, count * sizeof(*parts));
+	parts = arena_alloc(arena, ask->rows * sizeof(*parts));
 	buckets = arena_alloc(arena, room * sizeof(*buckets));
 	if (!parts || !buckets)
-		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %zu of %zu buckets", count, room);
-	for (size_t i = 0; i < count; i++) {
+		return err_set(err, E_NO_MEMORY, WHAT ": no memory for %zu of %zu buckets", ask->rows, room);
+	for (size_t row = 0; row < ask->rows; row++) {
+		struct hist_part *part = &parts[row];
 		bool good;
 
-		if (only && !(only[i / 64] >> i % 64 & 1)) {
-			parts[i] = (struct hist_part){ .len = 0 };
-			good = part_skip(&reading);
+		part->len = 0;
+		if (!bit_is(ask->valid, row))
+			continue;
+		if (bit_is(ask->only, row)) {
+			good = part_get(&reading, ask->sums, buckets, part) && is_histogram(part, ask->sums);
+			buckets += good ? part->len : 0;
 		} else {
-			good = part_get(&reading, sums, buckets, &parts[i]) && is_histogram(&parts[i], sums);
-			buckets += good ? parts[i].len : 0;
+			good = part_skip(&reading);
 		}
 		if (!good)
-			return err_set(err, E_CORRUPT, WHAT ": number %zu of %zu: it contradicts itself", i, count);
+			return err_set(err, E_CORRUPT, WHAT ": row %zu of %zu: it contradicts itself", row, ask->rows);
 	}
 	if (!is_whole(&reading))
-		return err_set(err, E_CORRUPT, WHAT ": bytes behind the last of %zu", count);
+		return err_set(err, E_CORRUPT, WHAT ": bytes behind the last one of %zu rows", ask->rows);
 	*ret_parts = parts;
 	return 0;
 }

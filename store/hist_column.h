@@ -23,11 +23,17 @@ int hist_column_write(const struct view *dict, const uint32_t *codes, size_t cou
 /* count views over bytes in arena. E_CORRUPT, E_NO_MEMORY. */
 int hist_column_read(struct rd *rd, size_t count, struct arena *arena, struct view **ret_values, struct err *err);
 /*
- * The same, ready to be added up, without the bytes in between: count parts over buckets in arena. Sums are 0 unless
- * asked for. only: a bit each, those that will be looked at (others are empty then); NULL: all. E_CORRUPT as well where
- * hist_merge_bytes would refuse the bytes; E_NO_MEMORY.
+ * The same, ready to be added up, without the bytes in between: a part a row over buckets in arena; of rows that have
+ * none or nobody asks for its len is 0, and nothing else is set. E_CORRUPT as well where hist_merge_bytes would refuse
+ * the bytes; E_NO_MEMORY.
  */
-int hist_column_parts(struct rd *rd, size_t count, bool sums, const uint64_t *only, struct arena *arena,
+struct hist_column_ask {
+	size_t rows;
+	const uint64_t *valid;	/* rows that have a histogram, a bit each; NULL: all */
+	const uint64_t *only;	/* rows that will be looked at; NULL: all */
+	bool sums;		/* or 0 */
+};
+int hist_column_parts(struct rd *rd, const struct hist_column_ask *ask, struct arena *arena,
 		      struct hist_part **ret_parts, struct err *err);
 
 #endif

@@ -606,34 +606,10 @@ no_memory:
 
 /* ---- histograms ---- */
 
-/* Bits of rows to bits of values, which are there for valid rows alone. */
-static uint64_t *only_dense(const uint64_t *only, const uint64_t *valid, uint32_t rows, struct arena *arena)
-{
-	uint64_t *dense = arena_array(arena, words_of(rows), sizeof(*dense));
-	uint32_t at = 0;
-
-	for (uint32_t row = 0; dense && row < rows; row++)
-		if (rg_valid(valid, row)) {
-			dense[at / 64] |= (only[row / 64] >> row % 64 & 1) << at % 64;
-			at++;
-		}
-	return dense;
-}
-
-/* Dense parts to one a row. */
-static const struct hist_part *parts_spread(const struct hist_part *dense, const uint64_t *valid, uint32_t rows,
-					    struct arena *arena)
-{
-	struct hist_part *parts = arena_alloc(arena, rows * sizeof(*parts));
-
-	for (uint32_t row = 0; parts && row < rows; row++)
-		parts[row] = rg_valid(valid, row) ? *dense++ : (struct hist_part){ .len = 0 };
-	return parts;
-}
-
 static int hists_decode(const struct rg *rg, const struct rg_entry *entry, const uint64_t *only, struct arena *arena,
 			struct rg_hists *hists, struct err *err)
 {
+	struct hist_column_ask ask = { .rows = rg->zone.rows, .valid = hists->valid, .only = only };
 	struct hist_part *parts = NULL;
 	struct view plain;
 	struct rd rd;
@@ -645,18 +621,14 @@ static int hists_decode(const struct rg *rg, const struct rg_entry *entry, const
 	if (rd_u8(&rd) != entry->enc)
 		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
 			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
-	if (hists->valid)
-		only = only_dense(only, hists->valid, rg->zone.rows, arena);
-	if (!only)
-		return err_set(err, E_NO_MEMORY, "no memory for %u rows", rg->zone.rows);
-	rc = hist_column_parts(&rd, entry->count, false, only, arena, &parts, err);
+	rc = hist_column_parts(&rd, &ask, arena, &parts, err);
 	if (rc < 0)
 		return rc;
 	if (rd_left(&rd))
 		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(&rd));
 	hists->bytes = plain.len;
-	hists->parts = hists->valid ? parts_spread(parts, hists->valid, rg->zone.rows, arena) : parts;
-	return hists->parts ? 0 : err_set(err, E_NO_MEMORY, "no memory for %u rows", rg->zone.rows);
+	hists->parts = parts;
+	return 0;
 }
 
 int rg_read_hists(const struct rg *rg, const struct col *col, const uint64_t *only, struct arena *arena,

@@ -98,8 +98,8 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *arena,
 		  struct rg_bytes *ret_bytes, struct err *err);
 /*
- * Histograms ready to be added up, one a row: without their sums, of the rows in only (a bit each; others and null
- * rows are empty). 1; 0: they are not stored taken apart, read them as bytes. Memory and errors as above.
+ * Histograms ready to be added up, one a row: without their sums, of the rows in only (a bit each; of others and null
+ * rows nothing but len is set, to 0). 1; 0: they are not stored taken apart, read them as bytes. Memory and errors as above.
  */
 struct rg_hists {
 	const struct hist_part *parts;

@@ -178,12 +178,13 @@ static void parts_compare(const struct view *bytes, const struct hist_part *part
 
 static void hist_column_fuzz(struct view input, size_t count, struct arena *arena)
 {
+	struct hist_column_ask ask = { .rows = count, .sums = true };
 	struct rd bytes_rd = rd_make(input), parts_rd = bytes_rd;
 	struct hist_part *parts;
 	struct view *bytes;
 	int rc = hist_column_read(&bytes_rd, count, arena, &bytes, NULL);
 
-	if (hist_column_parts(&parts_rd, count, true, NULL, arena, &parts, NULL) == 0 && rc == 0)
+	if (hist_column_parts(&parts_rd, &ask, arena, &parts, NULL) == 0 && rc == 0)
 		parts_compare(bytes, parts, (uint32_t)count);
 }
 

@@ -134,6 +134,7 @@ TEST(hist_column, parts_add_up_to_the_same_bits)
 	wr_init(&out, 0);
 	for (unsigned round = 0; round < 4; round++) {
 		uint64_t only[(COUNT + 63) / 64];
+		struct hist_column_ask ask;
 		struct rd rd;
 		int rc;
 
@@ -142,8 +143,9 @@ TEST(hist_column, parts_add_up_to_the_same_bits)
 		CHECK_EQ(hist_column_write(dict, codes, COUNT, 3, &out, &err), 1, "%s", err.text);
 		for (size_t w = 0; w < sizeof(only) / sizeof(only[0]); w++)
 			only[w] = round < 2 ? UINT64_MAX : random_u64(&random);
+		ask = (struct hist_column_ask){ .rows = COUNT, .only = round < 2 ? NULL : only, .sums = true };
 		rd = rd_make(wr_view(&out));
-		rc = hist_column_parts(&rd, COUNT, true, round < 2 ? NULL : only, &arena, &parts, &err);
+		rc = hist_column_parts(&rd, &ask, &arena, &parts, &err);
 		CHECK_EQ(rc, 0, "%s", err.text);
 		CHECK_U64(rd_left(&rd), 0);
 		hist_reset(by_bytes);
@@ -248,6 +250,8 @@ TEST(hist_column, what_is_cut_or_changed_is_refused_or_reads_as_something)
 {
 	struct random random = random_new("hist_column_lies");
 	const uint64_t some[(COUNT + 63) / 64] = { 0x5555555555555555ull, UINT64_MAX, 0, 1, 1ull << 40 };
+	const struct hist_column_ask all = { .rows = COUNT, .sums = true };
+	const struct hist_column_ask few = { .rows = COUNT, .only = some };
 	struct view dict[COUNT], *back;
 	struct hist_part *parts;
 	uint32_t codes[COUNT];
@@ -266,7 +270,7 @@ TEST(hist_column, what_is_cut_or_changed_is_refused_or_reads_as_something)
 		CHECK_EQ(hist_column_read(&rd, COUNT, &scratch, &back, &err), E_CORRUPT, "%zu of %zu bytes", len, out.len);
 		CHECK(err.text[0]);
 		rd = rd_make(view_make(out.at, len));
-		CHECK_EQ(hist_column_parts(&rd, COUNT, false, NULL, &scratch, &parts, NULL), E_CORRUPT, "parts, %zu bytes", len);
+		CHECK_EQ(hist_column_parts(&rd, &all, &scratch, &parts, NULL), E_CORRUPT, "parts, %zu bytes", len);
 		arena_reset(&scratch);
 	}
 	for (unsigned i = 0; i < 2000; i++) {
@@ -279,12 +283,12 @@ TEST(hist_column, what_is_cut_or_changed_is_refused_or_reads_as_something)
 		out.at[at] = (uint8_t)random_u64(&random);
 		rc = hist_column_read(&rd, COUNT, &scratch, &back, &err);
 		CHECK((rc < 0) == (err.text[0] != '\0'));
-		parts_rc = hist_column_parts(&again, COUNT, true, NULL, &scratch, &parts, &parts_err);
+		parts_rc = hist_column_parts(&again, &all, &scratch, &parts, &parts_err);
 		CHECK((parts_rc < 0) == (parts_err.text[0] != '\0'));
 		if (rc == 0)
 			parts_compare(back, parts_rc == 0 ? parts : NULL);
 		again = rd_make(wr_view(&out));
-		(void)hist_column_parts(&again, COUNT, false, some, &scratch, &parts, NULL);
+		(void)hist_column_parts(&again, &few, &scratch, &parts, NULL);
 		out.at[at] = was;
 		arena_reset(&scratch);
 	}
@@ -335,8 +339,8 @@ TEST(hist_column, sealed_rollups_have_it_and_say_so)
 		hist_reset(hist);
 		if (i % 3 && only[i / 64] >> i % 64 & 1)
 			CHECK_EQ(hist_merge_bytes(hist, dict[codes[i]], NULL), 0, "merge");
-		CHECK_U64(part.count, hist_count(hist));
-		CHECK_U64(part.max, hist_max(hist));
+		CHECK_U64(part.len ? part.count : 0, hist_count(hist));
+		CHECK_U64(part.len ? part.max : 0, hist_max(hist));
 	}
 	CHECK_EQ(rg_open(wr_view(&hot), &rg, NULL), 0, "open");
 	CHECK_EQ(rg_read_hists(&rg, table_col_id(table, 50), only, &arena, &hists, NULL), 0, "as bytes");
