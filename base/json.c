@@ -317,6 +317,13 @@ void json_printf(struct json *json, const char *fmt, ...)
 		mem_free(text);
 }
 
+void json_raw_members(struct json *json, struct view members)
+{
+	assert(json->depth > 0 && json->in_object[json->depth] && !json->after_key && !json->pretty);
+	separate(json);
+	wr_bytes(json->out, members);
+}
+
 void json_raw(struct json *json, struct view value)
 {
 	begin_value(json);

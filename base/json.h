@@ -43,6 +43,8 @@ void json_null(struct json *json) JSON_SYMBOL(json_null);
 void json_printf(struct json *json, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Text that is JSON already. */
 void json_raw(struct json *json, struct view value);
+/* Members written before, with commas between them; of no pretty document. */
+void json_raw_members(struct json *json, struct view members);
 
 /* key and value at once */
 void json_kstr(struct json *json, const char *key, struct view value);

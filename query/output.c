@@ -1,6 +1,7 @@
 #include "query/output.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -551,24 +552,37 @@ void output_end(struct output *output, const struct query_opts *opts, const stru
 
 /* -------------------------------------------------------------------- groups */
 
-/* Groups come by bucket: its text is made once. */
+/* Groups come by bucket: its members are made once. */
 struct bucket_text {
 	uint64_t ns;
 	char text[CLOCK_TEXT_LEN];
+	char members[CLOCK_TEXT_LEN + 64];
+	size_t members_len;
 };
+
+static void bucket_json(uint64_t bucket_ns, struct bucket_text *bucket, struct json *json)
+{
+	if (bucket_ns != bucket->ns || !*bucket->text) {
+		bucket->ns = bucket_ns;
+		clock_format(bucket->ns, bucket->text);
+		bucket->members_len =
+			(size_t)snprintf(bucket->members, sizeof(bucket->members), "\"time\":\"%s\",\"time_ms\":%llu",
+					 bucket->text, (unsigned long long)(bucket_ns / NS_PER_MS));
+	}
+	if (json->pretty) {
+		json_kcstr(json, "time", bucket->text);
+		json_ku64(json, "time_ms", bucket_ns / NS_PER_MS);
+	} else {
+		json_raw_members(json, view_make(bucket->members, bucket->members_len));
+	}
+}
 
 static void group_json(const struct query_groups *groups, const struct query_group *group, bool bucketed,
 		       struct bucket_text *bucket, struct json *json)
 {
 	json_object(json);
-	if (bucketed) {
-		if (group->bucket_ns != bucket->ns || !*bucket->text) {
-			bucket->ns = group->bucket_ns;
-			clock_format(bucket->ns, bucket->text);
-		}
-		json_kcstr(json, "time", bucket->text);
-		json_ku64(json, "time_ms", group->bucket_ns / NS_PER_MS);
-	}
+	if (bucketed)
+		bucket_json(group->bucket_ns, bucket, json);
 	for (size_t i = 0; i < groups->keys_count; i++) {
 		if (group->keys[i].at)
 			json_kstr(json, groups->key_names[i], group->keys[i]);

@@ -42,10 +42,12 @@ TEST(json, nests_with_commas_in_place)
 	json_knull(&json, "g");
 	json_key(&json, "h");
 	json_raw(&json, VIEW_LIT("[1]"));
+	json_raw_members(&json, VIEW_LIT("\"i\":1,\"j\":2"));
+	json_knull(&json, "k");
 	json_object_end(&json);
 	CHECK_U64(json.depth, 0);
 	CHECK_OUT("{\"a\":18446744073709551615,\"b\":[-9223372036854775808,{},[],true,null],"
-		  "\"c\":null,\"d\":false,\"e\":\"\",\"f\":0,\"g\":null,\"h\":[1]}");
+		  "\"c\":null,\"d\":false,\"e\":\"\",\"f\":0,\"g\":null,\"h\":[1],\"i\":1,\"j\":2,\"k\":null}");
 }
 
 TEST(json, pretty_indents_by_two)
