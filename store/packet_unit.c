@@ -10,7 +10,7 @@
 #define VERSION 1
 #define HEADER_BYTES 40		/* envelope, number u64, plain length u32, codec u8, 3 bytes of 0 */
 #define UNIT_STORED_MAX (HEADER_BYTES + PACKET_UNIT_BYTES)
-#define SAMPLE_BYTES 4096u
+#define SAMPLE_BYTES 2048u
 
 /* Whether one of a few pieces compresses at all: encrypted bytes are not worth the try. */
 static int looks_packable(struct view plain, struct wr *out, struct err *err)

@@ -1,5 +1,5 @@
 /*
- * Payload of packets.seg, in units of at most 64 KiB plain: each compressed and
+ * Payload of packets.seg, in units of at most 32 KiB plain: each compressed and
  * checksummed by itself, so that a reader takes the few he needs. Blocks say
  * which bytes of which units their frames are made of, and several may say the
  * same ones. FORMAT.md, "Payload unit".
@@ -10,7 +10,7 @@
 #include "base/wr.h"
 #include "store/codec.h"
 
-#define PACKET_UNIT_BITS 16
+#define PACKET_UNIT_BITS 15
 #define PACKET_UNIT_BYTES (1u << PACKET_UNIT_BITS)	/* plain */
 #define PACKET_UNIT_BITS_1 14	/* as they were at first, */
 #define PACKET_UNIT_BYTES_1 (1u << PACKET_UNIT_BITS_1)
