@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "store/kv_verify.h"
 
 enum { CAT_META, CAT_PART, CAT_GAP, CAT_STATUS, CAT_PIN, CAT_NOTE };
 const char *const catalog_dbs[] = { "meta+", "part+", "gap+", "status+", "pin+", "note+", NULL };
@@ -97,16 +98,37 @@ static void reserve_blocks(const char *dir)
 	(void)close(fd);
 }
 
-/* Died between making the file and its first bytes: there was never anything in it. The writer's lock is held. */
+static int is_entry(const char *name, void *arg)
+{
+	(void)name;
+	(void)arg;
+	return E_EXISTS;
+}
+
+/*
+ * Died, or the power went, between making the file and its first transaction: there was never anything in it, nor
+ * anything beside it. A catalog of partitions is never dropped, whatever it looks like. The writer's lock is held.
+ */
 static int drop_unmade(const char *dir, struct err *err)
 {
+	static const char *const beside[] = { "hot", "parts" };
 	char path[STORE_PATH_MAX];
 	uint64_t bytes;
-	int rc = files_path(path, err, dir, KV_DATA_FILE, NULL);
+	int rc;
 
+	for (size_t i = 0; i < 2; i++) {
+		rc = files_path(path, err, dir, beside[i], NULL);
+		if (rc == 0)
+			rc = files_each(path, is_entry, NULL, err);
+		if (rc < 0)
+			return rc == E_EXISTS ? 0 : rc;
+	}
+	rc = files_path(path, err, dir, "catalog", KV_DATA_FILE);
 	if (rc == 0)
 		rc = files_size(path, &bytes, err);
-	if (rc > 0 && bytes == 0 && unlink(path) < 0)
+	if (rc > 0)
+		rc = kv_verify_unmade(path, err);
+	if (rc > 0 && unlink(path) < 0)
 		return err_errno(err, errno, "%s: remove", path);
 	return rc < 0 ? rc : 0;
 }
@@ -119,10 +141,9 @@ int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret
 	struct kv *kv = NULL;
 	int rc;
 
-	rc = files_path(path, err, dir, "catalog", NULL);
-	if (rc < 0)
-		return rc;
-	rc = for_write ? drop_unmade(path, err) : 0;
+	rc = for_write ? drop_unmade(dir, err) : 0;
+	if (rc == 0)
+		rc = files_path(path, err, dir, "catalog", NULL);
 	if (rc < 0)
 		return rc;
 	rc = kv_open(path, &opts, &kv, err);

@@ -26,6 +26,7 @@
 #define DATA_VERSION 1u
 #define PAGE_MIN 512u
 #define PAGE_MAX 32768u
+#define HEAD_MAX (PAGE_MAX + META_BYTES)	/* of a file: both meta pages lie in it */
 #define DEPTH_MAX 32u		/* LMDB's CURSOR_STACK */
 #define NO_PAGE UINT64_MAX
 
@@ -307,20 +308,47 @@ int kv_verify_tree(const char *path, uint64_t txn_id, struct err *err)
 	return rc < 0 ? err_set(err, rc, "%s: %s", path, why.text) : 0;
 }
 
-int kv_verify_head(const char *path, struct err *err)
+static int read_head(const char *path, uint8_t head[HEAD_MAX], size_t *ret_bytes, struct err *err)
 {
-	uint8_t head[PAGE_MAX + META_BYTES];
-	struct err why = { 0 };
-	struct meta metas[2];
 	ssize_t got;
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
 
 	if (fd < 0)
 		return err_errno(err, errno, "%s", path);
-	got = pread(fd, head, sizeof(head), 0);
+	got = pread(fd, head, HEAD_MAX, 0);
 	rc = got < 0 ? err_errno(err, errno, "%s: read", path) : 0;
 	(void)close(fd);
+	*ret_bytes = rc == 0 ? (size_t)got : 0;
+	return rc;
+}
+
+int kv_verify_head(const char *path, struct err *err)
+{
+	uint8_t head[HEAD_MAX];
+	struct err why = { 0 };
+	struct meta metas[2];
+	size_t bytes = 0;
+	int rc = read_head(path, head, &bytes, err);
+
 	if (rc == 0)
-		rc = read_metas(view_make(head, (size_t)got), metas, &why);
+		rc = read_metas(view_make(head, bytes), metas, &why);
 	return rc < 0 && why.code ? err_set(err, rc, "%s: %s", path, why.text) : rc;
+}
+
+int kv_verify_unmade(const char *path, struct err *err)
+{
+	uint8_t head[HEAD_MAX];
+	size_t bytes = 0, page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+	unsigned bad = 0;
+	int rc = read_head(path, head, &bytes, err);
+
+	for (unsigned i = 0; i < 2 && rc == 0; i++) {
+		struct meta meta = { 0 };
+
+		if (read_meta(view_sub(view_make(head, bytes), i * page_bytes, META_BYTES), &meta, NULL) < 0)
+			bad++;
+		else if (meta.txn > 0)
+			return 0;
+	}
+	return rc < 0 ? rc : bad > 0;
 }

@@ -11,6 +11,11 @@
 /* Both meta pages of the file: magic, version, page size. E_CORRUPT, E_IO. Before mdb_env_open. */
 int kv_verify_head(const char *path, struct err *err);
 /*
+ * 1 when the file lacks a meta page and nothing was ever committed to it: LMDB writes both when it makes a file, and
+ * syncs them with the first transaction, so a power cut before that leaves one or none. 0, E_IO.
+ */
+int kv_verify_unmade(const char *path, struct err *err);
+/*
  * Every branch and leaf page that the snapshot txn_id reaches: page numbers,
  * bounds, order of keys, sums of entries, places of large values (whose bytes have checksums of
  * their own, or are summed when they are read). The caller holds a reading transaction with that id.
