@@ -69,23 +69,8 @@ static int copy_class(struct thin *thin, unsigned class_id, struct packet_window
 	}
 	if (any)
 		rc = packets_open(thin->txn, &from, thin->path, 0, UINT64_MAX, NULL, 0, &packets, err);
-	while (rc == 0 && packets) {
-		struct err why = { 0 };
-		struct packet_rec rec;
-		uint64_t source;
-
-		rc = store_packets_next(packets, &rec, &source, &why);
-		if (rc == 0)
-			break;
-		if (rc == E_CORRUPT || rc == E_UNSUPPORTED) {	/* the rest is kept, and a gap tells */
-			thin->seal->damaged++;
-			rc = 0;
-			continue;
-		}
-		if (rc > 0 && headers)
-			cut(&rec);
-		rc = rc < 0 ? err_set(err, rc, "%s", why.text) : packet_window_add(window, &rec, source, err);
-	}
+	if (rc == 0 && packets)
+		rc = seal_copy_packets(thin->seal, packets, headers ? cut : NULL, window, err);
 	store_packets_close(packets);
 	return rc == 0 ? packet_window_flush(window, err) : rc;
 }

@@ -48,6 +48,12 @@ void seal_abort(struct seal *seal);	/* remove what is in tmp/; also after a fail
 
 int seal_rows(struct seal *seal, enum table_id table, struct err *err);
 int seal_packets(struct seal *seal, struct err *err);
+struct packet_rec;
+struct packet_window;
+struct store_packets;
+/* All of packets into window, changed first (NULL: as they are). Blocks that cannot be read count as damaged, and the rest is kept. */
+int seal_copy_packets(struct seal *seal, struct store_packets *packets, void (*change)(struct packet_rec *rec),
+		      struct packet_window *window, struct err *err);
 
 /* Rows of one table straight from memory, instead of seal_rows. Copied; sorted a row group at a time. */
 struct seal_run;

@@ -6,10 +6,10 @@
 #include "store/packets.h"
 #include "store/seal.h"
 
-static int copy_packets(struct seal *seal, struct packet_window *window, struct err *err)
+int seal_copy_packets(struct seal *seal, struct store_packets *packets, void (*change)(struct packet_rec *rec),
+		      struct packet_window *window, struct err *err)
 {
-	struct store_packets *packets = NULL;
-	int rc = packets_open(seal->txn, &seal->from, seal->from_path, 0, UINT64_MAX, NULL, 0, &packets, err);
+	int rc = 0;
 
 	while (rc == 0) {
 		struct err why = { 0 };
@@ -19,13 +19,25 @@ static int copy_packets(struct seal *seal, struct packet_window *window, struct 
 		rc = store_packets_next(packets, &rec, &source, &why);
 		if (rc == 0)
 			break;
-		if (rc == E_CORRUPT || rc == E_UNSUPPORTED) {	/* the rest is kept; the caller records a gap */
+		if (rc == E_CORRUPT || rc == E_UNSUPPORTED) {
 			seal->damaged++;
 			rc = 0;
 			continue;
 		}
+		if (rc > 0 && change)
+			change(&rec);
 		rc = rc < 0 ? err_set(err, rc, "%s", why.text) : packet_window_add(window, &rec, source, err);
 	}
+	return rc;
+}
+
+static int copy_packets(struct seal *seal, struct packet_window *window, struct err *err)
+{
+	struct store_packets *packets = NULL;
+	int rc = packets_open(seal->txn, &seal->from, seal->from_path, 0, UINT64_MAX, NULL, 0, &packets, err);
+
+	if (rc == 0)
+		rc = seal_copy_packets(seal, packets, NULL, window, err);
 	store_packets_close(packets);
 	return rc;
 }

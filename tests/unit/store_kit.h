@@ -2,6 +2,12 @@
 #ifndef TESTS_UNIT_STORE_KIT_H
 #define TESTS_UNIT_STORE_KIT_H
 
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
 #include "base/arena.h"
 #include "base/clock.h"
 #include "store/store.h"
@@ -17,6 +23,29 @@ static inline uint64_t kit_random(uint64_t *state)
 	*state ^= *state >> 7;
 	*state ^= *state << 17;
 	return *state;
+}
+
+/* A process that does child, which writes a byte to out when it begins and never ends, killed wait_us after that. */
+static inline void kit_kill_child(void (*child)(const char *dir, int out), const char *dir, long wait_us)
+{
+	const struct timespec wait = { .tv_nsec = wait_us * 1000 };
+	struct pollfd ready;
+	int out[2], status;
+	pid_t pid;
+
+	CHECK(pipe(out) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0)
+		child(dir, out[1]);
+	(void)close(out[1]);
+	ready = (struct pollfd){ .fd = out[0], .events = POLLIN };
+	CHECK(poll(&ready, 1, 20000) == 1, "the child did not begin in 20 s");
+	(void)nanosleep(&wait, NULL);
+	CHECK(kill(pid, SIGKILL) == 0);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFSIGNALED(status), "the child ended by itself: %x", status);
+	(void)close(out[0]);
 }
 
 /* Texts of the n-th row live in text. */

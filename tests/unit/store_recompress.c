@@ -1,11 +1,7 @@
 /* Cold partitions packed again: smaller, the same to every reader, whole at any instant. */
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "store/codec.h"
 #include "store/writer.h"
@@ -321,29 +317,14 @@ TEST(store_recompress, kill_at_any_moment, .timeout = 100)
 
 	printf("seed %llu\n", (unsigned long long)random);
 	for (unsigned round = 0; round < ROUNDS; round++) {
-		struct timespec wait = { .tv_nsec = (long)(kit_random(&random) % 150000) * 1000 };
+		long wait_us = (long)(kit_random(&random) % 150000);
 		struct store_writer *writer;
-		struct pollfd ready;
 		struct err err = { 0 };
-		int out[2], status;
-		pid_t pid;
 
 		/* Sealed anew, so that every round has something to do. */
 		shell(dir, round ? "rm -rf parts catalog tmp trash hot snap && cp -a first/* ." :
 				   "mkdir first && cp -a parts catalog tmp trash hot snap first/");
-		CHECK(pipe(out) == 0);
-		pid = fork();
-		CHECK(pid >= 0);
-		if (pid == 0)
-			pack_for_ever(dir, out[1]);
-		(void)close(out[1]);
-		ready = (struct pollfd){ .fd = out[0], .events = POLLIN };
-		CHECK(poll(&ready, 1, 20000) == 1, "the child did not begin in 20 s");
-		(void)nanosleep(&wait, NULL);
-		CHECK(kill(pid, SIGKILL) == 0);
-		CHECK(waitpid(pid, &status, 0) == pid);
-		CHECK(WIFSIGNALED(status), "the child ended by itself: %x", status);
-		(void)close(out[0]);
+		kit_kill_child(pack_for_ever, dir, wait_us);
 		check_all(dir);			/* as it lies there */
 		writer = kit_writer(dir, NULL);	/* and put right */
 		CHECK_OK(store_writer_close(writer, false, &err), err);

@@ -1,8 +1,4 @@
 /* Retention by scope: payload classes, tables and tiers, each by its own rule. */
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "store/part.h"
 #include "tests/unit/store_kit.h"
@@ -571,27 +567,12 @@ TEST(store_scopes, kill_at_any_moment, .timeout = 100)
 	printf("seed %llu\n", (unsigned long long)random);
 	shell(dir, "mkdir first && cp -a parts catalog tmp trash hot snap first/");
 	for (unsigned round = 0; round < 12; round++) {
-		struct timespec wait = { .tv_nsec = (long)(kit_random(&random) % 60000) * 1000 };
+		long wait_us = (long)(kit_random(&random) % 60000);
 		struct store_writer *writer;
-		struct pollfd ready;
 		struct err err = { 0 };
-		int out[2], status;
-		pid_t pid;
 
 		shell(dir, "rm -rf parts catalog tmp trash hot snap && cp -a first/* .");
-		CHECK(pipe(out) == 0);
-		pid = fork();
-		CHECK(pid >= 0);
-		if (pid == 0)
-			retain_for_ever(dir, out[1]);
-		(void)close(out[1]);
-		ready = (struct pollfd){ .fd = out[0], .events = POLLIN };
-		CHECK(poll(&ready, 1, 20000) == 1, "the child did not begin in 20 s");
-		(void)nanosleep(&wait, NULL);
-		CHECK(kill(pid, SIGKILL) == 0);
-		CHECK(waitpid(pid, &status, 0) == pid);
-		CHECK(WIFSIGNALED(status), "the child ended by itself: %x", status);
-		(void)close(out[0]);
+		kit_kill_child(retain_for_ever, dir, wait_us);
 		writer = kit_writer(dir, NULL);
 		CHECK_OK(store_writer_close(writer, false, &err), err);
 		shell(dir, "test -z \"$(find tmp trash -mindepth 1)\"");
