@@ -1,20 +1,16 @@
 #include "store/catalog.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "base/mem.h"
-#include "store/kv_verify.h"
+#include "store/catalog_file.h"
 
 enum { CAT_META, CAT_PART, CAT_GAP, CAT_STATUS, CAT_PIN, CAT_NOTE };
 const char *const catalog_dbs[] = { "meta+", "part+", "gap+", "status+", "pin+", "note+", NULL };
 
 #define RULE_KEY "rule "	/* and the scope: in META */
 #define CATALOG_MAP_BYTES (4ull << 30)
-#define CATALOG_RESERVE_BYTES (4 << 20)
 /* Texts are cut in pieces so that replacing one never frees a run of pages (kv.h). */
 #define STATUS_PIECE_BYTES 960
 _Static_assert(STATUS_PIECE_BYTES < KV_SMALL_MAX, "a piece stays on a shared page");
@@ -80,59 +76,6 @@ static int check_format(struct kv *kv, bool for_write, struct err *err)
 	return rc;
 }
 
-/*
- * Retention must be able to commit on a full disk, or nothing would ever get
- * free: take the blocks of a small catalog beforehand. Best effort.
- */
-static void reserve_blocks(const char *dir)
-{
-	char path[STORE_PATH_MAX];
-	int fd;
-
-	if (files_path(path, NULL, dir, KV_DATA_FILE, NULL) < 0)
-		return;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, CATALOG_RESERVE_BYTES);
-	(void)close(fd);
-}
-
-static int is_entry(const char *name, void *arg)
-{
-	(void)name;
-	(void)arg;
-	return E_EXISTS;
-}
-
-/*
- * Died, or the power went, between making the file and its first transaction: there was never anything in it, nor
- * anything beside it. A catalog of partitions is never dropped, whatever it looks like. The writer's lock is held.
- */
-static int drop_unmade(const char *dir, struct err *err)
-{
-	static const char *const beside[] = { "hot", "parts" };
-	char path[STORE_PATH_MAX];
-	uint64_t bytes;
-	int rc;
-
-	for (size_t i = 0; i < 2; i++) {
-		rc = files_path(path, err, dir, beside[i], NULL);
-		if (rc == 0)
-			rc = files_each(path, is_entry, NULL, err);
-		if (rc < 0)
-			return rc == E_EXISTS ? 0 : rc;
-	}
-	rc = files_path(path, err, dir, "catalog", KV_DATA_FILE);
-	if (rc == 0)
-		rc = files_size(path, &bytes, err);
-	if (rc > 0)
-		rc = kv_verify_unmade(path, err);
-	if (rc > 0 && unlink(path) < 0)
-		return err_errno(err, errno, "%s: remove", path);
-	return rc < 0 ? rc : 0;
-}
-
 int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret_kv, struct err *err)
 {
 	struct kv_opts opts = { .mode = for_write ? KV_WRITE : KV_READ, .dbs = catalog_dbs,
@@ -141,7 +84,7 @@ int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret
 	struct kv *kv = NULL;
 	int rc;
 
-	rc = for_write ? drop_unmade(dir, err) : 0;
+	rc = for_write ? catalog_file_drop_unmade(dir, err) : 0;
 	if (rc == 0)
 		rc = files_path(path, err, dir, "catalog", NULL);
 	if (rc < 0)
@@ -152,7 +95,7 @@ int catalog_open(const char *dir, bool for_write, int group_gid, struct kv **ret
 	if (rc < 0)
 		return rc;
 	if (for_write)
-		reserve_blocks(path);
+		catalog_file_reserve(path);
 	rc = check_format(kv, for_write, err);
 	if (rc < 0) {
 		kv_close(kv);

@@ -1,5 +1,4 @@
 /* Retention by scope: payload classes, tables and tiers, each by its own rule. */
-
 #include "store/part.h"
 #include "tests/unit/store_kit.h"
 
