@@ -4,8 +4,8 @@
 # Does cost stay flat while the store grows? The capture is imported again and again, an hour later each time, and at
 # each of SIZES (MiB of store: "100 1000 10000") the same questions are asked. For each size: packets/s and peak memory
 # of the last imports; milliseconds of questions over HTTP about the newest hour, and about one flow with no time given
-# (median of RUNS, warm, and after the caches are dropped); resident memory of serve after them. OUT=DIR (docs/) gets
-# flat.md and flat.svg.
+# (median of RUNS, warm, and after the caches are dropped); memory of serve after them, its own and the pages of the
+# store that it has mapped (the kernel's cache, which it takes back). OUT=DIR (docs/) gets flat.md and flat.svg.
 set -eu
 cd "$(dirname "$0")/../.."
 tapedeck=${TAPEDECK:-$PWD/build/tapedeck}
@@ -68,7 +68,7 @@ ask() { # QUESTION HOUR: milliseconds
 
 chmod 711 "$work"
 copies=0
-printf 'size_mib\tcopies\tpackets_per_s\timport_mib\tserve_mib' >"$work/table"
+printf 'size_mib\tcopies\tpackets_per_s\timport_mib\tserve_mib\tmapped_mib' >"$work/table"
 for q in "${questions[@]}"; do printf '\t%s_warm\t%s_cold' "$q" "$q" >>"$work/table"; done
 echo >>"$work/table"
 for size in $sizes; do
@@ -89,7 +89,7 @@ for size in $sizes; do
 		warm=$(for _ in $(seq "$runs"); do ask "$q" $newest; done | median)
 		times+=$(printf '\t%s\tCOLD_%s' "$warm" "$q")
 	done
-	memory=$(awk '/^VmRSS/ { print $2 / 1024 }' "/proc/$serve_pid/status")
+	memory=$(awk '/^RssAnon/ { own = $2 } /^RssFile/ { printf "%.1f\t%.1f", own / 1024, $2 / 1024 }' "/proc/$serve_pid/status")
 	unserve
 	for q in "${questions[@]}"; do
 		cold
@@ -108,10 +108,10 @@ mkdir -p "$out"
 	echo "Made by \`make bench-flat\`: a capture of $packets packets imported once an hour, on $(nproc) cores. Times in ms, warm (cold)."
 	echo
 	awk -F'\t' -v names="$(printf '%s|' "${what[@]}")" '
-		NR == 1 { n = split(names, q, "|") - 1; printf "| store MiB | hours | import packets/s | import peak MiB | serve MiB |"
+		NR == 1 { n = split(names, q, "|") - 1; printf "| store MiB | hours | import packets/s | import peak MiB | serve, own MiB | store mapped MiB |"
 			for (i = 1; i <= n; i++) printf " %s |", q[i]
-			printf "\n|"; for (i = 1; i <= n + 5; i++) printf "---|"; print ""; next }
-		{ printf "| %d | %d | %d | %d | %d |", $1, $2, $3, $4, $5; for (i = 6; i < NF; i += 2) printf " %.1f (%.1f) |", $i, $(i + 1); print "" }' "$work/table"
+			printf "\n|"; for (i = 1; i <= n + 6; i++) printf "---|"; print ""; next }
+		{ printf "| %d | %d | %d | %d | %d | %d |", $1, $2, $3, $4, $5, $6; for (i = 7; i < NF; i += 2) printf " %.1f (%.1f) |", $i, $(i + 1); print "" }' "$work/table"
 	echo
 	echo "![the same as a plot](flat.svg)"
 } >"$out/flat.md"
@@ -126,8 +126,8 @@ gnuplot <<-PLOT
 	set ylabel "packets/s"; set yrange [0:*]
 	plot "$work/table" skip 1 using 1:3 with linespoints title "import"
 	set ylabel "MiB"
-	plot "$work/table" skip 1 using 1:4 with linespoints title "import, peak", "" skip 1 using 1:5 with linespoints title "serve"
+	plot "$work/table" skip 1 using 1:4 with linespoints title "import, peak", "" skip 1 using 1:5 with linespoints title "serve, own"
 	set ylabel "ms"; set xlabel "MiB of store"
-	plot $(for i in "${!questions[@]}"; do printf '"%s" skip 1 using 1:%d with linespoints title "%s", ' "$work/table" $((6 + 2 * i)) "${what[i]}"; done)
+	plot $(for i in "${!questions[@]}"; do printf '"%s" skip 1 using 1:%d with linespoints title "%s", ' "$work/table" $((7 + 2 * i)) "${what[i]}"; done)
 PLOT
 say "$out/flat.md, $out/flat.svg"
