@@ -31,6 +31,7 @@ struct slab {
 
 struct call_pool {
 	size_t calls_max;
+	size_t conn_bytes_max;	/* what connections remember leaves room for texts of calls */
 	size_t open;
 	uint64_t refused;
 	struct protocols protocols;
@@ -45,14 +46,16 @@ struct call_pool {
 struct call_pool *call_pool_new(const struct call_pool_opts *opts)
 {
 	struct call_pool *pool = mem_zalloc(sizeof(*pool));
+	size_t text_bytes;
 
 	if (!pool)
 		return NULL;
 	pool->calls_max = opts && opts->calls_max ? opts->calls_max : CALLS_MAX_DEFAULT;
 	if (opts)
 		pool->protocols = opts->protocols;
-	pool->blocks = block_pool_new(opts && opts->text_bytes_max ? opts->text_bytes_max :
-				      TEXT_BYTES_DEFAULT);
+	text_bytes = opts && opts->text_bytes_max ? opts->text_bytes_max : TEXT_BYTES_DEFAULT;
+	pool->conn_bytes_max = text_bytes - text_bytes / 4;
+	pool->blocks = block_pool_new(text_bytes);
 	if (!pool->blocks) {
 		mem_free(pool);
 		return NULL;
@@ -203,7 +206,11 @@ void *call_memory(struct call_sink *sink, struct call *call, size_t bytes)
 
 void *conn_memory_take(struct call_sink *sink, size_t bytes)
 {
-	return block_take(sink->pool->blocks, bytes);
+	struct call_pool *pool = sink->pool;
+
+	if (bytes > pool->conn_bytes_max || block_pool_used(pool->blocks) > pool->conn_bytes_max - bytes)
+		return NULL;
+	return block_take(pool->blocks, bytes);
 }
 
 void conn_memory_give(struct call_sink *sink, void *at)

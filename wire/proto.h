@@ -80,7 +80,10 @@ void call_refuse(struct call_sink *sink);
 struct view call_text(struct call_sink *sink, struct call *call, struct view text, size_t max);
 /* Zeroed memory for the dissector's own state of a call, until the call has ended. NULL when the budget is used up. */
 void *call_memory(struct call_sink *sink, struct call *call, size_t bytes);
-/* Memory of a connection beyond conn_size; every piece must be back when close() returns. NULL as above. */
+/*
+ * Memory of a connection beyond conn_size; every piece must be back when close() returns. NULL when three quarters of
+ * the budget of texts are used up, so that what connections remember leaves room for their calls.
+ */
 void *conn_memory_take(struct call_sink *sink, size_t bytes);
 void conn_memory_give(struct call_sink *sink, void *at);	/* takes NULL */
 /* First byte of the request (response) is at off; sets start_ns / rsp_first_ns and req_seq / rsp_seq. */

@@ -9,24 +9,17 @@
 #include "wire/cql_msg.h"
 #include "wire/dissect.h"
 #include "wire/fold.h"
+#include "wire/statements.h"
 
 #define PORT_CQL	9042
 #define SQL_MAX		4096
 #define TEMPLATE_MAX	1024
 #define SHOW_MAX	((uint64_t)8 << 10)
 #define NAME_MAX_TEXT	64
-#define STATEMENTS_MAX	16
-#define STATEMENT_SQL	480
 #define PENDING_MAX	1024
 #define SEGMENT_HEAD	6		/* 17 bits of length, self-contained, CRC-24 */
 #define SEGMENT_TAIL	4		/* CRC-32 */
 #define SEGMENT_MAX	131071u
-
-struct statement {
-	uint64_t id;			/* hash; 0 = free */
-	uint16_t len;
-	char sql[STATEMENT_SQL];
-};
 
 struct cql_conn {
 	struct frame_dir dir[2];
@@ -36,39 +29,14 @@ struct cql_conn {
 	uint8_t client;
 	uint64_t rest[2];		/* of an envelope that goes on in the next segment */
 	struct call *current[2];	/* of the frame in progress */
-	uint8_t statement_next, db_len;
+	uint8_t db_len;
 	char db[NAME_MAX_TEXT];
-	struct statement statements[STATEMENTS_MAX];
+	struct statements statements;	/* by the hash of their id */
 };
 
 static uint64_t id_hash(struct view id)
 {
 	return hash_bytes(id.len ? id.at : (const uint8_t *)"", id.len, 5) | 1;
-}
-
-static void statement_put(struct cql_conn *conn, struct view id, struct view sql)
-{
-	uint64_t hash = id_hash(id);
-	struct statement *slot = NULL;
-
-	for (unsigned i = 0; i < STATEMENTS_MAX && !slot; i++)
-		if (conn->statements[i].id == hash)
-			slot = &conn->statements[i];
-	if (!slot)
-		slot = &conn->statements[conn->statement_next++ % STATEMENTS_MAX];
-	slot->id = hash;
-	slot->len = (uint16_t)(sql.len < STATEMENT_SQL ? sql.len : STATEMENT_SQL);
-	memcpy(slot->sql, sql.len ? sql.at : (const uint8_t *)"", slot->len);
-}
-
-static struct view statement_sql(const struct cql_conn *conn, struct view id)
-{
-	uint64_t hash = id_hash(id);
-
-	for (unsigned i = 0; i < STATEMENTS_MAX; i++)
-		if (conn->statements[i].id == hash)
-			return view_make(conn->statements[i].sql, conn->statements[i].len);
-	return view_make("", 0);
 }
 
 static void take_off(struct cql_conn *conn, struct call *call)
@@ -121,7 +89,7 @@ static void set_batch(struct cql_conn *conn, struct call_sink *sink, struct call
 
 	(void)rd_u8(&rd);
 	count = rd_u16be(&rd);
-	sql = rd_u8(&rd) == 0 ? cql_long_string(&rd) : statement_sql(conn, cql_short_bytes(&rd));
+	sql = rd_u8(&rd) == 0 ? cql_long_string(&rd) : statement_sql(&conn->statements, id_hash(cql_short_bytes(&rd)));
 	set_sql(sink, call, sql, "BATCH");
 	ROW_SET(CALL, &call->row, rows, count);
 }
@@ -162,7 +130,7 @@ static void take_request(struct frames *f, const struct cql_head *head, struct v
 		set_sql(f->sink, call, cql_long_string(&rd), "PREPARE");
 		break;
 	case CQL_EXECUTE:
-		sql = statement_sql(conn, cql_short_bytes(&rd));
+		sql = statement_sql(&conn->statements, id_hash(cql_short_bytes(&rd)));
 		set_sql(f->sink, call, sql, sql.len ? NULL : "EXECUTE");
 		break;
 	case CQL_BATCH:
@@ -224,7 +192,7 @@ static void set_result(struct cql_conn *conn, struct call_sink *sink, struct cal
 	}
 	case CQL_PREPARED:
 		if (ROW_HAS(CALL, &call->row, target))
-			statement_put(conn, cql_short_bytes(&rd), call->row.target);
+			statement_put(&conn->statements, sink, id_hash(cql_short_bytes(&rd)), call->row.target);
 		break;
 	default:
 		break;
@@ -449,6 +417,7 @@ static void cql_close(void *at, uint8_t reason, struct call_sink *sink)
 	if (conn->current[!conn->client] && conn->roles)
 		end_call(conn, conn->current[!conn->client], reason, sink);
 	call_fifo_end_open(&conn->waiting, sink, reason);
+	statements_release(&conn->statements, sink);
 }
 
 static enum guess cql_guess(struct view bytes, const struct guess_hint *hint)

@@ -10,7 +10,7 @@
 #include "wire/dissect.h"
 #include "wire/fold.h"
 #include "wire/mysql_msg.h"
-#include "wire/mysql_statements.h"
+#include "wire/statements.h"
 
 #define PORT_MYSQL	3306
 #define SQL_MAX		4096
@@ -19,6 +19,7 @@
 #define ANSWER_SHOW	400			/* of an answer's packet that tells something */
 #define ROW_SHOW	13			/* of a row: is it the end? */
 #define NAME_MAX_TEXT	64
+#define STATEMENT_LAST	UINT32_MAX	/* MariaDB: the one prepared last */
 
 enum phase { PHASE_GREETING, PHASE_LOGIN, PHASE_COMMAND };
 enum eof_mode { EOF_UNKNOWN, EOF_OLD, EOF_NONE };
@@ -43,7 +44,8 @@ struct mysql_conn {
 	uint8_t last_number;		/* of the server's last packet */
 	uint8_t db_len, user_len, version_len;
 	char db[NAME_MAX_TEXT], user[NAME_MAX_TEXT], version[NAME_MAX_TEXT];
-	struct mysql_statements statements;
+	uint32_t statement_last;
+	struct statements statements;
 };
 
 enum { TAG_COMMAND = 0xff, TAG_LOGIN = 0x100 };
@@ -135,6 +137,11 @@ static int take_login(struct frames *f, const struct frame *frame, struct view p
 	return FRAME_OK;
 }
 
+static struct view sql_of(const struct mysql_conn *conn, uint32_t id)
+{
+	return statement_sql(&conn->statements, id == STATEMENT_LAST ? conn->statement_last : id);
+}
+
 static bool is_unanswered(uint8_t command)
 {
 	return command == MYSQL_COM_QUIT || command == MYSQL_COM_CLOSE || command == MYSQL_COM_LONG_DATA;
@@ -148,6 +155,7 @@ static int take_command(struct frames *f, const struct frame *frame, struct view
 	struct view rest = view_sub(payload, 1, payload.len);
 	struct rd rd = rd_make(rest);
 	struct call *call;
+	uint32_t id;
 
 	if (!name)
 		return FRAME_BAD;
@@ -165,14 +173,17 @@ static int take_command(struct frames *f, const struct frame *frame, struct view
 		break;
 	case MYSQL_COM_EXECUTE:
 	case MYSQL_COM_BULK_EXECUTE:
-		rest = mysql_statement_sql(&conn->statements, rd_u32le(&rd));
+		rest = sql_of(conn, rd_u32le(&rd));
 		set_sql(f->sink, call, rest, rest.len ? NULL : name);
 		break;
 	case MYSQL_COM_CLOSE:
 	case MYSQL_COM_RESET:
 	case MYSQL_COM_FETCH:
 	case MYSQL_COM_LONG_DATA:
-		set_sql(f->sink, call, mysql_statement_sql(&conn->statements, rd_u32le(&rd)), name);
+		id = rd_u32le(&rd);
+		set_sql(f->sink, call, sql_of(conn, id), name);
+		if (command == MYSQL_COM_CLOSE)
+			statement_drop(&conn->statements, f->sink, id);
 		break;
 	case MYSQL_COM_INIT_DB:
 	case MYSQL_COM_FIELD_LIST:
@@ -321,7 +332,7 @@ static void begin_columns(struct mysql_conn *conn, struct view payload)
 	conn->answer = conn->columns ? ANSWER_COLUMNS : ANSWER_COLUMNS_END;
 }
 
-static void begin_prepared(struct mysql_conn *conn, struct call *call, struct view payload)
+static void begin_prepared(struct mysql_conn *conn, struct call *call, struct view payload, struct call_sink *sink)
 {
 	struct rd rd = rd_make(view_sub(payload, 1, payload.len));
 	uint32_t id = rd_u32le(&rd);
@@ -332,7 +343,8 @@ static void begin_prepared(struct mysql_conn *conn, struct call *call, struct vi
 		conn->end_call = true;
 		return;
 	}
-	mysql_statement_put(&conn->statements, id, ROW_HAS(CALL, &call->row, target) ? call->row.target : view_make("", 0));
+	statement_put(&conn->statements, sink, id, ROW_HAS(CALL, &call->row, target) ? call->row.target : view_make("", 0));
+	conn->statement_last = id;
 	conn->columns = conn->params ? conn->params : conn->columns_next;
 	if (conn->params)
 		conn->answer = ANSWER_PARAMS;
@@ -357,7 +369,7 @@ static void take_first(struct mysql_conn *conn, struct call *call, struct view p
 	}
 	switch (command) {
 	case MYSQL_COM_PREPARE:
-		begin_prepared(conn, call, payload);
+		begin_prepared(conn, call, payload, sink);
 		break;
 	case MYSQL_COM_STATISTICS:
 		conn->end_call = true;
@@ -715,6 +727,7 @@ static void mysql_close(void *at, uint8_t reason, struct call_sink *sink)
 	struct mysql_conn *conn = at;
 
 	call_fifo_end_open(&conn->waiting, sink, reason);
+	statements_release(&conn->statements, sink);
 }
 
 /* Idle connections of a pool: what says more stands behind the pings and their answers. */

@@ -17,6 +17,8 @@
 #define TEXT_MAX	256
 #define PENDING_MAX	1024
 #define SUBS		48
+#define SUBJECT_MAX	80	/* of a subscription */
+#define QUEUE_MAX	38
 #define HEADERS_SHOWN	((uint64_t)4 << 10)
 #define TIMEOUT_NS	60000000000ull	/* clients wait seconds for a reply */
 #define UNKNOWN_MAX	512
@@ -26,9 +28,9 @@
 enum { TAG_OK = 1, TAG_REPLY = 2, TAG_SOFT = 4, TAG_PING = 8, TAG_BLAME = 16, TAG_BITS = 8 };
 
 struct sub {
-	uint64_t sid;		/* hash; 0: free */
+	uint64_t sid;		/* hash */
 	uint8_t subject_len, queue_len;
-	char subject[80], queue[38];
+	char text[];		/* subject, queue */
 };
 
 struct nats_conn {
@@ -47,7 +49,7 @@ struct nats_conn {
 	bool at_answer[2];
 	uint8_t user_len, agent_len;
 	char user[64], agent[128];
-	struct sub sub[SUBS];
+	struct sub *sub[SUBS];		/* conn_memory_take() */
 };
 
 static uint64_t text_hash(struct view text)
@@ -57,14 +59,25 @@ static uint64_t text_hash(struct view text)
 
 /* ---- subscriptions ---- */
 
-static struct sub *sub_find(struct nats_conn *conn, struct view sid)
+/* Where the subscription is; SUBS: nowhere. */
+static unsigned sub_find(const struct nats_conn *conn, struct view sid)
 {
 	uint64_t hash = text_hash(sid);
+	unsigned i = 0;
 
-	for (unsigned i = 0; i < SUBS; i++)
-		if (conn->sub[i].sid == hash)
-			return &conn->sub[i];
-	return NULL;
+	while (i < SUBS && !(conn->sub[i] && conn->sub[i]->sid == hash))
+		i++;
+	return i;
+}
+
+static struct view sub_subject(const struct sub *sub)
+{
+	return view_make(sub->text, sub->subject_len);
+}
+
+static struct view sub_queue(const struct sub *sub)
+{
+	return view_make(sub->text + sub->subject_len, sub->queue_len);
 }
 
 static uint8_t keep(char *text, size_t cap, struct view from)
@@ -75,29 +88,35 @@ static uint8_t keep(char *text, size_t cap, struct view from)
 	return (uint8_t)from.len;
 }
 
-static void sub_put(struct nats_conn *conn, const struct nats_line *line)
+static void sub_put(struct nats_conn *conn, const struct nats_line *line, struct call_sink *sink)
 {
-	struct sub *sub = sub_find(conn, line->sid);
+	struct view subject = view_sub(line->subject, 0, SUBJECT_MAX), queue = view_sub(line->queue, 0, QUEUE_MAX);
+	unsigned i = sub_find(conn, line->sid);
+	struct sub *sub;
 
-	for (unsigned i = 0; i < SUBS && !sub; i++)
-		if (!conn->sub[i].sid)
-			sub = &conn->sub[i];
-	if (!sub) {
-		sub = &conn->sub[conn->sub_next++ % SUBS];
+	for (unsigned n = 0; n < SUBS && i == SUBS; n++)
+		if (!conn->sub[n])
+			i = n;
+	if (i == SUBS) {
+		i = conn->sub_next++ % SUBS;
 		conn->whole = false;
 	}
-	if (line->subject.len > sizeof(sub->subject))
+	conn_memory_give(sink, conn->sub[i]);
+	conn->sub[i] = sub = conn_memory_take(sink, sizeof(*sub) + subject.len + queue.len);
+	if (!sub || subject.len < line->subject.len)
 		conn->whole = false;
+	if (!sub)
+		return;
 	sub->sid = text_hash(line->sid);
-	sub->subject_len = keep(sub->subject, sizeof(sub->subject), line->subject);
-	sub->queue_len = keep(sub->queue, sizeof(sub->queue), line->queue);
+	sub->subject_len = keep(sub->text, SUBJECT_MAX, subject);
+	sub->queue_len = keep(sub->text + subject.len, QUEUE_MAX, queue);
 }
 
 /* Can what is published to subject come back on this connection? */
 static bool is_subscribed(const struct nats_conn *conn, struct view subject)
 {
 	for (unsigned i = 0; i < SUBS; i++)
-		if (conn->sub[i].sid && nats_subject_fits(view_make(conn->sub[i].subject, conn->sub[i].subject_len), subject))
+		if (conn->sub[i] && nats_subject_fits(sub_subject(conn->sub[i]), subject))
 			return true;
 	return !conn->whole;
 }
@@ -278,13 +297,13 @@ static void take_publication(struct frames *f, const struct frame *frame, const 
 static void take_command(struct frames *f, const struct frame *frame, const struct nats_line *line)
 {
 	struct nats_conn *conn = f->conn;
-	struct sub *sub = line->op == NATS_UNSUB ? sub_find(conn, line->sid) : NULL;
+	unsigned at = line->op == NATS_UNSUB ? sub_find(conn, line->sid) : SUBS;
 	struct call *call;
 
 	if (line->op == NATS_CONNECT)
 		learn(conn, line->text);
 	if (line->op == NATS_SUB)
-		sub_put(conn, line);
+		sub_put(conn, line, f->sink);
 	call = open_call(f, frame, false, line->name);
 	if (!call) {
 		if (conn->verbose)
@@ -299,10 +318,10 @@ static void take_command(struct frames *f, const struct frame *frame, const stru
 		set_subject(f->sink, call, line->subject);
 		CALL_TEXT(f->sink, call, queue, line->queue, TEXT_MAX);
 	}
-	if (!sub)
+	if (at == SUBS)
 		return;
-	set_subject(f->sink, call, view_make(sub->subject, sub->subject_len));
-	CALL_TEXT(f->sink, call, queue, view_make(sub->queue, sub->queue_len), sizeof(sub->queue));
+	set_subject(f->sink, call, sub_subject(conn->sub[at]));
+	CALL_TEXT(f->sink, call, queue, sub_queue(conn->sub[at]), QUEUE_MAX);
 }
 
 /* ---- of the server ---- */
@@ -310,7 +329,7 @@ static void take_command(struct frames *f, const struct frame *frame, const stru
 static void take_delivery(struct frames *f, const struct frame *frame, const struct nats_line *line)
 {
 	struct nats_conn *conn = f->conn;
-	const struct sub *sub = sub_find(conn, line->sid);
+	unsigned at = sub_find(conn, line->sid);
 	struct call *call;
 
 	if (take_answer(f, frame, line))
@@ -320,8 +339,8 @@ static void take_delivery(struct frames *f, const struct frame *frame, const str
 		return;
 	set_subject(f->sink, call, line->subject);
 	set_message(f, frame, call, line, false);
-	if (sub)
-		CALL_TEXT(f->sink, call, queue, view_make(sub->queue, sub->queue_len), sizeof(sub->queue));
+	if (at < SUBS)
+		CALL_TEXT(f->sink, call, queue, sub_queue(conn->sub[at]), QUEUE_MAX);
 	/* a subscriber need not answer, or may do so elsewhere */
 	if (line->reply.len && !conn->verbose)
 		call->tag = text_hash(line->reply) << TAG_BITS | TAG_REPLY | TAG_SOFT;
@@ -620,6 +639,9 @@ static void nats_close(void *at, uint8_t reason, struct call_sink *sink)
 		end_open(conn, &conn->asked[d], conn->doubt[!d] ? CALL_END_gap : reason, sink);
 		end_open(conn, &conn->pings[d], reason, sink);
 	}
+	for (unsigned i = 0; i < SUBS; i++)
+		conn_memory_give(sink, conn->sub[i]);
+	memset(conn->sub, 0, sizeof(conn->sub));
 }
 
 static void nats_tick(void *at, uint64_t now_ns, struct call_sink *sink)

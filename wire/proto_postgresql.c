@@ -12,14 +12,13 @@
 #include "wire/dissect.h"
 #include "wire/fold.h"
 #include "wire/pg_msg.h"
+#include "wire/statements.h"
 
 #define PORT_PG		5432
 #define SQL_MAX		4096
 #define TEMPLATE_MAX	1024
 #define SHOW_MAX	(SQL_MAX + 256)	/* of a message that is looked at */
 #define NAME_MAX_TEXT	64
-#define STATEMENTS_MAX	16		/* named statements remembered; the oldest goes */
-#define STATEMENT_SQL	480
 #define PORTALS_MAX	8
 
 /* call->tag */
@@ -33,12 +32,6 @@ enum {
 	TAG_FAILED = 0x20000,
 };
 
-struct statement {
-	uint64_t name;		/* hash; 0 = free */
-	uint16_t len;
-	char sql[STATEMENT_SQL];
-};
-
 struct pg_conn {
 	struct frame_dir dir[2];
 	struct call_fifo waiting;
@@ -49,13 +42,13 @@ struct pg_conn {
 	bool encrypt_asked;	/* the server's next byte answers an SSLRequest */
 	bool opaque;
 	uint8_t client;
-	uint8_t statement_next, portal_next;
+	uint8_t portal_next;
 	uint8_t db_len, user_len, version_len;
 	char db[NAME_MAX_TEXT], user[NAME_MAX_TEXT], version[8];
-	struct statement statements[STATEMENTS_MAX];
+	struct statements statements;		/* by the hash of their name */
 	struct {
-		uint64_t name;
-		uint8_t statement;
+		uint64_t name;			/* hash; 0 = free */
+		uint64_t statement;
 	} portals[PORTALS_MAX];
 	struct call *rsp;	/* the server's frame in progress belongs to it */
 };
@@ -67,37 +60,7 @@ static uint64_t name_hash(struct view name)
 
 /* ---- statements and portals ---- */
 
-static void statement_put(struct pg_conn *conn, struct view name, struct view sql)
-{
-	uint64_t hash = name_hash(name);
-	struct statement *slot = NULL;
-
-	for (unsigned i = 0; i < STATEMENTS_MAX && !slot; i++)
-		if (conn->statements[i].name == hash)
-			slot = &conn->statements[i];
-	if (!slot)
-		slot = &conn->statements[conn->statement_next++ % STATEMENTS_MAX];
-	slot->name = hash;
-	slot->len = (uint16_t)(sql.len < STATEMENT_SQL ? sql.len : STATEMENT_SQL);
-	memcpy(slot->sql, sql.len ? sql.at : (const uint8_t *)"", slot->len);
-}
-
-static int statement_find(const struct pg_conn *conn, struct view name)
-{
-	uint64_t hash = name_hash(name);
-
-	for (int i = 0; i < STATEMENTS_MAX; i++)
-		if (conn->statements[i].name == hash)
-			return i;
-	return -1;
-}
-
-static struct view statement_sql(const struct pg_conn *conn, int i)
-{
-	return i < 0 ? view_make("", 0) : view_make(conn->statements[i].sql, conn->statements[i].len);
-}
-
-static void portal_put(struct pg_conn *conn, struct view name, int statement)
+static void portal_put(struct pg_conn *conn, struct view name, struct view statement)
 {
 	uint64_t hash = name_hash(name);
 	unsigned i = 0;
@@ -106,8 +69,8 @@ static void portal_put(struct pg_conn *conn, struct view name, int statement)
 		i++;
 	if (i == PORTALS_MAX)
 		i = conn->portal_next++ % PORTALS_MAX;
-	conn->portals[i].name = statement < 0 ? 0 : hash;
-	conn->portals[i].statement = (uint8_t)statement;
+	conn->portals[i].name = hash;
+	conn->portals[i].statement = name_hash(statement);
 }
 
 static struct view portal_sql(const struct pg_conn *conn, struct view name)
@@ -116,7 +79,7 @@ static struct view portal_sql(const struct pg_conn *conn, struct view name)
 
 	for (unsigned i = 0; i < PORTALS_MAX; i++)
 		if (conn->portals[i].name == hash)
-			return statement_sql(conn, conn->portals[i].statement);
+			return statement_sql(&conn->statements, conn->portals[i].statement);
 	return view_make("", 0);
 }
 
@@ -272,10 +235,11 @@ static void take_sync(struct frames *f, const struct frame *frame)
 
 static void take_parse(struct frames *f, const struct frame *frame, struct view rest)
 {
+	struct pg_conn *conn = f->conn;
 	struct view name = pg_cstr(&rest), sql = pg_cstr(&rest);
 	struct call *call = extended(f, frame, TAG_PARSE);
 
-	statement_put(f->conn, name, sql);
+	statement_put(&conn->statements, f->sink, name_hash(name), sql);
 	if (call)
 		set_sql(f->sink, call, sql, NULL);
 }
@@ -284,12 +248,11 @@ static void take_bind(struct frames *f, const struct frame *frame, struct view r
 {
 	struct pg_conn *conn = f->conn;
 	struct view portal = pg_cstr(&rest), name = pg_cstr(&rest);
-	int statement = statement_find(conn, name);
 	struct call *call = extended(f, frame, TAG_BIND);
 
-	portal_put(conn, portal, statement);
+	portal_put(conn, portal, name);
 	if (call)
-		set_sql(f->sink, call, statement_sql(conn, statement), NULL);
+		set_sql(f->sink, call, statement_sql(&conn->statements, name_hash(name)), NULL);
 }
 
 static void take_execute(struct frames *f, const struct frame *frame, struct view rest)
@@ -334,11 +297,17 @@ static void take_front(struct frames *f, const struct frame *frame)
 	case 'D':
 	case 'C': {
 		bool close = frame->bytes.at[0] == 'C';
+		uint64_t name;
 
 		rest = view_sub(body, 1, body.len);
 		call = extended(f, frame, close ? TAG_CLOSE : TAG_DESCRIBE);
-		if (call && body.len && body.at[0] == 'S')
-			set_sql(f->sink, call, statement_sql(conn, statement_find(conn, pg_cstr(&rest))), NULL);
+		if (!body.len || body.at[0] != 'S')
+			break;
+		name = name_hash(pg_cstr(&rest));
+		if (call)
+			set_sql(f->sink, call, statement_sql(&conn->statements, name), NULL);
+		if (close)
+			statement_drop(&conn->statements, f->sink, name);
 		break;
 	}
 	case 'S':
@@ -728,6 +697,7 @@ static void pg_close(void *at, uint8_t reason, struct call_sink *sink)
 			why = CALL_END_unanswered;
 		end_call(conn, call, why, sink);
 	}
+	statements_release(&conn->statements, sink);
 }
 
 static enum guess pg_guess(struct view bytes, const struct guess_hint *hint)
