@@ -404,6 +404,7 @@ int import_run(const struct import_opts *opts, struct import_totals *ret_totals,
 	committer_opts.name = name;
 	/* Files lie still: all of them or nothing. What comes through a pipe is kept, and visible, as it comes. */
 	committer_opts.store.bulk = !opts->no_seal && import.bytes_total;
+	committer_opts.store.bulk_bytes_max = opts->load_bytes_max;
 	rc = committer_open(opts->data_dir, &committer_opts, &import.committer, err);
 	if (rc < 0)
 		return rc;

@@ -22,6 +22,7 @@ struct import_opts {
 	const char *data_dir;
 	int zstd_level;			/* 0 = the store's default */
 	int group_gid;			/* the group that may read the store; 0: as it is */
+	size_t load_bytes_max;		/* memory for rows and frames of the hours that are open at a time; 0 = 448 MiB */
 	struct tracker_opts tracker;	/* flows_max, the timeouts, stream_bytes_max, protocols; the rest is ours to set */
 	bool no_seal;			/* leave the partitions hot: tests */
 	/* About ten times a second; NULL: none. Returns false to stop: E_CANCELLED, what was read so far is kept. */

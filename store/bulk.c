@@ -8,7 +8,7 @@
 
 #define PARTS_OPEN_MAX 64u	/* a sparse capture's batch of rows is of many hours, table after table; 1 MiB each */
 #define KEPT_BYTES_MAX (32u << 20)	/* of rows that those of other hours keep */
-#define HELD_BYTES_MAX (448u << 20)	/* rows, frames and remembered payload, of all partitions: enough for two at work */
+#define HELD_BYTES_DEFAULT ((size_t)448 << 20)	/* enough for two partitions at work */
 #define DATA_BYTES_MAX (2ull << 30)	/* a partition of more goes on as the next generation */
 #define SEG_BYTES_MAX (4ull << 30)
 
@@ -24,6 +24,7 @@ struct bulk_part {
 
 struct bulk {
 	struct seal_opts opts;
+	size_t held_bytes_max;
 	struct pool *pool;
 	struct bulk_part **parts;
 	size_t parts_count, parts_cap;
@@ -242,22 +243,30 @@ static bool is_full(const struct bulk_part *part)
 	return part->seal.entry.packet_bytes > SEG_BYTES_MAX || kv_used_bytes(part->seal.batch.kv) > DATA_BYTES_MAX;
 }
 
+size_t bulk_held_bytes(const struct bulk *bulk)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < bulk->parts_count; i++)
+		if (!bulk->parts[i]->complete)
+			sum += part_bytes(bulk->parts[i]);
+	return sum;
+}
+
 /* The partition used longest ago that was not flushed in this round; NULL when all together are within the bound. */
 static struct bulk_part *part_to_flush(const struct bulk *bulk)
 {
 	struct bulk_part *oldest = NULL;
-	size_t sum = 0;
 
+	if (bulk_held_bytes(bulk) <= bulk->held_bytes_max)
+		return NULL;
 	for (size_t i = 0; i < bulk->parts_count; i++) {
 		struct bulk_part *part = bulk->parts[i];
 
-		if (part->complete)
-			continue;
-		sum += part_bytes(part);
-		if (part->flushed != bulk->rounds && (!oldest || part->used < oldest->used))
+		if (!part->complete && part->flushed != bulk->rounds && (!oldest || part->used < oldest->used))
 			oldest = part;
 	}
-	return sum > HELD_BYTES_MAX ? oldest : NULL;
+	return oldest;
 }
 
 int bulk_tidy(struct bulk *bulk, struct err *err)
@@ -284,13 +293,15 @@ int bulk_tidy(struct bulk *bulk, struct err *err)
 
 /* ----------------------------------------------------------- begin and end */
 
-int bulk_new(const struct seal_opts *opts, unsigned threads, struct bulk **ret_bulk, struct err *err)
+int bulk_new(const struct seal_opts *opts, unsigned threads, size_t held_bytes_max, struct bulk **ret_bulk,
+	     struct err *err)
 {
 	struct bulk *bulk = mem_zalloc(sizeof(*bulk));
 
 	if (!bulk)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	bulk->opts = *opts;
+	bulk->held_bytes_max = held_bytes_max ? held_bytes_max : HELD_BYTES_DEFAULT;
 	bulk->pool = pool_new(threads);
 	if (!bulk->pool) {
 		bulk_free(bulk);

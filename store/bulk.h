@@ -14,8 +14,12 @@
 struct bulk;
 struct bulk_part;
 
-/* opts is copied. threads: that help packing, 0 is fine. */
-int bulk_new(const struct seal_opts *opts, unsigned threads, struct bulk **ret_bulk, struct err *err);
+/*
+ * opts is copied. threads: that help packing, 0 is fine. held_bytes_max: rows, frames and remembered payload of all
+ * open partitions; beyond it bulk_tidy() writes out the one used longest ago. 0 = 448 MiB.
+ */
+int bulk_new(const struct seal_opts *opts, unsigned threads, size_t held_bytes_max, struct bulk **ret_bulk,
+	     struct err *err);
 void bulk_free(struct bulk *bulk);	/* takes NULL; what is not published is removed */
 
 /* The partition that takes rows of this hour; NULL: none is open. */
@@ -34,6 +38,8 @@ int bulk_add_packets(struct bulk *bulk, struct bulk_part *part, const struct pac
 int bulk_take_packets(struct bulk *bulk, struct bulk_part *part, struct packet_block *block, struct err *err);
 /* Hold memory to its bound, and close full partitions: any part may not take rows any more. Now and then. */
 int bulk_tidy(struct bulk *bulk, struct err *err);
+/* What is held now: behind bulk_tidy() at most held_bytes_max, but for a few rows a table that a flush leaves. */
+size_t bulk_held_bytes(const struct bulk *bulk);
 
 /* Complete and publish all of it; *ret_newest_ns: the latest end, 0 when there was nothing. */
 int bulk_end(struct bulk *bulk, uint64_t *ret_newest_ns, struct err *err);

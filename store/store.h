@@ -5,7 +5,7 @@
  *
  *   DIR/catalog/                LMDB: partitions, policies, pins, gaps, progress, status
  *   DIR/hot/<hour>.<gen>/       LMDB data.mdb + packets.log
- *   DIR/parts/<hour>.<gen>/     LMDB data.mdb + packets.seg + MANIFEST, never changed
+ *   DIR/parts/<hour>.<gen>/     data.seg + packets.seg, packets.<k>.seg + MANIFEST, never changed
  *   DIR/snap/<pin>/             hard links that pins hold
  *   DIR/writer.lock             the writer's name: pid and command
  *
@@ -38,6 +38,7 @@ struct store_writer_opts {
 	 * leaves the store as it was.
 	 */
 	bool bulk;
+	size_t bulk_bytes_max;	/* memory of the partitions a bulk load has open; 0 = 448 MiB */
 };
 
 /*

@@ -121,13 +121,13 @@ static int start_sealer(struct store_writer *writer, bool inline_, struct err *e
 }
 
 /* Behind the first commit: what the last run left to tell is not of the load. */
-static int start_bulk(struct store_writer *writer, struct err *err)
+static int start_bulk(struct store_writer *writer, size_t bytes_max, struct err *err)
 {
 	const struct seal_opts opts = seal_opts(writer);
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return bulk_new(&opts, cores > BULK_THREADS_MAX ? BULK_THREADS_MAX : cores > 1 ? (unsigned)cores - 1 : 0,
-			&writer->bulk, err);
+			bytes_max, &writer->bulk, err);
 }
 
 void writer_read_policy(struct store_writer *writer)
@@ -185,7 +185,7 @@ int store_writer_open(const char *dir, const struct store_writer_opts *opts,
 	if (rc == 0)
 		rc = store_commit(writer, err);
 	if (rc == 0 && opts->bulk)
-		rc = start_bulk(writer, err);
+		rc = start_bulk(writer, opts->bulk_bytes_max, err);
 out:
 	if (rc < 0) {
 		writer_free(writer);

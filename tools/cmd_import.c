@@ -82,7 +82,7 @@ int tool_import(struct tool *tool, const char *const *paths, size_t count)
 	struct import_opts opts = {
 		.paths = paths, .paths_count = count, .data_dir = tool->set.data,
 		.zstd_level = (int)tool->set.zstd_level,
-		.group_gid = tool_store_group(tool),
+		.group_gid = tool_store_group(tool), .load_bytes_max = tool->set.load_bytes,
 		.progress = on_progress, .warning = on_warning, .arg = &show,
 	};
 	int rc;

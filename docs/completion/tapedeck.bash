@@ -16,10 +16,10 @@ _tapedeck() {
 		words="run record serve import query top show export replay retention recompress horizon stats check snapshot config completion docs version help"
 	else
 		case ${COMP_WORDS[1]} in
-		run) words="--config --log-level --color --data --token-file --listen --workers --query-threads --query-time --query-rows --query-memory --cors --user --capture --snaplen --second-view --ring-bytes --exclude-pid --node --flows-max --active-timeout --first-report --idle-timeout --udp-timeout --stream-bytes --protocols --zstd-level --progress --help" ;;
+		run) words="--config --log-level --color --data --token-file --listen --workers --query-threads --query-time --query-rows --query-memory --cors --user --capture --snaplen --second-view --ring-bytes --exclude-pid --node --flows-max --active-timeout --first-report --idle-timeout --udp-timeout --stream-bytes --load-bytes --protocols --zstd-level --progress --help" ;;
 		record) words="--config --log-level --color --data --user --snaplen --second-view --ring-bytes --duration --exclude-pid --node --flows-max --active-timeout --first-report --idle-timeout --udp-timeout --stream-bytes --protocols --zstd-level --help" ;;
 		serve) words="--config --log-level --color --data --token-file --listen --workers --query-threads --query-time --query-rows --query-memory --cors --user --help" ;;
-		import) words="--config --log-level --color --data --user --node --flows-max --active-timeout --idle-timeout --udp-timeout --stream-bytes --protocols --zstd-level --progress --help" ;;
+		import) words="--config --log-level --color --data --user --node --flows-max --active-timeout --idle-timeout --udp-timeout --stream-bytes --load-bytes --protocols --zstd-level --progress --help" ;;
 		query) words="flows calls packets events entities rollups --config --log-level --color --data --server --token-file --filter --from --to --at --fields --limit --cursor --ascending --within --output --explain --no-headers --fail-empty --strict --query-time --query-rows --query-memory --help" ;;
 		top) words="flows calls events rollups --config --log-level --color --data --server --token-file --filter --from --to --within --by --agg --step --order --output --explain --no-headers --fail-empty --strict --query-threads --query-time --query-rows --query-memory --help" ;;
 		show) words="flow call --config --log-level --color --data --server --token-file --raw --help" ;;

@@ -2,7 +2,9 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "store/bulk.h"
 #include "store/files.h"
+#include "store/writer.h"
 #include "tests/unit/store_kit.h"
 
 static struct store_writer *bulk_writer(const char *dir)
@@ -196,6 +198,99 @@ TEST(store_bulk, killed, .timeout = 110)
 		CHECK_EQ(names_below(dir, "tmp"), 0);
 		if (round == 0)
 			CHECK_U64(parts_of(dir), 1);	/* the gap's event, nothing of the load */
+	}
+}
+
+/* ---- memory of a load ---- */
+
+#define LOAD_HOURS 24u
+#define LOAD_ROUNDS 40u
+#define LOAD_FRAMES 100u	/* of each hour and round */
+
+/* Frames and rows of many hours in turn, as captures of several machines one behind the other have them. The most that was held. */
+static size_t load_in_turn(const char *dir, size_t bytes_max)
+{
+	const struct store_writer_opts opts = { .bulk = true, .seal_inline = true, .group_gid = -1, .zstd_level = 1,
+						.bulk_bytes_max = bytes_max };
+	struct store_writer *writer = kit_writer(dir, &opts);
+	struct packet_block block;
+	size_t most = 0;
+	struct err err = { 0 };
+
+	CHECK_RC(packet_block_init(&block, 1), 0);
+	for (uint64_t n = 0; n < (uint64_t)LOAD_HOURS * LOAD_ROUNDS * LOAD_FRAMES; n++) {
+		uint64_t hour = n / LOAD_FRAMES % LOAD_HOURS;
+		uint8_t bytes[KIT_FRAME_MAX];
+		struct packet_rec rec = kit_packet(n, KIT_START + hour * NS_PER_HOUR, NS_PER_MS, bytes);
+
+		rec.flow_id = rec.flow_id ? schema_id(rec.time_ns, rec.flow_id) : 0;
+		CHECK_GE(packet_block_add(&block, &rec), 0);
+		if (block.count < LOAD_FRAMES)
+			continue;
+		CHECK_OK(store_take_packets(writer, &block, &err), err);
+		packet_block_reset(&block);
+		kit_write_flows(writer, n / LOAD_FRAMES, 1, KIT_START + hour * NS_PER_HOUR - n / LOAD_FRAMES, 1);
+		if (bulk_held_bytes(writer->bulk) > most)
+			most = bulk_held_bytes(writer->bulk);
+	}
+	packet_block_release(&block);
+	CHECK_OK(store_writer_close(writer, true, &err), err);
+	return most;
+}
+
+/* Each frame once, with the bytes it had. */
+static uint64_t loaded_frames(const char *dir)
+{
+	const uint64_t total = (uint64_t)LOAD_HOURS * LOAD_ROUNDS * LOAD_FRAMES;
+	struct store *store = kit_store(dir);
+	struct store_view *view = NULL;
+	uint8_t *seen = mem_zalloc(total);
+	uint64_t count = 0;
+	struct err err = { 0 };
+
+	CHECK_OK(store_view_open(store, 0, UINT64_MAX, &view, &err), err);
+	for (size_t part = 0; part < store_view_parts(view); part++) {
+		struct store_packets *packets = NULL;
+		struct packet_rec rec;
+		uint64_t source;
+		int rc;
+
+		CHECK_OK(store_packets_open(view, part, 0, UINT64_MAX, NULL, 0, &packets, &err), err);
+		while ((rc = store_packets_next(packets, &rec, &source, &err)) > 0) {
+			uint8_t bytes[KIT_FRAME_MAX];
+			uint64_t n = rec.number - 1;
+			struct packet_rec want = kit_packet(n, KIT_START + n / LOAD_FRAMES % LOAD_HOURS * NS_PER_HOUR, NS_PER_MS, bytes);
+
+			CHECK(n < total && !seen[n], "frame %llu is there twice", (unsigned long long)rec.number);
+			CHECK(rec.time_ns == want.time_ns && view_eq(rec.frame, want.frame), "frame %llu differs",
+			      (unsigned long long)rec.number);
+			seen[n] = 1;
+			count++;
+		}
+		CHECK_OK(rc, err);
+		store_packets_close(packets);
+	}
+	store_view_close(view);
+	store_close(store);
+	mem_free(seen);
+	return count;
+}
+
+/* Hours in turn, 24 of them open at a time: the bound holds, whatever it is, and nothing is lost for it. */
+TEST(store_bulk, memory_stays_within_its_bound, .timeout = 110)
+{
+	static const size_t bounds[] = { (size_t)12 << 20, (size_t)40 << 20, 0 };
+	size_t before = 0;
+
+	for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+		const char *dir = check_tmpdir();
+		size_t most = load_in_turn(dir, bounds[i]), bound = bounds[i] ? bounds[i] : (size_t)448 << 20;
+
+		CHECK(most <= bound, "%zu bytes held, the bound is %zu", most, bound);
+		CHECK(most > before, "%zu bytes held under a bound of %zu, %zu under the one before", most, bound, before);
+		before = most;
+		CHECK_U64(loaded_frames(dir), (uint64_t)LOAD_HOURS * LOAD_ROUNDS * LOAD_FRAMES);
+		CHECK_U64(kit_findings(dir), 0);
 	}
 }
 
