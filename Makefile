@@ -29,7 +29,7 @@ endif
 CLANG   ?= clang
 BPFTOOL ?= $(or $(shell PATH="$$PATH:/usr/sbin:/sbin" command -v bpftool),bpftool)
 
-PKGS := lmdb libzstd liblz4 libxxhash libevent libevent_pthreads libnghttp2 jansson libpcre2-8 libpcap \
+PKGS := lmdb libzstd liblz4 libxxhash libevent libevent_pthreads libnghttp2 jansson libpcre2-8 \
 	libbpf libcap libbrotlidec zlib libelf nettle
 LIB_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LIB_LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)

@@ -1,6 +1,6 @@
 /*
  * Packet filters in the language of tcpdump (pcap-filter(7)), compiled per link
- * type: a door to libpcap, as ingest/source_file.c is one. One thread.
+ * type: the door to libpcap, which is loaded with the first one. One filter, one thread.
  */
 #ifndef QUERY_PCAP_FILTER_H
 #define QUERY_PCAP_FILTER_H
@@ -12,7 +12,7 @@
 
 struct pcap_filter;
 
-/* Checks the expression for Ethernet. E_SYNTAX with libpcap's words, E_LIMIT, E_NO_MEMORY. */
+/* Checks the expression for Ethernet. E_SYNTAX with libpcap's words, E_LIMIT, E_NO_MEMORY, E_UNSUPPORTED without libpcap. */
 int pcap_filter_new(struct view expression, struct pcap_filter **ret_filter, struct err *err);
 void pcap_filter_free(struct pcap_filter *filter);
 /* 1 or 0; E_UNSUPPORTED when the expression cannot be compiled for this link type (LINKTYPE_). */
