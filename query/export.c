@@ -99,7 +99,8 @@ static int each_frame(struct export *export,
 	rc = frames_open(plan->store, plan->from_ns, plan->to_ns,
 			 export->flows.all ? NULL : export->flows.ids, export->flows.count, &frames,
 			 err);
-
+	if (rc == 0)
+		frames_crew(frames, plan->opts->crew);
 	while (rc == 0 && (rc = frames_next(frames, &rec, &source, err)) == 1) {
 		if (++count % CHECK_FRAMES == 0 && (rc = plan_check(plan, err)) < 0)
 			break;

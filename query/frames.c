@@ -61,6 +61,11 @@ int frames_open(struct store *store, uint64_t from_ns, uint64_t to_ns, const uin
 	return 0;
 }
 
+void frames_crew(struct frames *frames, struct crew *crew)
+{
+	store_view_crew(frames->view, crew);
+}
+
 void frames_close(struct frames *frames)
 {
 	if (!frames)

@@ -5,6 +5,7 @@
  * A query runs in the calling thread (a worker), under budgets, and stops with
  * E_CANCELLED soon after *cancel becomes true. An aggregation shares its row groups with
  * the threads of opts->crew: budgets are those of all together, and the answer is the same.
+ * So does an export of some flows with the payload it reads.
  */
 #ifndef QUERY_QUERY_H
 #define QUERY_QUERY_H
@@ -32,7 +33,7 @@ struct query_opts {
 	struct query_budget budget;
 	const atomic_bool *cancel;	/* NULL: never */
 	bool explain;
-	struct crew *crew;		/* helps to aggregate; NULL: the calling thread does it alone */
+	struct crew *crew;		/* helps to aggregate and to export; NULL: the calling thread does it alone */
 };
 
 /* How the answer came about, and how complete it is. */

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "store/chunk.h"
 #include "store/packet_block2.h"
+#include "store/packet_gather.h"
 
 #define WHAT "packet block"
 #define FRAMES_BYTES_MAX (PACKET_BLOCK_BYTES_MAX + PACKET_BYTES_MAX)
@@ -147,108 +148,6 @@ static int sections_read(const struct opened *opened, struct arena *arena, struc
 	return rd_left(&rd) ? err_set(err, E_CORRUPT, "%zu bytes behind the last section", rd_left(&rd)) : 0;
 }
 
-/* ---- payload ---- */
-
-struct gather {
-	struct packet_units *units;
-	unsigned unit_bits;
-	uint64_t own_first, own_at;	/* bytes of the own units that were taken */
-	uint32_t own_count, far_count;
-	uint64_t *far;
-	struct rd *literals, *unit_codes, *offsets, *lengths;
-	uint64_t literal_left, ref_left;
-	uint64_t ref_unit;
-	uint32_t ref_offset;
-	bool last;	/* behind the last reference: literals up to the end */
-};
-
-static int far_read(struct gather *gather, struct rd *rd, struct arena *arena, struct err *err)
-{
-	uint64_t last = gather->own_first;
-
-	gather->far = arena_array(arena, gather->far_count ? gather->far_count : 1, sizeof(*gather->far));
-	if (!gather->far)
-		return err_set(err, E_NO_MEMORY, "no memory for %u units", gather->far_count);
-	for (uint32_t i = 0; i < gather->far_count; i++)
-		last = gather->far[i] = last + (uint64_t)rd_svarint(rd);
-	return rd->bad || rd_left(rd) ? err_set(err, E_CORRUPT, "%u units of other blocks", gather->far_count) : 0;
-}
-
-static int gather_next(struct gather *gather, struct err *err)
-{
-	uint64_t code;
-
-	if (!rd_left(gather->literals)) {
-		gather->last = true;
-		gather->literal_left = UINT64_MAX;
-		return 0;
-	}
-	gather->literal_left = rd_varint(gather->literals);
-	code = rd_varint(gather->unit_codes);
-	gather->ref_offset = rd_u16le(gather->offsets);
-	gather->ref_left = rd_varint(gather->lengths);
-	if (gather->literals->bad || gather->unit_codes->bad || gather->offsets->bad || gather->lengths->bad ||
-	    gather->ref_left == 0 || gather->ref_offset + gather->ref_left > 1u << gather->unit_bits ||
-	    code / 2 >= (code % 2 ? gather->far_count : gather->own_count))
-		return err_set(err, E_CORRUPT, "a reference to %llu bytes at %u of unit %llu",
-			       (unsigned long long)gather->ref_left, gather->ref_offset, (unsigned long long)code);
-	gather->ref_unit = code % 2 ? gather->far[code / 2] : gather->own_first + code / 2;
-	return 0;
-}
-
-static int unit_bytes(struct gather *gather, uint64_t number, uint32_t offset, size_t len, uint8_t *to,
-		      struct err *err)
-{
-	struct view plain;
-	int rc = packet_units_get(gather->units, number, &plain, err);
-
-	if (rc < 0)
-		return rc;
-	if (offset > plain.len || len > plain.len - offset)
-		return err_set(err, E_CORRUPT, "bytes %u..+%zu of the %zu of unit %llu", offset, len, plain.len,
-			       (unsigned long long)number);
-	memcpy(to, plain.at + offset, len);
-	return 0;
-}
-
-/* The next len bytes of the payload; to NULL: step over them. */
-static int gather_bytes(struct gather *gather, uint8_t *to, size_t len, struct err *err)
-{
-	int rc = 0;
-
-	while (len && rc == 0) {
-		size_t step;
-
-		if (gather->literal_left) {
-			uint32_t full = 1u << gather->unit_bits, offset = (uint32_t)gather->own_at & (full - 1);
-
-			step = full - offset;
-			step = step < len ? step : len;
-			step = step < gather->literal_left ? step : (size_t)gather->literal_left;
-			if (gather->own_at >> gather->unit_bits >= gather->own_count)
-				return err_set(err, E_CORRUPT, "more payload than the %u units of the block",
-					       gather->own_count);
-			if (to)
-				rc = unit_bytes(gather, gather->own_first + (gather->own_at >> gather->unit_bits),
-						offset, step, to, err);
-			gather->own_at += step;
-			gather->literal_left -= gather->last ? 0 : step;
-		} else if (gather->ref_left) {
-			step = len < gather->ref_left ? len : (size_t)gather->ref_left;
-			if (to)
-				rc = unit_bytes(gather, gather->ref_unit, gather->ref_offset, step, to, err);
-			gather->ref_offset += (uint32_t)step;
-			gather->ref_left -= step;
-		} else {
-			rc = gather_next(gather, err);
-			continue;
-		}
-		to = to ? to + step : NULL;
-		len -= step;
-	}
-	return rc;
-}
-
 /* ---- records ---- */
 
 struct columns {
@@ -287,13 +186,24 @@ static int columns_read(const struct opened *opened, struct rd *rd, struct arena
 	return rc < 0 || !rd_left(rd) ? rc : err_set(err, E_CORRUPT, "bytes behind the last column");
 }
 
+/* Its headers stand where they belong, its records in a row; its payload comes later. */
+struct group {
+	uint32_t recs;		/* index of its first one among the records that are kept, */
+	uint32_t first;		/* and among all */
+	uint32_t count;
+	uint64_t sum;
+};
+
 struct reading {
 	const struct opened *opened;
 	const struct packet_want *want;
 	struct rd sections[PACKET_SECTIONS];
 	struct columns columns;
 	struct header_coder coder;
-	struct gather gather;
+	struct packet_gather gather;
+	struct group *waiting;	/* those whose payload is fetched together */
+	uint32_t waiting_count;
+	struct packet_takes takes;	/* of them */
 	uint32_t at;		/* of the next record, */
 	uint32_t flow;		/* the place of its flow, */
 	uint64_t run_left;	/* and how many of that come */
@@ -348,64 +258,17 @@ static int record_read(struct reading *reading, struct packet_rec *rec, size_t o
 	return 0;
 }
 
-/* Payload and checksums of a group whose headers stand where they belong. */
-static int group_fill(struct reading *reading, const struct packet_rec *recs, uint32_t first, uint32_t count,
-		      uint64_t expected, struct err *err)
-{
-	uint64_t sum = 0;
-
-	for (uint32_t i = 0; i < count; i++) {
-		uint8_t *frame = reading->block->bytes.at + (uintptr_t)recs[i].frame.at;
-		size_t head = reading->head_lens[first + i];
-		struct view bytes = view_make(frame, recs[i].frame.len);
-		int rc = gather_bytes(&reading->gather, frame + head, bytes.len - head, err);
-
-		if (rc == 0)
-			rc = header_sums_fill(&reading->sums[first + i], frame, bytes.len, err);
-		if (rc < 0)
-			return rc;
-		sum = packet_group_fold(sum, bytes);
-	}
-	if (sum != expected)
-		return err_set(err, E_CORRUPT, "frames %u..+%u: checksum %016llx instead of %016llx", first, count,
-			       (unsigned long long)sum, (unsigned long long)expected);
-	return 0;
-}
-
-static int group_read(struct reading *reading, struct err *err)
-{
-	uint64_t count = rd_varint(&reading->sections[PS_GROUPS]);
-	uint64_t sum = rd_u64le(&reading->sections[PS_GROUPS]), payload_from = reading->payload_bytes;
-	struct packet_rec *recs = reading->block->recs + reading->block->count;
-	uint32_t first = reading->at;
-	size_t out = reading->out;
-	bool wanted = !reading->want;
-	int rc = 0;
-
-	if (reading->sections[PS_GROUPS].bad || count == 0 || count > reading->opened->info.count - first)
-		return err_set(err, E_CORRUPT, "group of %llu frames behind %u", (unsigned long long)count, first);
-	for (uint32_t i = 0; i < count && rc == 0; i++) {
-		rc = record_read(reading, &recs[i], out, err);
-		out += recs[i].frame.len;
-		wanted = wanted || (rc == 0 && packet_want_has(reading->want, &recs[i]));
-	}
-	if (rc == 0 && !wanted)
-		return gather_bytes(&reading->gather, NULL, reading->payload_bytes - payload_from, err);
-	if (rc == 0)
-		rc = group_fill(reading, recs, first, (uint32_t)count, sum, err);
-	reading->out = out;
-	reading->block->count += (uint32_t)count;
-	return rc;
-}
-
 static int reading_end(const struct reading *reading, struct err *err)
 {
 	const struct packet_block_info *info = &reading->opened->info;
 
 	for (unsigned i = 0; i < PACKET_SECTIONS; i++)
-		if (reading->sections[i].bad || rd_left(&reading->sections[i]))
+		if ((i < PS_LITERALS || i > PS_LENGTHS) &&
+		    (reading->sections[i].bad || rd_left(&reading->sections[i])))
 			return err_set(err, E_CORRUPT, "section %u: %s", i,
 				       reading->sections[i].bad ? "cut short" : "too long");
+	if (!packet_gather_ended(&reading->gather))
+		return err_set(err, E_CORRUPT, "references of its payload are left");
 	if (reading->at != info->count || reading->plain_bytes != info->plain_bytes ||
 	    reading->payload_bytes != reading->opened->payload_bytes || reading->run_left ||
 	    reading->flow + 1 != info->flow_count)
@@ -414,18 +277,118 @@ static int reading_end(const struct reading *reading, struct err *err)
 	return 0;
 }
 
+/* With its payload there. */
+static int group_check(struct reading *reading, const struct group *group, struct err *err)
+{
+	const struct packet_rec *recs = reading->block->recs + group->recs;
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < group->count; i++) {
+		uint8_t *frame = reading->block->bytes.at + (uintptr_t)recs[i].frame.at;
+		struct view bytes = view_make(frame, recs[i].frame.len);
+		int rc = header_sums_fill(&reading->sums[group->first + i], frame, bytes.len, err);
+
+		if (rc < 0)
+			return rc;
+		sum = packet_group_fold(sum, bytes);
+	}
+	if (sum != group->sum)
+		return err_set(err, E_CORRUPT, "frames %u..+%u: checksum %016llx instead of %016llx", group->first,
+			       group->count, (unsigned long long)sum, (unsigned long long)group->sum);
+	return 0;
+}
+
+/* Payload now, or noted. */
+static int group_payload(struct reading *reading, const struct group *group, struct err *err)
+{
+	const struct packet_rec *recs = reading->block->recs + group->recs;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < group->count && rc == 0; i++) {
+		size_t head = reading->head_lens[group->first + i], len = recs[i].frame.len - head;
+		uint8_t *to = reading->block->bytes.at + (uintptr_t)recs[i].frame.at + head;
+
+		rc = reading->waiting ? packet_gather_note(&reading->gather, to, len, &reading->takes, err)
+				      : packet_gather_bytes(&reading->gather, to, len, err);
+	}
+	return rc;
+}
+
+static int group_read(struct reading *reading, struct err *err)
+{
+	struct group group = { .recs = reading->block->count, .first = reading->at };
+	uint64_t count = rd_varint(&reading->sections[PS_GROUPS]);
+	uint64_t payload_from = reading->payload_bytes;
+	struct packet_rec *recs = reading->block->recs + group.recs;
+	size_t out = reading->out;
+	bool wanted = !reading->want;
+	int rc = 0;
+
+	group.sum = rd_u64le(&reading->sections[PS_GROUPS]);
+	if (reading->sections[PS_GROUPS].bad || count == 0 || count > reading->opened->info.count - group.first)
+		return err_set(err, E_CORRUPT, "group of %llu frames behind %u", (unsigned long long)count,
+			       group.first);
+	group.count = (uint32_t)count;
+	for (uint32_t i = 0; i < count && rc == 0; i++) {
+		rc = record_read(reading, &recs[i], out, err);
+		out += recs[i].frame.len;
+		wanted = wanted || (rc == 0 && packet_want_has(reading->want, &recs[i]));
+	}
+	if (rc < 0)
+		return rc;
+	if (!wanted)
+		return packet_gather_skip(&reading->gather, reading->payload_bytes - payload_from, err);
+	reading->out = out;
+	reading->block->count += group.count;
+	rc = group_payload(reading, &group, err);
+	if (reading->waiting)
+		reading->waiting[reading->waiting_count++] = group;
+	else if (rc == 0)
+		rc = group_check(reading, &group, err);
+	return rc;
+}
+
+/* Behind the last flow that is wanted nothing is looked at: flows ascend. */
+static bool is_past(const struct reading *reading)
+{
+	const struct packet_want *want = reading->want;
+	uint32_t flow = reading->flow + (reading->run_left == 0 && reading->at);
+
+	return want && want->flows && want->flow_count && flow < reading->opened->info.flow_count &&
+	       reading->columns.flows[flow] > want->flows[want->flow_count - 1];
+}
+
+static int groups_read(struct reading *reading, struct arena *arena, struct err *err)
+{
+	uint32_t group = 0;
+	int rc = 0;
+
+	for (; group < reading->opened->groups_count && rc == 0 && !is_past(reading); group++)
+		rc = group_read(reading, err);
+	if (rc == 0 && group == reading->opened->groups_count)
+		rc = reading_end(reading, err);
+	if (rc == 0 && reading->takes.count)
+		rc = packet_gather_noted(&reading->gather, &reading->takes, arena, err);
+	for (group = 0; group < reading->waiting_count && rc == 0; group++)
+		rc = group_check(reading, &reading->waiting[group], err);
+	return rc;
+}
+
+/* A reader after a few flows wants few groups: the units of all of them are got at once. */
+static int waiting_reserve(struct reading *reading, struct arena *arena, struct err *err)
+{
+	const struct opened *opened = reading->opened;
+
+	reading->waiting = arena_array(arena, opened->groups_count, sizeof(*reading->waiting));
+	return reading->waiting ? 0 : err_set(err, E_NO_MEMORY, "no memory for %u groups", opened->groups_count);
+}
+
 static int reading_begin(struct reading *reading, struct packet_units *units, struct arena *arena, struct err *err)
 {
 	const struct opened *opened = reading->opened;
 	struct rd *sections = reading->sections;
 	int rc;
 
-	reading->gather = (struct gather){
-		.units = units, .unit_bits = opened->unit_bits, .own_first = opened->own_first, .own_count = opened->own_count,
-		.far_count = opened->far_count, .literals = &sections[PS_LITERALS],
-		.unit_codes = &sections[PS_UNITS], .offsets = &sections[PS_OFFSETS],
-		.lengths = &sections[PS_LENGTHS],
-	};
 	header_coder_init(&reading->coder, opened->info.time_min, opened->info.number_min, opened->time_scale);
 	reading->head_lens = arena_array(arena, opened->info.count, sizeof(*reading->head_lens));
 	reading->sums = arena_array(arena, opened->info.count, sizeof(*reading->sums));
@@ -434,8 +397,15 @@ static int reading_begin(struct reading *reading, struct packet_units *units, st
 	rc = sections_read(opened, arena, sections, err);
 	if (rc == 0)
 		rc = columns_read(opened, &sections[PS_RECORDS], arena, &reading->columns, err);
+	reading->gather = (struct packet_gather){
+		.units = units, .unit_bits = opened->unit_bits, .own_first = opened->own_first,
+		.own_count = opened->own_count, .far_count = opened->far_count, .literals = sections[PS_LITERALS],
+		.unit_codes = sections[PS_UNITS], .offsets = sections[PS_OFFSETS], .lengths = sections[PS_LENGTHS],
+	};
 	if (rc == 0)
-		rc = far_read(&reading->gather, &sections[PS_FAR], arena, err);
+		rc = packet_gather_far(&reading->gather, &sections[PS_FAR], arena, err);
+	if (rc == 0 && reading->want && reading->want->flows)
+		rc = waiting_reserve(reading, arena, err);
 	return rc;
 }
 
@@ -471,10 +441,8 @@ int packet_block2_read(struct view stored, struct packet_units *units, const str
 		rc = err_set(err, E_NO_MEMORY, "no memory for %u records", opened.info.count);
 	if (rc == 0)
 		rc = reading_begin(&reading, units, &arena, err);
-	for (uint32_t group = 0; group < opened.groups_count && rc == 0; group++)
-		rc = group_read(&reading, err);
 	if (rc == 0)
-		rc = reading_end(&reading, err);
+		rc = groups_read(&reading, &arena, err);
 	if (rc < 0) {
 		(void)err_prefix(err, WHAT " of hour %llu, frames %llu..%llu", (unsigned long long)opened.info.hour,
 				 (unsigned long long)opened.info.number_min,
@@ -490,6 +458,7 @@ int packet_block2_read(struct view stored, struct packet_units *units, const str
 	ret_block->number_min = opened.info.number_min;
 	ret_block->number_max = opened.info.number_max;
 out:
+	packet_takes_release(&reading.takes);
 	arena_release(&arena);
 	return rc;
 }

@@ -1,5 +1,8 @@
 #include "store/packet_unit.h"
 
+#include <fcntl.h>
+
+#include "base/crew.h"
 #include "base/mem.h"
 #include "base/rd.h"
 #include "store/envelope.h"
@@ -11,6 +14,9 @@
 #define HEADER_BYTES 40		/* envelope, number u64, plain length u32, codec u8, 3 bytes of 0 */
 #define UNIT_STORED_MAX (HEADER_BYTES + PACKET_UNIT_BYTES)
 #define SAMPLE_BYTES 2048u
+#define WORKERS_MAX 8u		/* that unpack units of one reader */
+#define SHARE_MIN 4u		/* fewer are unpacked before another thread has woken up */
+#define TAKES_UNKEPT 2u
 
 /* Whether one of a few pieces compresses at all: encrypted bytes are not worth the try. */
 static int looks_packable(struct view plain, struct wr *out, struct err *err)
@@ -110,6 +116,7 @@ struct kept {
 	uint64_t number;
 	uint8_t *plain;		/* NULL: not filled yet */
 	size_t len;		/* 0: not filled */
+	bool claimed;		/* by the call at hand */
 };
 struct place {
 	uint64_t offset;
@@ -123,6 +130,9 @@ struct packet_units {
 	size_t kept_count;
 	struct place *places;	/* by number */
 	size_t places_count, places_cap;
+	struct crew *crew;
+	unsigned takes;		/* calls */
+	struct desk *desks[WORKERS_MAX];	/* a worker each; NULL until needed */
 	uint8_t stored[UNIT_STORED_MAX];
 };
 
@@ -150,6 +160,8 @@ void packet_units_free(struct packet_units *units)
 		return;
 	for (size_t i = 0; units->kept && i < units->kept_count; i++)
 		mem_free(units->kept[i].plain);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		mem_free(units->desks[i]);
 	mem_free(units->kept);
 	mem_free(units->places);
 	mem_free(units);
@@ -179,36 +191,186 @@ int packet_units_learn(struct packet_units *units, struct view directory, uint64
 	return 0;
 }
 
-static int unit_load(struct packet_units *units, uint64_t number, struct kept *kept, struct err *err)
+/* Into plain, PACKET_UNIT_BYTES of room; stored has UNIT_STORED_MAX. */
+static int unit_load(const struct packet_units *units, uint64_t number, uint8_t *stored, uint8_t *plain, size_t *ret_len,
+		     struct err *err)
 {
-	const struct place *place = &units->places[number];
+	const struct place *place;
 	int rc;
 
-	if (!kept->plain && !(kept->plain = mem_alloc(PACKET_UNIT_BYTES)))
-		return err_set(err, E_NO_MEMORY, "%s: out of memory", units->path);
-	kept->len = 0;
-	kept->number = number;
-	rc = files_read_at(units->fd, units->stored, place->bytes, place->offset, units->path, err);
+	if (number >= units->places_count)
+		return err_set(err, E_CORRUPT, WHAT " %llu of %zu", (unsigned long long)number, units->places_count);
+	place = &units->places[number];
+	rc = files_read_at(units->fd, stored, place->bytes, place->offset, units->path, err);
 	if (rc == 0)
-		rc = packet_unit_read(view_make(units->stored, place->bytes), number, kept->plain, &kept->len, err);
+		rc = packet_unit_read(view_make(stored, place->bytes), number, plain, ret_len, err);
 	if (rc < 0)
 		(void)err_prefix(err, WHAT " %llu at %llu", (unsigned long long)number,
 				 (unsigned long long)place->offset);
 	return rc;
 }
 
+static struct kept *kept_of(struct packet_units *units, uint64_t number)
+{
+	return &units->kept[number % units->kept_count];
+}
+
+static bool has(const struct kept *kept, uint64_t number)
+{
+	return kept->len && kept->number == number;
+}
+
+/* A place for another unit, empty. */
+static int kept_make(const struct packet_units *units, struct kept *kept, uint64_t number, struct err *err)
+{
+	kept->len = 0;
+	kept->number = number;
+	if (!kept->plain && !(kept->plain = mem_alloc(PACKET_UNIT_BYTES)))
+		return err_set(err, E_NO_MEMORY, "%s: out of memory", units->path);
+	return 0;
+}
+
 int packet_units_get(struct packet_units *units, uint64_t number, struct view *ret_plain, struct err *err)
 {
-	struct kept *kept = &units->kept[number % units->kept_count];
+	struct kept *kept = kept_of(units, number);
 
-	if (number >= units->places_count)
-		return err_set(err, E_CORRUPT, WHAT " %llu of %zu", (unsigned long long)number, units->places_count);
-	if (!kept->len || kept->number != number) {
-		int rc = unit_load(units, number, kept, err);
+	if (!has(kept, number)) {
+		int rc = kept_make(units, kept, number, err);
 
+		if (rc == 0)
+			rc = unit_load(units, number, units->stored, kept->plain, &kept->len, err);
 		if (rc < 0)
 			return rc;
 	}
 	*ret_plain = view_make(kept->plain, kept->len);
 	return 0;
+}
+
+/* ---- several at a time ---- */
+
+struct desk {			/* what a worker works on */
+	int rc;			/* of the first run of this call that failed, */
+	size_t failed;		/* which, */
+	struct err err;		/* and why */
+	uint8_t stored[UNIT_STORED_MAX];
+	uint8_t plain[PACKET_UNIT_BYTES];
+};
+
+struct taking {
+	struct packet_units *units;
+	const struct packet_run *runs;
+	struct kept **kept;	/* by run: where the unit is or goes to; NULL: nowhere */
+};
+
+void packet_units_crew(struct packet_units *units, struct crew *crew)
+{
+	units->crew = crew;
+}
+
+static int run_take(const struct taking *taking, unsigned worker, size_t step, struct err *err)
+{
+	struct packet_units *units = taking->units;
+	const struct packet_run *run = &taking->runs[step];
+	struct kept *kept = taking->kept[step];
+	struct desk *desk = units->desks[worker];
+	uint8_t *plain = kept ? kept->plain : desk->plain;
+	size_t len = kept ? kept->len : 0;
+	int rc = len ? 0 : unit_load(units, run->number, desk->stored, plain, &len, err);
+
+	for (size_t i = 0; i < run->count && rc == 0; i++)
+		rc = packet_unit_copy(view_make(plain, len), run->number, run->takes[i].offset, run->takes[i].len,
+				      run->takes[i].to, err);
+	if (kept && rc == 0)
+		kept->len = len;
+	return rc;
+}
+
+static void take_step(void *arg, unsigned worker, size_t step)
+{
+	struct taking *taking = arg;
+	struct desk *desk = taking->units->desks[worker];
+
+	if (desk->rc < 0)
+		return;
+	desk->rc = run_take(taking, worker, step, &desk->err);
+	desk->failed = step;
+}
+
+/* How many can be at it: as many as have a desk. */
+static unsigned workers_of(struct packet_units *units, size_t count)
+{
+	unsigned workers = count < SHARE_MIN ? 1 : crew_workers(units->crew);
+
+	workers = workers < WORKERS_MAX ? workers : WORKERS_MAX;
+	for (unsigned i = 0; i < workers; i++) {
+		if (!units->desks[i] && !(units->desks[i] = mem_alloc(sizeof(struct desk))))
+			return i;
+		units->desks[i]->rc = 0;
+		err_clear(&units->desks[i]->err);
+	}
+	return workers;
+}
+
+/* A disk has many heads, or none: it is told all at once what will be asked for. Neighbours are one piece of the file. */
+static void read_ahead(const struct taking *taking, size_t count)
+{
+	const struct packet_units *units = taking->units;
+
+	for (size_t i = 0; i < count;) {
+		uint64_t first = taking->runs[i].number, number = first, offset, bytes = 0;
+
+		if (first >= units->places_count || (taking->kept[i] && taking->kept[i]->len)) {
+			i++;
+			continue;
+		}
+		for (offset = units->places[first].offset;
+		     i < count && taking->runs[i].number == number && number < units->places_count; i++)
+			bytes += units->places[number++].bytes;
+		(void)posix_fadvise(units->fd, (off_t)offset, (off_t)bytes, POSIX_FADV_WILLNEED);
+	}
+}
+
+/* Where each unit is kept, or will be. Two for one place: the second goes nowhere. Nor does any where there is no memory. */
+static void keep(struct taking *taking, size_t count)
+{
+	struct packet_units *units = taking->units;
+	bool more = units->takes++ >= TAKES_UNKEPT;
+
+	for (size_t i = 0; i < count; i++) {
+		uint64_t number = taking->runs[i].number;
+		struct kept *kept = kept_of(units, number);
+
+		if (kept->claimed || (!has(kept, number) && (!more || kept_make(units, kept, number, NULL) < 0)))
+			continue;
+		taking->kept[i] = kept;
+		kept->claimed = true;
+	}
+	for (size_t i = 0; i < count; i++)
+		if (taking->kept[i])
+			taking->kept[i]->claimed = false;
+}
+
+int packet_units_take(struct packet_units *units, const struct packet_run *runs, size_t count, struct err *err)
+{
+	struct taking taking = { .units = units, .runs = runs };
+	unsigned workers = workers_of(units, count);
+	const struct desk *first = NULL;
+	int rc = 0;
+
+	taking.kept = mem_array(count + 1, sizeof(struct kept *));
+	if (!taking.kept || workers == 0) {
+		rc = err_set(err, E_NO_MEMORY, "%s: out of memory", units->path);
+		goto out;
+	}
+	keep(&taking, count);
+	read_ahead(&taking, count);
+	crew_run(units->crew, workers, take_step, &taking, count);
+	for (unsigned i = 0; i < workers; i++)	/* the same words, whoever was first */
+		if (units->desks[i]->rc < 0 && (!first || units->desks[i]->failed < first->failed))
+			first = units->desks[i];
+	if (first)
+		rc = err_set(err, first->rc, "%s", first->err.text);
+out:
+	mem_free(taking.kept);
+	return rc;
 }

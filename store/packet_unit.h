@@ -32,8 +32,9 @@ int packet_unit_length(struct view rest, size_t *ret_bytes);
  */
 void packet_directory_write(uint64_t first_number, uint64_t offset, struct view unit_bytes, struct wr *out);
 
-/* ---- units of one file, as read, the last ones kept. One thread. ---- */
+/* ---- units of one file, as read, the last ones kept. One thread, and those of its crew. ---- */
 struct packet_units;
+struct crew;
 /* path is borrowed. */
 int packet_units_new(int fd, const char *path, size_t keep_bytes, struct packet_units **ret_units, struct err *err);
 void packet_units_free(struct packet_units *units);	/* takes NULL */
@@ -41,5 +42,31 @@ void packet_units_free(struct packet_units *units);	/* takes NULL */
 int packet_units_learn(struct packet_units *units, struct view directory, uint64_t file_bytes, struct err *err);
 /* Its plain bytes, valid until the next call. E_CORRUPT, E_IO, E_NO_MEMORY. */
 int packet_units_get(struct packet_units *units, uint64_t number, struct view *ret_plain, struct err *err);
+static inline int packet_unit_copy(struct view plain, uint64_t number, uint32_t offset, size_t len, uint8_t *to,
+				   struct err *err)
+{
+	if (offset > plain.len || len > plain.len - offset)
+		return err_set(err, E_CORRUPT, "bytes %u..+%zu of the %zu of unit %llu", offset, len, plain.len,
+			       (unsigned long long)number);
+	memcpy(to, plain.at + offset, len);
+	return 0;
+}
+
+/* Who helps to take; NULL: nobody. */
+void packet_units_crew(struct packet_units *units, struct crew *crew);
+/*
+ * Pieces of units, each unit once: all are asked of the disk at a time, and unpacked side by side. The first few
+ * calls keep none of them: who reads a flow of a block or two would pay more for the memory than it gains.
+ */
+struct packet_take {
+	uint32_t offset, len;
+	uint8_t *to;
+};
+struct packet_run {		/* of one unit */
+	uint64_t number;
+	struct packet_take *takes;
+	size_t count;
+};
+int packet_units_take(struct packet_units *units, const struct packet_run *runs, size_t count, struct err *err);
 
 #endif

@@ -341,8 +341,11 @@ int store_packets_open(struct store_view *view, size_t part, uint64_t from_ns, u
 		return rc;
 	if (!vp->entry.has_packets)
 		return err_set(err, E_EXPIRED, "%s: retention has dropped the packets", vp->info.path);
-	return packets_open(vp->txn, &vp->entry, vp->part->path, from_ns, to_ns, flow_ids, flow_count, ret_packets,
-			    err);
+	rc = packets_open(vp->txn, &vp->entry, vp->part->path, from_ns, to_ns, flow_ids, flow_count, ret_packets, err);
+	for (unsigned s = 0; rc == 0 && s < (*ret_packets)->files.count; s++)
+		if ((*ret_packets)->files.units[s])
+			packet_units_crew((*ret_packets)->files.units[s], view->crew);
+	return rc;
 }
 
 bool store_packets_expired(const struct store_packets *packets)

@@ -392,6 +392,11 @@ int store_view_renew(struct store_view *view, struct err *err)
 	return 0;
 }
 
+void store_view_crew(struct store_view *view, struct crew *crew)
+{
+	view->crew = crew;
+}
+
 size_t store_view_parts(const struct store_view *view)
 {
 	return view->count;

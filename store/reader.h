@@ -33,6 +33,7 @@ struct store_view {
 	struct arena arena;
 	struct view_part *parts;
 	size_t count;
+	struct crew *crew;		/* helps to read packets; NULL: nobody does */
 };
 
 /* The part with its transaction open. E_EXPIRED when it is gone. */

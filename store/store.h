@@ -109,6 +109,9 @@ int store_view_open(struct store *store, uint64_t from_ns, uint64_t to_ns, struc
 void store_view_close(struct store_view *view);
 /* Move on to what is committed now, with the same partitions under the same numbers; hot ones may have grown. */
 int store_view_renew(struct store_view *view, struct err *err);
+/* Its threads help to read packets, of those opened from now on; NULL: none do. It outlives them. */
+struct crew;
+void store_view_crew(struct store_view *view, struct crew *crew);
 
 struct store_part_info {
 	uint64_t hour;			/* start = hour * NS_PER_HOUR */

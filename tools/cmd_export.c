@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/crew.h"
 #include "tools/tools.h"
 
 struct target {
@@ -91,6 +92,8 @@ int cmd_export(struct tool *tool)
 	}
 	tool_catch_signals();
 	give_way();
+	if (!*tool->set.server)
+		opts.crew = tool_crew(tool);
 	if (*tool->set.server) {
 		code = export_remote(tool, &target);
 	} else if (store_open(tool->set.data, &store, &tool->err) < 0 ||
@@ -106,6 +109,7 @@ int cmd_export(struct tool *tool)
 		(void)err_errno(&tool->err, errno, "%s", tool->set.output);
 		code = tool_fail(tool);
 	}
+	crew_free(opts.crew);
 	store_close(store);
 	return code;
 }

@@ -197,7 +197,6 @@ int cmd_top(struct tool *tool)
 	struct printer printer = { 0 };
 	struct query_stats stats = { 0 };
 	struct store *store = NULL;
-	uint64_t threads = tool->set.query_threads ? tool->set.query_threads : crew_cores();
 	int rc, code;
 
 	if (!table)
@@ -206,7 +205,7 @@ int cmd_top(struct tool *tool)
 		return top_remote(tool, table);
 	tool_catch_signals();
 	what.table = table->id;
-	opts.crew = crew_new(threads > 1024 ? 1023 : (unsigned)threads - 1); /* NULL: it goes on alone */
+	opts.crew = tool_crew(tool);
 	rc = store_open(tool->set.data, &store, &tool->err);
 	if (rc == 0)
 		rc = printer_open(tool, NULL, NULL, 0, &printer);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/log.h"
 #include "tools/tools.h"
 
@@ -122,6 +123,13 @@ struct query_opts tool_query_opts(const struct tool *tool)
 		.budget = { .rows = tool->set.query_rows, .time_ns = tool->set.query_time,
 			    .memory = tool->set.query_memory },
 	};
+}
+
+struct crew *tool_crew(const struct tool *tool)
+{
+	uint64_t threads = tool->set.query_threads ? tool->set.query_threads : crew_cores();
+
+	return crew_new(threads > 1024 ? 1023 : (unsigned)threads - 1);
 }
 
 int tool_query_end(struct tool *tool, const struct query_opts *opts, const struct query_stats *stats, uint64_t rows)

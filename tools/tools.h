@@ -39,6 +39,8 @@ bool tool_write(struct view bytes);
 bool tool_color(const struct tool *tool, FILE *file);
 /* query_opts from the settings; cancel is tool_interrupted. */
 struct query_opts tool_query_opts(const struct tool *tool);
+/* Threads that help with a question, as many as are allowed. NULL: it goes on alone. Free it. */
+struct crew *tool_crew(const struct tool *tool);
 /* Exit code of a finished query: --fail-empty, --strict. Prints the range answered and gaps to stderr on a terminal. */
 int tool_query_end(struct tool *tool, const struct query_opts *opts, const struct query_stats *stats,
 		   uint64_t rows);

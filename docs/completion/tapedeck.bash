@@ -23,7 +23,7 @@ _tapedeck() {
 		query) words="flows calls packets events entities rollups --config --log-level --color --data --server --token-file --filter --from --to --at --fields --limit --cursor --ascending --within --output --explain --no-headers --fail-empty --strict --query-time --query-rows --query-memory --help" ;;
 		top) words="flows calls events rollups --config --log-level --color --data --server --token-file --filter --from --to --within --by --agg --step --order --output --explain --no-headers --fail-empty --strict --query-threads --query-time --query-rows --query-memory --help" ;;
 		show) words="flow call --config --log-level --color --data --server --token-file --raw --help" ;;
-		export) words="--config --log-level --color --data --server --token-file --filter --from --to --output --fail-empty --strict --format --bpf --query-time --query-rows --query-memory --help" ;;
+		export) words="--config --log-level --color --data --server --token-file --filter --from --to --output --fail-empty --strict --format --bpf --query-threads --query-time --query-rows --query-memory --help" ;;
 		replay) words="--config --log-level --color --data --server --token-file --filter --from --to --output --speed --help" ;;
 		retention) words="show plan apply set unset pin unpin --config --log-level --color --data --from --to --output --data-age --packet-age --data-bytes --packet-bytes --total-bytes --free-bytes --horizon-first --cold-age --cold-level --age --bytes --min-age --yes --dry-run --help" ;;
 		recompress) words="--config --log-level --color --data --output --older --level --dry-run --help" ;;

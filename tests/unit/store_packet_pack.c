@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/hash.h"
 #include "ingest/source_file.h"
 #include "store/packet_block2.h"
@@ -56,8 +57,8 @@ static void tape_pack(struct tape *tape, unsigned i, const struct packet_rec *re
 	wr_bytes(&tape->directory, wr_view(&packed->unit_bytes));
 }
 
-/* The file as it is now, to read from. */
-static void tape_file(struct tape *tape)
+/* The file as it is now, to read from; so much of it is kept in memory. */
+static void tape_file_kept(struct tape *tape, size_t keep_bytes)
 {
 	struct wr directory;
 	struct err err = { 0 };
@@ -69,9 +70,14 @@ static void tape_file(struct tape *tape)
 	CHECK(pwrite(tape->fd, tape->file.at, tape->file.len, 0) == (ssize_t)tape->file.len);
 	wr_init(&directory, 0);
 	packet_directory_write(0, 0, wr_view(&tape->directory), &directory);
-	CHECK_OK(packet_units_new(tape->fd, "packets.seg", 1 << 20, &tape->units, &err), err);
+	CHECK_OK(packet_units_new(tape->fd, "packets.seg", keep_bytes, &tape->units, &err), err);
 	CHECK_OK(packet_units_learn(tape->units, wr_view(&directory), tape->file.len, &err), err);
 	wr_release(&directory);
+}
+
+static void tape_file(struct tape *tape)
+{
+	tape_file_kept(tape, 1 << 20);
 }
 
 static bool rec_same(const struct packet_rec *a, const struct packet_rec *b)
@@ -439,6 +445,72 @@ TEST(packet_pack, what_was_stored_before_is_not_stored_again)
 	CHECK_GT(tape.file.len, 2 * once - 15000);
 	tape_file(&tape);
 	tape_check(&tape, 0, recs, 200, "forgotten");
+	tape_close(&tape);
+}
+
+/* One flow, whose payload lies in units of its block and of those before. */
+static int flow_read(struct tape *tape, unsigned i, uint64_t flow, const struct packet_rec *recs, uint32_t count,
+		     struct err *err)
+{
+	struct packet_want want = { .flows = &flow, .flow_count = 1, .to_ns = UINT64_MAX };
+	struct packet_block block;
+	uint32_t got = 0;
+	int rc;
+
+	CHECK_EQ(packet_block_init(&block, 0), 0);
+	rc = packet_block_read_some(wr_view(&tape->packed[i].block), tape->units, &want, &block, err);
+	for (uint32_t n = 0; n < block.count; n++) {
+		struct packet_rec rec = packet_block_rec(&block, n);
+
+		for (; got < count && recs[got].flow_id != flow; got++)
+			;
+		if (rec.flow_id == flow)
+			CHECK(got < count && rec_same(&rec, &recs[got++]), "frame %llu", (unsigned long long)rec.number);
+	}
+	for (; got < count && recs[got].flow_id != flow; got++)
+		;
+	if (rc == 0)
+		CHECK_U64(got, count);
+	packet_block_release(&block);
+	return rc;
+}
+
+TEST(packet_pack, units_are_unpacked_side_by_side)
+{
+	static const size_t kept[] = { 1 << 20, 0, 4 * PACKET_UNIT_BYTES };	/* the last ones: several in one place */
+	static uint8_t bytes[400000];
+	static struct packet_rec recs[4][400];
+	struct random random = random_new("packet_pack side by side");
+	struct crew *crew = crew_new(2);
+	struct err err = { 0 };
+	struct tape tape;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i % 8 ? random_u64(&random) : 0);
+	tape_open(&tape);
+	for (unsigned i = 0; i < 4; i++) {	/* three flows a block, the same bytes in each block */
+		for (uint32_t n = 0; n < 400; n++)
+			recs[i][n] = (struct packet_rec){ .time_ns = HOUR * NS_PER_HOUR + n, .number = n + 1,
+							  .flow_id = n / 150, .orig_len = 990, .segments = 1,
+							  .frame = view_make(bytes + n * 990 + i, 990) };
+		tape_pack(&tape, i, recs[i], 400);
+	}
+	CHECK(crew != NULL);
+	for (unsigned k = 0; k < sizeof(kept) / sizeof(kept[0]); k++)
+		for (uint64_t flow = 0; flow < 3; flow++)
+			for (unsigned i = 0; i < 4; i++) {
+				tape_file_kept(&tape, kept[k]);
+				packet_units_crew(tape.units, flow + i ? crew : NULL);
+				CHECK_OK(flow_read(&tape, i, flow, recs[i], 400, &err), err);
+				CHECK_OK(flow_read(&tape, 3 - i, flow, recs[3 - i], 400, &err), err);
+			}
+	tape.file.at[8 * PACKET_UNIT_BYTES] ^= 1;	/* of the second flow */
+	tape_file(&tape);
+	packet_units_crew(tape.units, crew);
+	CHECK_OK(flow_read(&tape, 3, 0, recs[3], 400, &err), err);
+	CHECK_RC(flow_read(&tape, 3, 1, recs[3], 400, &err), E_CORRUPT);
+	CHECK(strstr(err.text, "payload unit"), "%s", err.text);
+	crew_free(crew);
 	tape_close(&tape);
 }
 
