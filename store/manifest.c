@@ -42,12 +42,15 @@ int manifest_write(const char *dir, const struct part_entry *entry, const struct
 	for (int t = 1; t <= TABLE_MAX; t++) {
 		const struct part_table *table = &entry->tables[t];
 
+		if (!table->rows && !table->groups && !table->bytes)	/* what a reader takes it for without a line */
+			continue;
 		wr_printf(&wr, "table %s %d %" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 			  table_get((enum table_id)t)->name, t, table->rows, table->groups, table->start_min,
 			  table->start_max, table->end_max, table->bytes);
 	}
 	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++)
-		wr_printf(&wr, "tier %d %" PRIu64 " %" PRIu64 "\n", t, entry->tiers[t].rows, entry->tiers[t].bytes);
+		if (entry->tiers[t].rows || entry->tiers[t].bytes)
+			wr_printf(&wr, "tier %d %" PRIu64 " %" PRIu64 "\n", t, entry->tiers[t].rows, entry->tiers[t].bytes);
 	if (entry->residual)
 		wr_printf(&wr, "residual %u\n", entry->residual);
 	if (entry->tiers_gone)
