@@ -6,6 +6,8 @@
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/bitpack.h"
+#include "store/chunk_patch.h"
+#include "store/chunk_split.h"
 
 #define DEPTH_MAX 2		/* a dictionary's or a run's own streams are not split again */
 #define DICT_MAX 16384u		/* beyond, the codes are as wide as the values */
@@ -19,7 +21,7 @@ const char *chunk_enc_name(unsigned enc)
 		[CHUNK_CONST] = "const", [CHUNK_RAW] = "raw", [CHUNK_FOR] = "for", [CHUNK_DELTA] = "delta",
 		[CHUNK_DICT] = "dict", [CHUNK_RLE] = "rle", [CHUNK_PLAIN] = "plain", [CHUNK_BITMAP] = "bitmap",
 		[CHUNK_REF] = "ref", [CHUNK_PREDICT] = "predict", [CHUNK_MAP] = "map", [CHUNK_PATCH] = "patch",
-		[CHUNK_HIST] = "hist",
+		[CHUNK_HIST] = "hist", [CHUNK_SPLIT] = "split",
 	};
 
 	return enc < sizeof(names) / sizeof(names[0]) && names[enc] ? names[enc] : "unknown";
@@ -408,49 +410,10 @@ static uint64_t scale_take(const uint64_t **values, size_t count, struct chunk_s
 
 /* ---- values far from the others ---- */
 
-#define PATCH_SAMPLE 1024u
 #define PATCH_FROM 64u		/* values */
-#define PATCH_PLACE_BYTES 2u	/* of an exception, about, beside its value */
+#define SPLIT_FROM 48u		/* values; fewer take less than the heads' own frame */
 
-/* Most values lie in [low, low + 2^width). */
-struct patch {
-	uint64_t low;
-	unsigned width;
-};
-
-/* The window that is cheapest for a sample, the rest as exceptions. Bytes of the whole, about. */
-static size_t patch_find(const uint64_t *values, size_t count, const struct ints_stats *stats, struct patch *ret_patch)
-{
-	size_t n = count < PATCH_SAMPLE ? count : PATCH_SAMPLE, best_bytes = SIZE_MAX;
-	size_t far_bytes = PATCH_PLACE_BYTES + (bitpack_width(stats->max - stats->min) + 7) / 8;
-	uint64_t sample[PATCH_SAMPLE];
-
-	for (size_t i = 0; i < n; i++)
-		sample[i] = values[i * count / n];
-	qsort(sample, n, sizeof(*sample), cmp_u64);
-	for (unsigned width = 0; width < 64; width++) {
-		size_t inside = 0, from = 0, inside_from = 0, bytes;
-
-		for (size_t to = 0; to < n; to++) {
-			while ((sample[to] - sample[from]) >> width)
-				from++;
-			if (to - from + 1 > inside) {
-				inside = to - from + 1;
-				inside_from = from;
-			}
-		}
-		bytes = count * width / 8 + (n - inside) * far_bytes * count / n + count / BITPACK_BLOCK * 3;
-		if (bytes < best_bytes) {
-			best_bytes = bytes;
-			*ret_patch = (struct patch){ sample[inside_from], width };
-		}
-		if (inside == n)
-			break;
-	}
-	return best_bytes + 16;
-}
-
-static int write_patch(const uint64_t *values, size_t count, const struct patch *patch, uint64_t scale,
+static int write_patch(const uint64_t *values, size_t count, const struct chunk_patch *patch, uint64_t scale,
 		       struct chunk_scratch *scratch, struct wr *out)
 {
 	uint64_t *near = scratch->values + scratch->cap;
@@ -481,12 +444,24 @@ static int write_patch(const uint64_t *values, size_t count, const struct patch 
 	return rc < 0 ? rc : wr_done(out, CHUNK_PATCH);
 }
 
+static int write_split(const uint64_t *values, size_t count, const struct chunk_split *split,
+		       struct chunk_scratch *scratch, struct wr *out)
+{
+	int rc;
+
+	scratch->split = true;
+	wr_u8(out, CHUNK_SPLIT);
+	rc = chunk_split_write(values, count, split, out);
+	return rc < 0 ? rc : wr_done(out, CHUNK_SPLIT);
+}
+
 static int ints_write(const uint64_t *values, size_t count, unsigned depth, struct chunk_scratch *scratch,
 		      struct wr *out)
 {
 	const uint64_t *unscaled = values;
 	size_t raw_bytes, best_bytes, rle_bytes, patch_bytes = SIZE_MAX, dict_count, mask;
-	struct patch patch = { 0 };
+	struct chunk_split split = { .bytes = SIZE_MAX };
+	struct chunk_patch patch = { 0 };
 	struct ints_stats stats;
 	uint64_t scale = 1, *distinct, max, spread;
 
@@ -501,7 +476,7 @@ static int ints_write(const uint64_t *values, size_t count, unsigned depth, stru
 	best_bytes = stats.for_bytes < stats.delta_bytes ? stats.for_bytes : stats.delta_bytes;
 	if (depth < DEPTH_MAX) {
 		if (scratch->patches && count >= PATCH_FROM)
-			patch_bytes = patch_find(values, count, &stats, &patch);
+			patch_bytes = chunk_patch_find(values, count, stats.max - stats.min, &patch);
 		if (patch_bytes < best_bytes - best_bytes / 10)
 			best_bytes = patch_bytes;
 		else
@@ -509,10 +484,18 @@ static int ints_write(const uint64_t *values, size_t count, unsigned depth, stru
 		rle_bytes = stats.runs * (bitpack_width(spread) + bitpack_width(count / stats.runs) + 2) / 8 + 16;
 		if (stats.runs <= count / 4 && rle_bytes < best_bytes)
 			return write_rle(unscaled, count, stats.runs, scratch, out);
+		if (scratch->splits && count >= SPLIT_FROM)
+			chunk_split_find(unscaled, count, &split);
+		if (split.bytes < best_bytes - best_bytes / 32)
+			best_bytes = split.bytes;
+		else
+			split.bytes = SIZE_MAX;
 		if (dict_pays(unscaled, count, max, best_bytes < raw_bytes ? best_bytes : raw_bytes, scratch,
 			      &distinct, &dict_count, &mask))
 			return write_dict(unscaled, count, distinct, dict_count, mask, scratch, out);
 	}
+	if (split.bytes < raw_bytes)
+		return write_split(unscaled, count, &split, scratch, out);
 	if (patch_bytes != SIZE_MAX && patch_bytes < raw_bytes)
 		return write_patch(values, count, &patch, scale, scratch, out);
 	if (raw_bytes <= best_bytes)
@@ -527,6 +510,7 @@ int chunk_ints_write(const uint64_t *values, size_t count, struct chunk_scratch 
 	assert(count >= 1 && count <= CHUNK_VALUES_MAX);
 	if (scratch_reserve(scratch, count) < 0)
 		return E_NO_MEMORY;
+	scratch->split = false;
 	return ints_write(values, count, 1, scratch, out);
 }
 
@@ -772,6 +756,10 @@ static int ints_read(struct rd *rd, size_t count, unsigned depth, struct arena *
 	case CHUNK_PATCH:
 		if (depth < DEPTH_MAX)
 			return read_patch(rd, count, arena, values, err);
+		break;
+	case CHUNK_SPLIT:
+		if (depth < DEPTH_MAX)
+			return chunk_split_read(rd, count, arena, values, err);
 		break;
 	}
 	return err_set(err, E_CORRUPT, "encoding %u of integers at depth %u, byte %zu", enc, depth, rd_pos(rd) - 1);

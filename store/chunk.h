@@ -27,6 +27,7 @@ enum chunk_enc {	/* stored: never renumber */
 	CHUNK_MAP = 11,		/* strings that follow from those of another column: row groups only */
 	CHUNK_PATCH = 12,	/* integers, and the few that lie far from the others apart */
 	CHUNK_HIST = 13,	/* histograms, taken apart (hist_column.h): row groups only */
+	CHUNK_SPLIT = 14,	/* integers of sizes that differ (chunk_split.h) */
 };
 const char *chunk_enc_name(unsigned enc);	/* "unknown" */
 
@@ -39,6 +40,8 @@ struct chunk_scratch {
 	size_t set_cap;
 	bool patches;		/* CHUNK_PATCH may be used: the look for it costs time */
 	bool patched;		/* and was */
+	bool splits;		/* CHUNK_SPLIT may be used */
+	bool split;		/* and was, by the last stream: packing it again gains nothing */
 	bool quick;		/* do not look for dictionaries of integers */
 };
 void chunk_scratch_release(struct chunk_scratch *scratch);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "store/codec.h"
 #include "store/hist.h"
+#include "store/number_head.h"
 
 #define WHAT "histograms"
 #define VERSION 1		/* of a histogram */
@@ -20,45 +21,6 @@ struct parts {
 	uint32_t len;
 	struct hist_bucket buckets[HIST_BUCKETS];
 };
-
-/* ---- numbers of any size: what they begin with in a stream of its own, the rest as it is ---- */
-
-#define HEAD_BITS 3u	/* the top bit, which is 1, and two more */
-
-/* A byte: the length in bits and the two bits behind the top one; numbers below 4 are themselves. */
-static uint8_t head_of(uint64_t value, unsigned *ret_low_bits)
-{
-	unsigned bits = value ? 64 - (unsigned)__builtin_clzll(value) : 0;
-
-	if (bits < HEAD_BITS) {
-		*ret_low_bits = 0;
-		return (uint8_t)value;
-	}
-	*ret_low_bits = bits - HEAD_BITS;
-	return (uint8_t)(4 * (bits - 2) + (value >> (bits - HEAD_BITS) & 3));
-}
-
-static uint64_t head_value(uint8_t head, unsigned *ret_low_bits)
-{
-	unsigned bits = head / 4 + 2;
-
-	if (head < 4) {
-		*ret_low_bits = 0;
-		return head;
-	}
-	*ret_low_bits = bits > 64 ? 0 : bits - HEAD_BITS;
-	return bits > 64 ? 0 : (uint64_t)(4 | (head & 3)) << (bits - HEAD_BITS);
-}
-
-static uint64_t zigzag(uint64_t v)
-{
-	return v << 1 ^ ((int64_t)v < 0 ? UINT64_MAX : 0);
-}
-
-static uint64_t unzigzag(uint64_t v)
-{
-	return v >> 1 ^ -(v & 1);
-}
 
 /* The sum, if every value lay in the middle of its bucket, but for the least and the greatest. Modulo 2^64. */
 static uint64_t sum_foretold(uint64_t min, uint64_t max, uint64_t total, const struct hist_bucket *buckets, uint32_t len)
@@ -103,7 +65,7 @@ static void number_put(struct writing *writing, enum stream stream, uint64_t val
 {
 	unsigned low_bits;
 
-	wr_u8(&writing->streams[stream], head_of(value, &low_bits));
+	wr_u8(&writing->streams[stream], number_head(value, &low_bits));
 	bits_put(writing, value, low_bits);
 }
 
@@ -156,7 +118,7 @@ static void parts_put(struct writing *writing, const struct parts *parts)
 	if (parts->total > 1)
 		number_put(writing, S_SPREAD, (parts->max - parts->min) / writing->scale);
 	if (parts->total > 2)
-		number_put(writing, S_SUM, zigzag(parts->sum / writing->scale -
+		number_put(writing, S_SUM, number_zigzag(parts->sum / writing->scale -
 						  sum_foretold(parts->min, parts->max, parts->total, buckets, parts->len) /
 							  writing->scale));
 	for (uint32_t i = 0; i < parts->len; i++)
@@ -287,7 +249,7 @@ static inline uint64_t bits_get(struct reading *reading, unsigned count)
 static inline uint64_t number_get(struct reading *reading, enum stream stream)
 {
 	unsigned low_bits;
-	uint64_t value = head_value(rd_u8(&reading->streams[stream]), &low_bits);
+	uint64_t value = number_head_value(rd_u8(&reading->streams[stream]), &low_bits);
 
 	return value | bits_get(reading, low_bits);
 }
@@ -317,7 +279,7 @@ static uint64_t sum_of(const struct reading *reading, const struct heading *head
 
 	if (heading->total <= 2)
 		return foretold;
-	return (foretold / reading->scale + unzigzag(heading->sum_more)) * reading->scale;
+	return (foretold / reading->scale + number_unzigzag(heading->sum_more)) * reading->scale;
 }
 
 /* Where the values of the buckets are; what they hold is there already. False: it contradicts itself. */

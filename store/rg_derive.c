@@ -180,6 +180,7 @@ int derive_ints(struct writing *writing, size_t ordinal, const uint64_t *ints, c
 			wr_u8(&writing->other, CHUNK_PREDICT);
 			predict_put(&predict, &writing->other);
 			rc = chunk_ints_write(writing->differences, count, writing->scratch, &writing->other);
+			writing->other_split = writing->scratch->split;
 			if (rc >= 0 && pays(writing)) {
 				writing_swap(writing);
 				derived->depth = (uint8_t)depth;

@@ -15,7 +15,8 @@
 #define RG_VERSION 1
 #define RG_MUST_DERIVE 1	/* must_know: encodings predict, map or patch are used */
 #define RG_MUST_HIST 2		/* encoding hist is used */
-#define RG_MUST_KNOW (RG_MUST_DERIVE | RG_MUST_HIST)
+#define RG_MUST_SPLIT 4		/* encoding split is used */
+#define RG_MUST_KNOW (RG_MUST_DERIVE | RG_MUST_HIST | RG_MUST_SPLIT)
 #define RG_HEADER_BYTES 64	/* envelope included; the directory follows */
 #define RG_ENTRY_BYTES 32
 #define RG_ENTRIES_MAX (2 * 64 * SCHEMA_HAS_WORDS)	/* a chunk and a bitmap a column */

@@ -7,6 +7,7 @@
 #define PACK_BYTES_MIN 64u		/* smaller chunks: the codec's own header eats the gain */
 #define SAMPLE_BYTES ((size_t)16 << 10)
 #define DERIVE_ROWS_MIN 16u		/* fewer rows are not worth the look */
+#define SPLIT_ROWS_MAX 2048u		/* to put numbers together takes time: in larger groups they are bit-packed */
 #define SAMPLE_FROM (4 * SAMPLE_BYTES)	/* chunks from here on are tried on a sample first */
 static int no_memory(struct err *err)
 {
@@ -84,6 +85,7 @@ static int writing_init(struct writing *writing)
 
 	wr_init(&writing->plain, 0);
 	wr_init(&writing->other, 0);
+	wr_init(&writing->split, 0);
 	writing->list_group = NO_GROUP;
 	writing->words = (rows + 63) / 64;
 	writing->valid = mem_array(cols, (writing->words + 1) * sizeof(*writing->valid));
@@ -105,6 +107,7 @@ static void writing_release(struct writing *writing)
 {
 	wr_release(&writing->plain);
 	wr_release(&writing->other);
+	wr_release(&writing->split);
 	mem_free(writing->valid);
 	mem_free(writing->valid_count);
 	mem_free(writing->group);
@@ -153,7 +156,8 @@ static int chunk_store(struct writing *writing, struct rg_entry *entry, struct e
 			       plain.len);
 	entry->codec = CODEC_NONE;
 	entry->plain_len = (uint32_t)plain.len;
-	if (writing->codec != CODEC_NONE && plain.len >= PACK_BYTES_MIN && entry->enc != CHUNK_HIST) {
+	if (writing->codec != CODEC_NONE && plain.len >= PACK_BYTES_MIN && entry->enc != CHUNK_HIST &&
+	    !writing->plain_split) {
 		rc = sample_gains(writing, plain, err);
 		if (rc > 0)
 			rc = codec_pack(writing->codec, writing->level, plain, out, err);
@@ -210,6 +214,7 @@ static int bitmap_store(struct writing *writing, size_t ordinal, struct err *err
 	int rc;
 
 	entry.count = writing->valid_count[ordinal];
+	writing->plain_split = false;
 	wr_reset(&writing->plain);
 	wr_bytes(&writing->plain, view_make(writing->bitmap, (writing->builder->rows + 7) / 8));
 	if (writing->plain.bad)
@@ -317,6 +322,7 @@ static int differences_encode(struct writing *writing, size_t ordinal, const uin
 	wr_u8(&writing->other, shift.down);
 	wr_u8(&writing->other, shift.up);
 	rc = chunk_ints_write(writing->differences, count, writing->scratch, &writing->other);
+	writing->other_split = writing->scratch->split;
 	return rc < 0 ? rc : CHUNK_REF;
 }
 
@@ -326,6 +332,7 @@ static int ints_encode(struct writing *writing, size_t ordinal, const uint64_t *
 	int enc = chunk_ints_write(ints, count, writing->scratch, &writing->plain);
 	int rc;
 
+	writing->plain_split = writing->scratch->split;
 	if (enc < 0 || enc == CHUNK_CONST)
 		return enc;
 	if (near_start(writing, ordinal)) {
@@ -338,6 +345,59 @@ static int ints_encode(struct writing *writing, size_t ordinal, const uint64_t *
 		}
 	}
 	return writing->derive ? derive_ints(writing, ordinal, ints, rows, count, enc) : enc;
+}
+
+/* What the chunk in writing->plain will take, about. < 0: E_NO_MEMORY. */
+static int64_t packed_bytes(struct writing *writing, struct err *err)
+{
+	struct view plain = wr_view(&writing->plain);
+	size_t at = writing->out->len, packed;
+	int rc;
+
+	if (plain.len < PACK_BYTES_MIN)
+		return (int64_t)plain.len;
+	rc = codec_pack(writing->codec, writing->level, plain, writing->out, err);
+	if (rc < 0)
+		return rc;
+	packed = writing->out->len - at;
+	writing->out->len = at;
+	return (int64_t)(gains(packed, plain.len) ? packed : plain.len);
+}
+
+/*
+ * Heads that are packed by themselves lose what repeats in the low bits: the chunk is made without them as well, and
+ * the shorter one stays.
+ */
+static int ints_choose(struct writing *writing, size_t ordinal, const uint64_t *ints, const uint32_t *rows, uint32_t count,
+		       struct err *err)
+{
+	struct derived was;
+	int64_t bytes;
+	int split, enc;
+
+	writing->scratch->splits = writing->derive && writing->builder->rows <= SPLIT_ROWS_MAX;
+	split = ints_encode(writing, ordinal, ints, rows, count);
+	writing->scratch->splits = false;
+	if (split < 0 || split == CHUNK_CONST || !writing->plain_split)
+		return split;
+	was = writing->derived[ordinal];
+	wr_reset(&writing->split);
+	wr_bytes(&writing->split, wr_view(&writing->plain));
+	wr_reset(&writing->plain);
+	enc = ints_encode(writing, ordinal, ints, rows, count);
+	if (enc < 0)
+		return enc;
+	bytes = packed_bytes(writing, err);
+	if (bytes < 0 || writing->split.bad)
+		return E_NO_MEMORY;
+	if (bytes <= (int64_t)writing->split.len)
+		return enc;
+	writing->derived[ordinal] = was;
+	writing->must_know |= RG_MUST_SPLIT;
+	writing->plain_split = true;
+	wr_reset(&writing->plain);
+	wr_bytes(&writing->plain, wr_view(&writing->split));
+	return split;
 }
 
 static int column_store(struct writing *writing, size_t ordinal, struct err *err)
@@ -363,12 +423,13 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 		entry.bitmap = writing->group_entry[writing->group[ordinal]];
 	}
 	entry.count = count;
+	writing->plain_split = false;
 	wr_reset(&writing->plain);
 	if (column->is_bytes) {
 		rc = texts_encode(writing, ordinal, codes_collect(writing, column, rows, count), count);
 	} else {
 		ints = ints_collect(writing, column, rows, count);
-		rc = ints_encode(writing, ordinal, ints, rows, count);
+		rc = ints_choose(writing, ordinal, ints, rows, count, err);
 		if (rc == CHUNK_CONST) {	/* no chunk: the directory holds it */
 			entry.enc = CHUNK_CONST;
 			entry.checksum = ints[0];

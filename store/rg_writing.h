@@ -26,6 +26,8 @@ struct writing {
 	struct wr *out;
 	struct wr plain;		/* the chunk at hand before the codec */
 	struct wr other;		/* the same chunk, encoded another way: the shorter one is kept in plain */
+	struct wr split;		/* the chunk with CHUNK_SPLIT in it, while it is compared with one without */
+	bool plain_split, other_split;	/* whether plain and other have such a stream */
 	struct chunk_scratch *scratch;
 	size_t words;			/* of a bitmap of all rows */
 	uint64_t *valid;		/* by ordinal: bitmap of the rows that have a value */
@@ -66,6 +68,7 @@ static inline void writing_swap(struct writing *writing)
 
 	writing->plain = writing->other;
 	writing->other = swap;
+	writing->plain_split = writing->other_split;
 }
 
 /* E_NO_MEMORY. */

@@ -216,6 +216,7 @@ static void flow_relate(struct flow_row *row, unsigned i)
 	ROW_SET(FLOW, row, syn_rtt_ns, (i % 37) * 1000);
 	ROW_SET(FLOW, row, ack_rtt_ns, (i % 31) * 1000);
 	ROW_SET(FLOW, row, handshake_ns, row->syn_rtt_ns + row->ack_rtt_ns);
+	ROW_SET(FLOW, row, rtt_max_ns, row->id >> (20 + 2 * (i % 20)));	/* of any size: in parts */
 	ROW_SET(FLOW, row, src_ip, ip_from_v4(i % 20));
 	ROW_SET(FLOW, row, src_workload, i % 20 < 10 ? VIEW_LIT("shop") : VIEW_LIT("payments"));
 }

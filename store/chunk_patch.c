@@ -1,0 +1,49 @@
+#include "store/chunk_patch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/bitpack.h"
+
+#define SAMPLE 1024u
+#define PLACE_BYTES 2u	/* of an exception, about, beside its value */
+
+static int cmp_u64(const void *a, const void *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, sizeof(x));
+	memcpy(&y, b, sizeof(y));
+	return (x > y) - (x < y);
+}
+
+size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, struct chunk_patch *ret_patch)
+{
+	size_t n = count < SAMPLE ? count : SAMPLE, best_bytes = SIZE_MAX;
+	size_t far_bytes = PLACE_BYTES + (bitpack_width(spread) + 7) / 8;
+	uint64_t sample[SAMPLE];
+
+	for (size_t i = 0; i < n; i++)
+		sample[i] = values[i * count / n];
+	qsort(sample, n, sizeof(*sample), cmp_u64);
+	for (unsigned width = 0; width < 64; width++) {
+		size_t inside = 0, from = 0, inside_from = 0, bytes;
+
+		for (size_t to = 0; to < n; to++) {
+			while ((sample[to] - sample[from]) >> width)
+				from++;
+			if (to - from + 1 > inside) {
+				inside = to - from + 1;
+				inside_from = from;
+			}
+		}
+		bytes = count * width / 8 + (n - inside) * far_bytes * count / n + count / BITPACK_BLOCK * 3;
+		if (bytes < best_bytes) {
+			best_bytes = bytes;
+			*ret_patch = (struct chunk_patch){ sample[inside_from], width };
+		}
+		if (inside == n)
+			break;
+	}
+	return best_bytes + 16;
+}
