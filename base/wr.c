@@ -56,25 +56,6 @@ bad:
 	return false;
 }
 
-uint8_t *wr_space(struct wr *wr, size_t bytes)
-{
-	uint8_t *at;
-
-	if (!wr_reserve(wr, bytes))
-		return NULL;
-	at = wr->at + wr->len;
-	wr->len += bytes;
-	return at;
-}
-
-void wr_u8(struct wr *wr, uint8_t v)
-{
-	uint8_t *at = wr_space(wr, 1);
-
-	if (at)
-		*at = v;
-}
-
 #define WR_INT(name, type, order)					\
 	void wr_##name(struct wr *wr, type v)				\
 	{								\
@@ -111,14 +92,6 @@ void wr_varint(struct wr *wr, uint64_t v)
 void wr_svarint(struct wr *wr, int64_t v)
 {
 	wr_varint(wr, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
-}
-
-void wr_bytes(struct wr *wr, struct view v)
-{
-	uint8_t *at = wr_space(wr, v.len);
-
-	if (at && v.len)
-		memcpy(at, v.at, v.len);
 }
 
 void wr_vbytes(struct wr *wr, struct view v)
