@@ -5,11 +5,11 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/chunk.h"
 
 #define WHAT "packet block"
 #define PACK_MIN 64u	/* a section of less is not worth a try */
-#define AHEAD 6u	/* frames that are fetched before their turn: they lie all over the window */
+#define BATCH 16u	/* frames that are taken apart, then checked, while the next ones are fetched */
+#define FETCH_BYTES 2048u	/* of a frame: what is longer the processor fetches by itself */
 
 void packet_block2_init(struct packet_block2 *block)
 {
@@ -20,6 +20,7 @@ void packet_block2_init(struct packet_block2 *block)
 	wr_init(&block->groups, 0);
 	wr_init(&block->flow_ids, 0);
 	wr_init(&block->payload, 0);
+	wr_init(&block->packed, 0);
 	packet_refs_init(&block->refs);
 }
 
@@ -31,9 +32,13 @@ void packet_block2_release(struct packet_block2 *block)
 	wr_release(&block->groups);
 	wr_release(&block->flow_ids);
 	wr_release(&block->payload);
+	wr_release(&block->packed);
 	mem_free(block->sums);
+	mem_free(block->values);
+	chunk_scratch_release(&block->scratch);
 	block->sums = NULL;
-	block->sums_cap = 0;
+	block->values = NULL;
+	block->sums_cap = block->values_cap = 0;
 	packet_refs_release(&block->refs);
 }
 
@@ -101,55 +106,31 @@ static void group_end(struct packet_block2 *block, uint32_t frames, uint64_t sum
 	block->groups_count++;
 }
 
-static void frames_take(struct packet_block2 *block)
+/* A frame whose turn comes soon: they lie all over the window. */
+static void fetch(const struct packet_rec *rec)
 {
+	size_t len = rec->frame.len < FETCH_BYTES ? rec->frame.len : FETCH_BYTES;
+
+	for (size_t at = 0; at < len; at += 64)
+		__builtin_prefetch(rec->frame.at + at, 0, 2);
+}
+
+/* Streams of headers, and how far they were read again. */
+struct check {
 	struct header_coder coder;
-	uint32_t frames = 0;
-	size_t bytes = 0;
-	uint64_t sum = 0;
+	size_t at[HEADER_STREAMS];
+	size_t payload;
+};
 
-	header_coder_init(&coder, block->time_min, block->number_min, block->time_scale);
-	for (uint32_t i = 0; i < block->count; i++) {
-		const struct packet_rec *rec = &block->recs[i];
-		size_t head;
-
-		if (i + AHEAD < block->count) {
-			__builtin_prefetch(rec[AHEAD].frame.at);
-			__builtin_prefetch(rec[AHEAD].frame.at + 64);
-		}
-		head = header_encode(&coder, rec, block->headers, &block->sums[i]);
-
-		wr_bytes(&block->payload, view_sub(rec->frame, head, rec->frame.len));
-		sum = packet_group_fold(sum, rec->frame);
-		bytes += rec->frame.len;
-		frames++;
-		if (bytes >= PACKET_BLOCK2_GROUP_BYTES || i + 1 == block->count) {
-			group_end(block, frames, sum);
-			bytes = frames = 0;
-			sum = 0;
-		}
-	}
-}
-
-static bool is_bad(const struct packet_block2 *block)
-{
-	for (unsigned i = 0; i < HEADER_STREAMS; i++)
-		if (block->headers[i].bad)
-			return true;
-	return block->runs.bad || block->groups.bad || block->flow_ids.bad || block->payload.bad;
-}
-
-/* What a reader will make of the headers. */
-static int headers_verify(const struct packet_block2 *block, struct err *err)
+/* What a reader will make of the headers just written: they and their frames are still in the nearest cache. */
+static int headers_verify(const struct packet_block2 *block, struct check *check, uint32_t from, uint32_t to,
+			  struct err *err)
 {
 	struct rd streams[HEADER_STREAMS];
-	struct header_coder coder;
-	size_t payload = 0;
 
 	for (unsigned i = 0; i < HEADER_STREAMS; i++)
-		streams[i] = rd_make(wr_view(&block->headers[i]));
-	header_coder_init(&coder, block->time_min, block->number_min, block->time_scale);
-	for (uint32_t i = 0; i < block->count; i++) {
+		streams[i] = rd_make(view_sub(wr_view(&block->headers[i]), check->at[i], block->headers[i].len));
+	for (uint32_t i = from; i < to; i++) {
 		const struct packet_rec *rec = &block->recs[i];
 		uint8_t header[HEADER_BYTES_MAX];
 		struct packet_rec got = { .flow_id = rec->flow_id, .link = rec->link };
@@ -158,7 +139,7 @@ static int headers_verify(const struct packet_block2 *block, struct err *err)
 		int rc;
 
 		got.orig_len = rec->orig_len - (uint32_t)rec->frame.len;
-		rc = header_decode(&coder, streams, &got, header, &head, &sums, err);
+		rc = header_decode(&check->coder, streams, &got, header, &head, &sums, err);
 		if (rc < 0)
 			return rc;
 		if (got.time_ns != rec->time_ns || got.number != rec->number || got.dir != rec->dir ||
@@ -166,9 +147,71 @@ static int headers_verify(const struct packet_block2 *block, struct err *err)
 		    !header_same(rec, &block->sums[i], header, head, &sums))
 			return err_set(err, E_INTERNAL, "frame %llu comes back otherwise",
 				       (unsigned long long)rec->number);
-		payload += rec->frame.len - head;
+		check->payload += rec->frame.len - head;
 	}
-	return payload == block->payload.len ? 0 : err_set(err, E_INTERNAL, "payload of another length");
+	for (unsigned i = 0; i < HEADER_STREAMS; i++) {
+		if (streams[i].bad || rd_left(&streams[i]))
+			return err_set(err, E_INTERNAL, "stream %u is not read to its end", i);
+		check->at[i] = block->headers[i].len;
+	}
+	return check->payload == block->payload.len ? 0 : err_set(err, E_INTERNAL, "payload of another length");
+}
+
+/* A group being filled: what is read and checked at least. */
+struct group {
+	uint32_t frames;
+	size_t bytes;
+	uint64_t sum;
+};
+
+static void frames_take(struct packet_block2 *block, struct header_coder *coder, struct group *group, uint32_t from,
+			uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++) {
+		const struct packet_rec *rec = &block->recs[i];
+		size_t head;
+
+		if (i + BATCH < block->count)
+			fetch(&rec[BATCH]);
+		head = header_encode(coder, rec, block->headers, &block->sums[i]);
+		wr_bytes(&block->payload, view_sub(rec->frame, head, rec->frame.len));
+		group->sum = packet_group_fold(group->sum, rec->frame);
+		group->bytes += rec->frame.len;
+		group->frames++;
+		if (group->bytes >= PACKET_BLOCK2_GROUP_BYTES || i + 1 == block->count) {
+			group_end(block, group->frames, group->sum);
+			*group = (struct group){ .frames = 0 };
+		}
+	}
+}
+
+/* E_NO_MEMORY, or E_INTERNAL and why: a frame would come back otherwise. */
+static int batches_take(struct packet_block2 *block, struct err *err)
+{
+	struct header_coder coder;
+	struct check check = { .payload = 0 };
+	struct group group = { .frames = 0 };
+
+	header_coder_init(&coder, block->time_min, block->number_min, block->time_scale);
+	header_coder_init(&check.coder, block->time_min, block->number_min, block->time_scale);
+	(void)wr_reserve(&block->payload, block->plain_bytes);
+	for (uint32_t i = 0; i < BATCH && i < block->count; i++)
+		fetch(&block->recs[i]);
+	for (uint32_t from = 0, to; from < block->count; from = to) {
+		int rc;
+
+		to = block->count - from < BATCH ? block->count : from + BATCH;
+		for (unsigned i = 0; i < HEADER_STREAMS; i++)
+			if (!wr_reserve(&block->headers[i], (size_t)BATCH * HEADER_STREAM_BYTES_MAX))
+				return E_NO_MEMORY;
+		frames_take(block, &coder, &group, from, to);
+		if (block->payload.bad)
+			return E_NO_MEMORY;
+		rc = headers_verify(block, &check, from, to, err);
+		if (rc < 0)
+			return rc == E_NO_MEMORY ? rc : E_INTERNAL;
+	}
+	return block->runs.bad || block->groups.bad || block->flow_ids.bad ? E_NO_MEMORY : 0;
 }
 
 int packet_block2_take(struct packet_block2 *block, uint64_t source, const struct packet_rec *recs, uint32_t count,
@@ -191,11 +234,10 @@ int packet_block2_take(struct packet_block2 *block, uint64_t source, const struc
 		block->sums_cap = count;
 	}
 	flows_write(block);
-	frames_take(block);
-	if (is_bad(block))
-		return err_set(err, E_NO_MEMORY, WHAT ": out of memory with %u records", count);
-	rc = headers_verify(block, &why);
-	return rc < 0 ? err_set(err, E_INTERNAL, WHAT ": %s", why.text) : 0;
+	rc = batches_take(block, &why);
+	if (rc == E_NO_MEMORY)
+		return err_set(err, rc, WHAT ": out of memory with %u records", count);
+	return rc < 0 ? err_set(err, rc, WHAT ": %s", why.text) : 0;
 }
 
 int packet_block2_dedup(struct packet_block2 *block, struct packet_dedup *dedup, struct err *err)
@@ -207,23 +249,19 @@ int packet_block2_dedup(struct packet_block2 *block, struct packet_dedup *dedup,
 
 /* ---- packing ---- */
 
-static void section_write(struct view plain, int level, struct wr *out, int *rc, struct err *err)
+static void section_write(struct view plain, int level, struct wr *packed, struct wr *out, int *rc, struct err *err)
 {
 	wr_varint(out, plain.len);
 	if (plain.len == 0 || *rc < 0)
 		return;
 	if (plain.len >= PACK_MIN) {
-		struct wr packed;
-
-		wr_init(&packed, 0);
-		*rc = codec_pack(CODEC_ZSTD, level, plain, &packed, err);
-		if (*rc == 0 && packed.len < plain.len - plain.len / 32) {
+		wr_reset(packed);
+		*rc = codec_pack(CODEC_ZSTD, level, plain, packed, err);
+		if (*rc == 0 && packed->len < plain.len - plain.len / 32) {
 			wr_u8(out, CODEC_ZSTD);
-			wr_vbytes(out, wr_view(&packed));
-			wr_release(&packed);
+			wr_vbytes(out, wr_view(packed));
 			return;
 		}
-		wr_release(&packed);
 	}
 	wr_u8(out, CODEC_NONE);
 	wr_bytes(out, plain);
@@ -247,19 +285,43 @@ static uint64_t column_of(const struct packet_rec *rec, unsigned column)
 	return 0;
 }
 
-static int records_write(const struct packet_block2 *block, struct wr *out)
+static int values_reserve(struct packet_block2 *block)
 {
-	uint64_t *values = mem_array(block->count, sizeof(*values));
-	struct chunk_scratch scratch = { 0 };
-	int rc = values ? 0 : E_NO_MEMORY;
+	uint64_t *values;
 
-	for (unsigned column = 0; column < PACKET_COLUMNS && rc >= 0; column++) {
-		for (uint32_t i = 0; i < block->count; i++)
-			values[i] = column_of(&block->recs[i], column);
-		rc = chunk_ints_write(values, block->count, &scratch, out);
-	}
-	chunk_scratch_release(&scratch);
-	mem_free(values);
+	if (block->values_cap >= block->count)
+		return 0;
+	values = mem_resize(block->values, block->count, sizeof(*values));
+	if (!values)
+		return E_NO_MEMORY;
+	block->values = values;
+	block->values_cap = block->count;
+	return 0;
+}
+
+/* One value, which says it all, as a rule. */
+static int column_write(struct packet_block2 *block, unsigned column, struct wr *out)
+{
+	uint64_t first = column_of(&block->recs[0], column);
+	uint32_t same = 1;
+
+	while (same < block->count && column_of(&block->recs[same], column) == first)
+		same++;
+	if (same == block->count)
+		return chunk_ints_write(&first, 1, &block->scratch, out);
+	if (values_reserve(block) < 0)
+		return E_NO_MEMORY;
+	for (uint32_t i = 0; i < block->count; i++)
+		block->values[i] = i < same ? first : column_of(&block->recs[i], column);
+	return chunk_ints_write(block->values, block->count, &block->scratch, out);
+}
+
+static int records_write(struct packet_block2 *block, struct wr *out)
+{
+	int rc = 0;
+
+	for (unsigned column = 0; column < PACKET_COLUMNS && rc >= 0; column++)
+		rc = column_write(block, column, out);
 	return rc < 0 ? rc : 0;
 }
 
@@ -287,7 +349,7 @@ static void header_write(const struct packet_block2 *block, struct wr *out)
 	wr_u32le(out, block->time_scale == 1 ? 0 : 1);
 }
 
-static int sections_write(const struct packet_block2 *block, int level, struct wr *out, struct err *err)
+static int sections_write(struct packet_block2 *block, int level, struct wr *out, struct err *err)
 {
 	const struct packet_refs *refs = &block->refs;
 	struct wr records, far;
@@ -303,16 +365,16 @@ static int sections_write(const struct packet_block2 *block, int level, struct w
 	}
 	if (rc < 0 || far.bad)
 		rc = err_set(err, E_NO_MEMORY, WHAT ": out of memory");
-	section_write(wr_view(&records), level, out, &rc, err);
-	section_write(wr_view(&block->runs), level, out, &rc, err);
+	section_write(wr_view(&records), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&block->runs), level, &block->packed, out, &rc, err);
 	for (unsigned i = 0; i < HEADER_STREAMS; i++)
-		section_write(wr_view(&block->headers[i]), level, out, &rc, err);
-	section_write(wr_view(&refs->literals), level, out, &rc, err);
-	section_write(wr_view(&refs->units), level, out, &rc, err);
-	section_write(wr_view(&refs->offsets), level, out, &rc, err);
-	section_write(wr_view(&refs->lengths), level, out, &rc, err);
-	section_write(wr_view(&far), level, out, &rc, err);
-	section_write(wr_view(&block->groups), level, out, &rc, err);
+		section_write(wr_view(&block->headers[i]), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&refs->literals), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&refs->units), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&refs->offsets), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&refs->lengths), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&far), level, &block->packed, out, &rc, err);
+	section_write(wr_view(&block->groups), level, &block->packed, out, &rc, err);
 	wr_release(&records);
 	wr_release(&far);
 	return rc;
@@ -335,7 +397,7 @@ static int units_write(const struct packet_refs *refs, int level, struct wr *uni
 	return unit_bytes->bad ? err_set(err, E_NO_MEMORY, WHAT ": out of memory") : 0;
 }
 
-int packet_block2_pack(const struct packet_block2 *block, int level, struct wr *out, struct wr *units,
+int packet_block2_pack(struct packet_block2 *block, int level, struct wr *out, struct wr *units,
 		       struct wr *unit_bytes, struct err *err)
 {
 	size_t start = out->len;

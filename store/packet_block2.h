@@ -7,6 +7,7 @@
 #ifndef STORE_PACKET_BLOCK2_H
 #define STORE_PACKET_BLOCK2_H
 
+#include "store/chunk.h"
 #include "store/envelope.h"
 #include "store/packet_dedup.h"
 #include "store/packet_header.h"
@@ -57,6 +58,10 @@ struct packet_block2 {
 	uint32_t flow_count;
 	struct wr payload;
 	struct packet_refs refs;
+	uint64_t *values;	/* of a column that is not of one value */
+	uint32_t values_cap;
+	struct chunk_scratch scratch;
+	struct wr packed;	/* a section */
 };
 void packet_block2_init(struct packet_block2 *block);
 void packet_block2_release(struct packet_block2 *block);
@@ -70,7 +75,7 @@ int packet_block2_take(struct packet_block2 *block, uint64_t source, const struc
 /* The payload found in what was stored before, or not. Blocks of a file in one order, one at a time. */
 int packet_block2_dedup(struct packet_block2 *block, struct packet_dedup *dedup, struct err *err);
 /* Append the block to out, its units to units; the stored length of each goes to unit_bytes (u32 each). */
-int packet_block2_pack(const struct packet_block2 *block, int level, struct wr *out, struct wr *units,
+int packet_block2_pack(struct packet_block2 *block, int level, struct wr *out, struct wr *units,
 		       struct wr *unit_bytes, struct err *err);
 
 /* ---- reading; packet_block.h has the door ---- */

@@ -88,12 +88,18 @@ static size_t transport_len(unsigned kind, const uint8_t *ip, size_t captured)
 	return total > 20 ? total - 20 : 0;
 }
 
+/* Sums are of 16 bits, in whatever order: a number as it lies on the wire is its two halves. */
 static uint64_t pseudo_sum(unsigned kind, const uint8_t *ip, size_t len)
 {
-	uint8_t tail[8] = { (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len,
-			    0, 0, 0, kind_is_tcp(kind) ? 6 : 17 };
+	uint64_t sum = (uint64_t)__builtin_bswap16((uint16_t)(len >> 16)) + __builtin_bswap16((uint16_t)len) +
+		       __builtin_bswap16(kind_is_tcp(kind) ? 6 : 17);
+	uint32_t src, dst;
 
-	return sum_add(sum_add(0, tail, sizeof(tail)), ip + (kind_is_ip4(kind) ? 12 : 8), kind_is_ip4(kind) ? 8 : 32);
+	if (!kind_is_ip4(kind))
+		return sum_add(sum, ip + 8, 32);
+	memcpy(&src, ip + 12, sizeof(src));
+	memcpy(&dst, ip + 16, sizeof(dst));
+	return sum + src + dst;
 }
 
 bool frame_sum_make(unsigned kind, unsigned mode, const uint8_t *frame, size_t ip_at, size_t len, uint16_t *ret_sum)
@@ -114,8 +120,8 @@ bool frame_sum_make(unsigned kind, unsigned mode, const uint8_t *frame, size_t i
 	}
 	if (segment_len > captured || segment_len < sum_at + 2)
 		return false;
-	sum = sum_add(sum, segment, sum_at);
-	sum = sum_add(sum, segment + sum_at + 2, segment_len - sum_at - 2);
+	/* The field went in as half of a word of four bytes: it is taken out again as what it was there. */
+	sum = sum_add(sum, segment, segment_len) - ((uint64_t)raw16(segment + sum_at) << sum_at % 4 * 8);
 	*ret_sum = (uint16_t)~sum_fold(sum);
 	if (*ret_sum == 0 && kind_is_udp(kind))	/* RFC 768: 0 says there is none */
 		*ret_sum = 0xffff;

@@ -54,6 +54,37 @@ static inline uint64_t short_varint(struct rd *rd)
 	return rd_varint(rd);
 }
 
+/* Writers for streams that have room: the caller of header_encode has seen to it. */
+static inline void put_u8(struct wr *wr, uint8_t v)
+{
+	wr->at[wr->len++] = v;
+}
+
+static inline void put_raw(struct wr *wr, const void *at, size_t len)
+{
+	memcpy(wr->at + wr->len, at, len);
+	wr->len += len;
+}
+
+static inline void put_u16(struct wr *wr, uint16_t v)
+{
+	put_raw(wr, &v, sizeof(v));
+}
+
+static inline void put_varint(struct wr *wr, uint64_t v)
+{
+	while (v >= 0x80) {
+		put_u8(wr, (uint8_t)(v | 0x80));
+		v >>= 7;
+	}
+	put_u8(wr, (uint8_t)v);
+}
+
+static inline void put_svarint(struct wr *wr, int64_t v)
+{
+	put_varint(wr, (uint64_t)v << 1 ^ (v < 0 ? UINT64_MAX : 0));
+}
+
 static void rd_copy(struct rd *rd, uint8_t *at, size_t len)
 {
 	struct view bytes = rd_bytes(rd, len);
@@ -222,7 +253,7 @@ static void id_took(struct header_side *side, uint16_t id)
 
 static void put_u32(struct wr *wr, uint32_t now, uint32_t guess)
 {
-	wr_svarint(wr, (int32_t)(now - guess));
+	put_svarint(wr, (int32_t)(now - guess));
 }
 
 static bool opts_same(const struct header_side *side, const struct frame_header *h)
@@ -231,8 +262,10 @@ static bool opts_same(const struct header_side *side, const struct frame_header 
 
 	if (side->opts_len != h->opts_len)
 		return false;
+	if (at == 4 && h->opts_len == 12)	/* what most senders send: two bytes of nothing, and timestamps */
+		return memcmp(side->opts, h->opts, 4) == 0;
 	if (at == 0)
-		return memcmp(side->opts, h->opts, h->opts_len) == 0;
+		return h->opts_len == 0 || memcmp(side->opts, h->opts, h->opts_len) == 0;
 	return memcmp(side->opts, h->opts, at) == 0 &&
 	       memcmp(side->opts + at + 8, h->opts + at + 8, h->opts_len - at - 8) == 0;
 }
@@ -251,20 +284,32 @@ static size_t addr_bytes(unsigned kind)
 	return kind_is_ip4(kind) ? 4 : 16;
 }
 
+/* Lengths that are known when this is compiled take a load or two, and no call. */
+static bool link_same(const struct header_side *side, const struct frame_header *h)
+{
+	if (side->link_len != h->link_len)
+		return false;
+	return h->link_len == 14 ? memcmp(side->link, h->link, 14) == 0 : memcmp(side->link, h->link, h->link_len) == 0;
+}
+
+static bool addr_same(const uint8_t *a, const uint8_t *b, unsigned kind)
+{
+	return kind_is_ip4(kind) ? memcmp(a, b, 4) == 0 : memcmp(a, b, 16) == 0;
+}
+
 /* Which of the fields that rarely change did change. The kind is the record's, the side still that of before. */
 static uint32_t statics_differ(const struct header_side *side, const struct frame_header *h)
 {
 	uint32_t mask = side->kind != h->kind ? S_KIND : 0;
-	size_t addr = addr_bytes(h->kind);
 
 	if (h->kind == KIND_PLAIN)
 		return mask;
-	mask |= side->link_len != h->link_len || memcmp(side->link, h->link, h->link_len) != 0 ? S_LINK : 0;
+	mask |= link_same(side, h) ? 0 : S_LINK;
 	mask |= side->tos != h->tos ? S_TOS : 0;
 	mask |= side->ttl != h->ttl ? S_TTL : 0;
 	mask |= side->proto != h->proto ? S_PROTO : 0;
-	mask |= memcmp(side->src, h->src, addr) != 0 ? S_SRC : 0;
-	mask |= memcmp(side->dst, h->dst, addr) != 0 ? S_DST : 0;
+	mask |= addr_same(side->src, h->src, h->kind) ? 0 : S_SRC;
+	mask |= addr_same(side->dst, h->dst, h->kind) ? 0 : S_DST;
 	if (kind_is_ip4(h->kind))
 		mask |= side->frag != h->frag ? S_FRAG : 0;
 	else
@@ -285,45 +330,47 @@ static void statics_write(struct header_side *side, const struct frame_header *h
 	size_t addr = addr_bytes(h->kind);
 
 	if (mask & S_KIND)
-		wr_u8(out, side->kind = h->kind);
+		put_u8(out, side->kind = h->kind);
 	if (mask & S_LINK) {
 		side->link_len = h->link_len;
 		memcpy(side->link, h->link, h->link_len);
-		wr_u8(out, h->link_len);
-		wr_bytes(out, view_make(h->link, h->link_len));
+		put_u8(out, h->link_len);
+		put_raw(out, h->link, h->link_len);
 	}
 	if (mask & S_TOS)
-		wr_u8(out, side->tos = h->tos);
+		put_u8(out, side->tos = h->tos);
 	if (mask & S_TTL)
-		wr_u8(out, side->ttl = h->ttl);
+		put_u8(out, side->ttl = h->ttl);
 	if (mask & S_PROTO)
-		wr_u8(out, side->proto = h->proto);
+		put_u8(out, side->proto = h->proto);
 	if (mask & S_FRAG)
-		wr_u16le(out, side->frag = h->frag);
-	if (mask & S_LABEL)
-		wr_u32le(out, side->label = h->label);
+		put_u16(out, side->frag = h->frag);
+	if (mask & S_LABEL) {
+		side->label = h->label;
+		put_raw(out, &h->label, sizeof(h->label));
+	}
 	if (mask & S_SRC) {
 		memcpy(side->src, h->src, addr);
-		wr_bytes(out, view_make(h->src, addr));
+		put_raw(out, h->src, addr);
 	}
 	if (mask & S_DST) {
 		memcpy(side->dst, h->dst, addr);
-		wr_bytes(out, view_make(h->dst, addr));
+		put_raw(out, h->dst, addr);
 	}
 	if (mask & S_SPORT)
-		wr_u16le(out, side->sport = h->sport);
+		put_u16(out, side->sport = h->sport);
 	if (mask & S_DPORT)
-		wr_u16le(out, side->dport = h->dport);
+		put_u16(out, side->dport = h->dport);
 	if (mask & S_OPTS) {
 		opts_take(side, h);
-		wr_u8(out, side->opts_len);
-		wr_u8(out, side->stamp_at);
-		wr_bytes(out, view_make(side->opts, side->opts_len));
+		put_u8(out, side->opts_len);
+		put_u8(out, side->stamp_at);
+		put_raw(out, side->opts, side->opts_len);
 	}
 	if (mask & S_URGENT)
-		wr_u16le(out, side->urgent = h->urgent);
+		put_u16(out, side->urgent = h->urgent);
 	if (mask & S_RESERVED)
-		wr_u8(out, side->reserved = h->reserved);
+		put_u8(out, side->reserved = h->reserved);
 }
 
 /* Returns the bits of the mask. Statics are in the side already. */
@@ -336,7 +383,7 @@ static uint32_t tcp_encode(struct header_side *side, const struct header_side *o
 
 	if (*flags != h->flags) {
 		mask |= M_FLAGS;
-		wr_u8(&streams[HS_STATIC], *flags = h->flags);
+		put_u8(&streams[HS_STATIC], *flags = h->flags);
 	}
 	if (h->seq != seq) {
 		mask |= M_SEQ;
@@ -348,7 +395,7 @@ static uint32_t tcp_encode(struct header_side *side, const struct header_side *o
 	}
 	if (h->window != side->window) {
 		mask |= M_WINDOW;
-		wr_svarint(&streams[HS_WINDOW], (int16_t)(h->window - side->window));
+		put_svarint(&streams[HS_WINDOW], (int16_t)(h->window - side->window));
 		side->window = h->window;
 	}
 	seq_took(side, h->seq, h->ack, h->flags, bytes);
@@ -371,7 +418,6 @@ static uint32_t tcp_encode(struct header_side *side, const struct header_side *o
 	return mask;
 }
 
-
 static bool sum_is(const struct packet_rec *rec, const struct frame_header *h, unsigned mode)
 {
 	uint16_t sum;
@@ -388,9 +434,9 @@ static bool sum_encode(struct header_side *side, const struct packet_rec *rec, c
 		for (mode = SUM_RIGHT; mode < SUM_RAW && !sum_is(rec, h, mode); mode++)
 			;
 	if (mode != side->sum_mode)
-		wr_u8(out, (uint8_t)mode);
+		put_u8(out, (uint8_t)mode);
 	if (mode == SUM_RAW)
-		wr_u16le(out, h->sum);
+		put_u16(out, h->sum);
 	if (mode == side->sum_mode)
 		return false;
 	side->sum_mode = (uint8_t)mode;
@@ -402,9 +448,9 @@ static bool ip_sum_encode(struct header_side *side, const uint8_t *ip, uint16_t 
 	unsigned mode = sum == frame_ip4_sum(ip) ? SUM_RIGHT : sum == 0 ? SUM_ZERO : SUM_RAW;
 
 	if (mode != side->ip_sum_mode)
-		wr_u8(out, (uint8_t)mode);
+		put_u8(out, (uint8_t)mode);
 	if (mode == SUM_RAW)
-		wr_u16le(out, sum);
+		put_u16(out, sum);
 	if (mode == side->ip_sum_mode)
 		return false;
 	side->ip_sum_mode = (uint8_t)mode;
@@ -424,14 +470,14 @@ static uint32_t fields_encode(struct header_side *side, const struct header_side
 
 	if (h->ip_len != ip_len_guess(side, rec->orig_len)) {
 		*changed |= S_IP_LEN;
-		wr_u16le(&streams[HS_STATIC], h->ip_len);
+		put_u16(&streams[HS_STATIC], h->ip_len);
 	}
 	if (rec->orig_len <= SHORT_FRAME)
 		side->short_len = h->ip_len;
 	if (kind_is_ip4(h->kind)) {
 		if (h->id != id_guess(side)) {
 			mask |= M_ID;
-			wr_u16le(&streams[HS_ID], h->id);
+			put_u16(&streams[HS_ID], h->id);
 		}
 		id_took(side, h->id);
 		if (ip_sum_encode(side, rec->frame.at + h->ip_at, h->ip_sum, &streams[HS_SUM]))
@@ -441,7 +487,7 @@ static uint32_t fields_encode(struct header_side *side, const struct header_side
 		mask |= tcp_encode(side, other, rec, h, streams);
 	if (kind_is_udp(h->kind) && h->udp_len != udp_len_guess(side, h->ip_len)) {
 		*changed |= S_UDP_LEN;
-		wr_u16le(&streams[HS_STATIC], h->udp_len);
+		put_u16(&streams[HS_STATIC], h->udp_len);
 	}
 	if (kind_has_sum(h->kind) && sum_encode(side, rec, h, &streams[HS_SUM]))
 		mask |= M_SUM;
@@ -456,25 +502,27 @@ size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, s
 	uint64_t number_from = fresh ? coder->number_min : coder->number;
 	bool back = rec->time_ns < time_from;
 	struct header_side *side = side_enter(coder, rec->flow_id, rec->link, rec->dir);
+	uint64_t step;
 	uint32_t mask = (rec->dir != coder->dir ? M_DIR : 0) | (back ? M_BACK : 0), changed;
 	struct frame_header h;
 
 	frame_header_parse(rec, &h);
-	wr_varint(&streams[HS_TIME], (back ? time_from - rec->time_ns : rec->time_ns - time_from) / coder->time_scale);
-	wr_varint(&streams[HS_NUMBER], rec->number - number_from);
+	step = back ? time_from - rec->time_ns : rec->time_ns - time_from;
+	put_varint(&streams[HS_TIME], coder->time_scale == 1 ? step : step / 1000);
+	put_varint(&streams[HS_NUMBER], rec->number - number_from);
 	changed = statics_differ(side, &h);
 	statics_write(side, &h, changed, &streams[HS_STATIC]);
 	if (rec->frame.len > h.len) {
 		mask |= M_DATA;
-		wr_varint(&streams[HS_LEN], rec->frame.len - h.len);
+		put_varint(&streams[HS_LEN], rec->frame.len - h.len);
 	}
 	if (h.kind != KIND_PLAIN)
 		mask |= fields_encode(side, &coder->sides[!rec->dir], rec, &h, streams, &changed);
 	if (changed) {
 		mask |= M_STATIC;
-		wr_varint(&streams[HS_CHANGED], changed);
+		put_varint(&streams[HS_CHANGED], changed);
 	}
-	wr_varint(&streams[HS_MASK], mask);
+	put_varint(&streams[HS_MASK], mask);
 	*ret_sums = h.kind == KIND_PLAIN ? sums_none : (struct header_sums){ (uint16_t)h.ip_at, h.kind, side->sum_mode };
 	coder->time_ns = rec->time_ns;
 	coder->number = rec->number;

@@ -5,7 +5,7 @@
  * with the payload. FORMAT.md, "Packet block, version 2".
  *
  * A coder runs over the records of one block in their order, the same way when
- * writing and when reading. No I/O, no allocation but the streams' growth.
+ * writing and when reading. No I/O, no allocation.
  */
 #ifndef STORE_PACKET_HEADER_H
 #define STORE_PACKET_HEADER_H
@@ -56,7 +56,8 @@ struct header_sums {	/* the transport checksum of a frame, and how it is made */
 void header_coder_init(struct header_coder *coder, uint64_t time_min, uint64_t number_min, uint64_t time_scale);
 /*
  * Append a record, whose frame.at is its bytes and dir 0 or 1. Returns how many bytes of the frame its
- * header has: the rest is payload, and somebody else's. A failure to grow shows in the streams.
+ * header has: the rest is payload, and somebody else's. Each stream has room for HEADER_STREAM_BYTES_MAX
+ * bytes more (wr_reserve): there is no look at it with every field.
  */
 size_t header_encode(struct header_coder *coder, const struct packet_rec *rec, struct wr streams[HEADER_STREAMS],
 		     struct header_sums *ret_sums);
