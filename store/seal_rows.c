@@ -20,6 +20,7 @@
 #include "base/mem.h"
 #include "store/index.h"
 #include "store/seal.h"
+#include "store/sort_places.h"
 
 #define SLICE_ROWS (1u << 17)
 #define SLICE_ROWS_MAX (1u << 19)
@@ -32,15 +33,12 @@ struct sort_cols {
 	const struct col *start, *tier, *dst_workload, *dst_port, *src_workload;	/* NULL: the table has none */
 };
 
-/* A row and its place: compared by three numbers, so that sorting does not touch the rows. */
+/* A row: compared by three numbers, so that sorting does not touch the rows. */
 struct sort_row {
 	uint64_t lead;		/* tier, minute */
 	uint64_t mid;		/* rank of the destination workload, port, rank of the source workload */
 	uint64_t start_ns;
-	union {
-		const void *row;
-		uint32_t place;	/* in its builder */
-	};
+	const void *row;
 };
 
 /* Distinct strings of a slice and their ranks in byte order; 0 is for null. */
@@ -55,11 +53,15 @@ struct ranks {
 };
 #define RANK_BITS 24u		/* SLICE_ROWS_MAX and a group more are below it */
 
+/* Which of the three numbers that rows of a builder are compared by a column is part of. */
+enum { LEAD, MID, LAST, SORT_KEYS };
+
 /* To sort the rows of one builder: RG_ROWS_MAX of each, made when first needed. */
 struct sorting {
-	uint64_t *keys;		/* of rows: one of the columns they are sorted by */
+	uint64_t *column;	/* one of those they are sorted by */
+	uint64_t *keys[SORT_KEYS];
+	struct sort_pair *pairs[2];
 	uint32_t *order;
-	struct sort_row *rows;
 };
 
 struct rows_seal {
@@ -285,43 +287,44 @@ static int write_group(struct rows_seal *rs, struct rg_builder *builder, int t, 
 
 static void sorting_free(struct sorting *sorting)
 {
-	mem_free(sorting->keys);
+	mem_free(sorting->column);
+	for (unsigned i = 0; i < SORT_KEYS; i++)
+		mem_free(sorting->keys[i]);
+	for (unsigned i = 0; i < 2; i++)
+		mem_free(sorting->pairs[i]);
 	mem_free(sorting->order);
-	mem_free(sorting->rows);
-	*sorting = (struct sorting){ .keys = NULL };
+	*sorting = (struct sorting){ .order = NULL };
 }
 
 static int sorting_make(struct sorting *sorting)
 {
+	bool made = true;
+
 	if (sorting->order)
 		return 0;
-	sorting->keys = mem_array(RG_ROWS_MAX, sizeof(*sorting->keys));
-	sorting->order = mem_array(RG_ROWS_MAX, sizeof(*sorting->order));
-	sorting->rows = mem_array(RG_ROWS_MAX, sizeof(*sorting->rows));
-	if (sorting->keys && sorting->order && sorting->rows)
-		return 0;
-	sorting_free(sorting);
-	return E_NO_MEMORY;
+	made &= (sorting->column = mem_array(RG_ROWS_MAX, sizeof(*sorting->column))) != NULL;
+	for (unsigned i = 0; i < SORT_KEYS; i++)
+		made &= (sorting->keys[i] = mem_array(RG_ROWS_MAX, sizeof(*sorting->keys[i]))) != NULL;
+	for (unsigned i = 0; i < 2; i++)
+		made &= (sorting->pairs[i] = mem_array(RG_ROWS_MAX, sizeof(*sorting->pairs[i]))) != NULL;
+	made &= (sorting->order = mem_array(RG_ROWS_MAX, sizeof(*sorting->order))) != NULL;
+	if (!made)
+		sorting_free(sorting);
+	return made ? 0 : E_NO_MEMORY;
 }
-
-/* Which of the three numbers that rows are compared by a column is part of. */
-enum { LEAD, MID, LAST };
 
 /* Add a column to one of them. */
 static int key_add(struct sorting *sorting, const struct rg_builder *builder, const struct col *col, unsigned which,
 		   unsigned shift, uint64_t mask)
 {
+	uint64_t *keys = sorting->keys[which];
+
 	if (!col)
 		return 0;
-	if (rg_builder_keys(builder, col, sorting->keys) < 0)
+	if (rg_builder_keys(builder, col, sorting->column) < 0)
 		return E_NO_MEMORY;
-	for (size_t i = 0; i < rg_builder_rows(builder); i++) {
-		uint64_t key = (sorting->keys[i] & mask) << shift;
-
-		sorting->rows[i].lead |= which == LEAD ? key : 0;
-		sorting->rows[i].mid |= which == MID ? key : 0;
-		sorting->rows[i].start_ns |= which == LAST ? key : 0;
-	}
+	for (size_t i = 0; i < rg_builder_rows(builder); i++)
+		keys[i] |= (sorting->column[i] & mask) << shift;
 	return 0;
 }
 
@@ -341,7 +344,7 @@ static int keys_make(struct rows_seal *rs, const struct rg_builder *builder, boo
 	}
 	rc |= key_add(sorting, builder, by->start, LAST, 0, UINT64_MAX);
 	for (size_t i = 0; rc == 0 && by->dst_workload && i < rg_builder_rows(builder); i++)
-		sorting->rows[i].lead = sorting->rows[i].start_ns / NS_PER_MIN;
+		sorting->keys[LEAD][i] = sorting->keys[LAST][i] / NS_PER_MIN;
 	rc |= key_add(sorting, builder, by->dst_workload, MID, RANK_BITS + 16, low);
 	rc |= key_add(sorting, builder, by->dst_port, MID, RANK_BITS, 0xffff);
 	rc |= key_add(sorting, builder, by->src_workload, MID, 0, low);
@@ -377,13 +380,12 @@ static int write_sorted(struct rows_seal *rs, struct rg_builder *builder, int t,
 		return 0;
 	if (sorting_make(sorting) < 0)
 		return err_set(err, E_NO_MEMORY, "out of memory");
-	for (size_t i = 0; i < count; i++)
-		sorting->rows[i] = (struct sort_row){ .place = (uint32_t)i };
+	for (unsigned i = 0; i < SORT_KEYS; i++)
+		memset(sorting->keys[i], 0, count * sizeof(*sorting->keys[i]));
 	if (keys_make(rs, builder, coarse) < 0)
 		return err_set(err, E_NO_MEMORY, "out of memory");
-	qsort(sorting->rows, count, sizeof(*sorting->rows), cmp_rows);
-	for (size_t i = 0; i < count; i++)
-		sorting->order[i] = sorting->rows[i].place;
+	sort_places((const uint64_t *const *)sorting->keys, SORT_KEYS, count, sorting->pairs[0], sorting->pairs[1],
+		    sorting->order);
 	return coarse && count > COARSE_ROWS ? write_pieces(rs, builder, t, sorting->order, err) :
 					       write_group(rs, builder, t, sorting->order, err);
 }
