@@ -476,11 +476,9 @@ static int ints_write(const uint64_t *values, size_t count, unsigned depth, stru
 	best_bytes = stats.for_bytes < stats.delta_bytes ? stats.for_bytes : stats.delta_bytes;
 	if (depth < DEPTH_MAX) {
 		if (scratch->patches && count >= PATCH_FROM)
-			patch_bytes = chunk_patch_find(values, count, stats.max - stats.min, &patch);
-		if (patch_bytes < best_bytes - best_bytes / 10)
+			patch_bytes = chunk_patch_find(values, count, stats.max - stats.min, best_bytes - best_bytes / 10, &patch);
+		if (patch_bytes != SIZE_MAX)
 			best_bytes = patch_bytes;
-		else
-			patch_bytes = SIZE_MAX;
 		rle_bytes = stats.runs * (bitpack_width(spread) + bitpack_width(count / stats.runs) + 2) / 8 + 16;
 		if (stats.runs <= count / 4 && rle_bytes < best_bytes)
 			return write_rle(unscaled, count, stats.runs, scratch, out);

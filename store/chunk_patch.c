@@ -17,16 +17,18 @@ static int cmp_u64(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, struct chunk_patch *ret_patch)
+size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, size_t limit,
+			struct chunk_patch *ret_patch)
 {
-	size_t n = count < SAMPLE ? count : SAMPLE, best_bytes = SIZE_MAX;
+	size_t n = count < SAMPLE ? count : SAMPLE, best_bytes = limit;
+	size_t fixed_bytes = count / BITPACK_BLOCK * 3 + 16;
 	size_t far_bytes = PLACE_BYTES + (bitpack_width(spread) + 7) / 8;
 	uint64_t sample[SAMPLE];
 
 	for (size_t i = 0; i < n; i++)
 		sample[i] = values[i * count / n];
 	qsort(sample, n, sizeof(*sample), cmp_u64);
-	for (unsigned width = 0; width < 64; width++) {
+	for (unsigned width = 0; width < 64 && count * width / 8 + fixed_bytes < best_bytes; width++) {
 		size_t inside = 0, from = 0, inside_from = 0, bytes;
 
 		for (size_t to = 0; to < n; to++) {
@@ -37,7 +39,7 @@ size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, s
 				inside_from = from;
 			}
 		}
-		bytes = count * width / 8 + (n - inside) * far_bytes * count / n + count / BITPACK_BLOCK * 3;
+		bytes = count * width / 8 + (n - inside) * far_bytes * count / n + fixed_bytes;
 		if (bytes < best_bytes) {
 			best_bytes = bytes;
 			*ret_patch = (struct chunk_patch){ sample[inside_from], width };
@@ -45,5 +47,5 @@ size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, s
 		if (inside == n)
 			break;
 	}
-	return best_bytes + 16;
+	return best_bytes < limit ? best_bytes : SIZE_MAX;
 }
