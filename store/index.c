@@ -16,6 +16,7 @@
 #define VALUE_KEY_MAX 200u
 enum { KEY_WHOLE = 0, KEY_CUT = 1 };
 enum { LIST_INLINE = 0, LIST_BITMAP = 1 };
+#define KEEP_BYTES (4u << 20)	/* from column to column: what is given back comes back page by page */
 #define INLINE_MAX 32u		/* groups written one by one; more become a bitmap */
 
 struct posting {
@@ -30,7 +31,6 @@ struct posting {
 struct index_builder {
 	const struct table *table;
 	struct arena arena;	/* postings */
-	struct arena scratch;	/* one group's values */
 	struct posting **slots;	/* open addressing */
 	size_t slots_count, count;
 	uint32_t *distinct;	/* by ordinal; UINT32_MAX: too many, not indexed */
@@ -44,7 +44,6 @@ struct index_builder *index_builder_new(const struct table *table)
 		return NULL;
 	builder->table = table;
 	arena_init(&builder->arena, 0);
-	arena_init(&builder->scratch, 0);
 	builder->slots_count = 1024;
 	builder->slots = mem_array(builder->slots_count, sizeof(*builder->slots));
 	builder->distinct = mem_array(table->cols_count, sizeof(*builder->distinct));
@@ -60,7 +59,6 @@ void index_builder_free(struct index_builder *builder)
 	if (!builder)
 		return;
 	arena_release(&builder->arena);
-	arena_release(&builder->scratch);
 	mem_free(builder->slots);
 	mem_free(builder->distinct);
 	mem_free(builder);
@@ -307,19 +305,22 @@ static int write_bloom(struct index_builder *builder, const struct col *col, con
 int index_add_group(struct index_builder *builder, const struct rg *rg, uint32_t group, struct kv_batch *batch,
 		    struct err *err)
 {
+	struct arena scratch;	/* a column's values */
 	int rc = 0;
 
+	arena_init(&scratch, 0);
+	scratch.keep_bytes = KEEP_BYTES;
 	for (size_t c = 0; c < builder->table->cols_count && rc == 0; c++) {
 		const struct col *col = &builder->table->cols[c];
 		struct group_values values = { 0 };
 
 		if ((col->index != INDEX_BITMAP && col->index != INDEX_BLOOM) || builder->distinct[c] == UINT32_MAX)
 			continue;
-		arena_reset(&builder->scratch);
+		arena_reset(&scratch);
 		if (types[col->type].phys == PHYS_INT)
-			rc = values_of_ints(rg, col, &builder->scratch, &values, err);
+			rc = values_of_ints(rg, col, &scratch, &values, err);
 		else
-			rc = values_of_bytes(rg, col, &builder->scratch, &values, err);
+			rc = values_of_bytes(rg, col, &scratch, &values, err);
 		if (rc == 0 && col->index == INDEX_BLOOM)
 			rc = write_bloom(builder, col, &values, group, batch, err);
 		if (rc < 0 || col->index == INDEX_BLOOM)
@@ -329,6 +330,7 @@ int index_add_group(struct index_builder *builder, const struct rg *rg, uint32_t
 		if (rc < 0)
 			rc = err_set(err, rc, "index: out of memory");
 	}
+	arena_release(&scratch);
 	return rc;
 }
 

@@ -7,6 +7,7 @@
 #include "store/rg_predict.h"
 
 #define WHAT "row group"
+#define VERIFY_KEEP_BYTES (4u << 20)	/* from column to column: what is given back comes back page by page */
 #define RG_WANT_BYTES 4096u	/* a chunk of less is a page or two, which come as soon by themselves */
 
 /* ---- header and directory ---- */
@@ -751,6 +752,7 @@ int rg_verify(const struct rg *rg, struct err *err)
 	int rc = 0;
 
 	arena_init(&arena, 0);
+	arena.keep_bytes = VERIFY_KEEP_BYTES;
 	for (uint32_t i = 0; i < rg->cols && rc == 0; i++) {
 		rc = verify_entry(rg, i, &arena, err);
 		arena_reset(&arena);
