@@ -10,7 +10,7 @@
 
 #define SLOTS ((64u << 20) >> PACKET_UNIT_BITS)	/* units in memory: 64 MiB */
 #define WINDOW 64u		/* bytes that a hash tells */
-#define SAMPLE_BITS 5		/* one place in 32 is entered and looked up, chosen by the last bytes of its window: */
+#define SAMPLE_BITS 6
 #define CHOICE_BYTES 8u		/* so many, in halves times these */
 #define CHOICE_LOW 0x2545f491u
 #define CHOICE_HIGH 0x9e3779b1u
