@@ -16,7 +16,8 @@ struct chunk_patch {
 
 /*
  * The range that is cheapest for a sample, the rest as exceptions. spread: of all values.
- * Bytes of the whole, about; SIZE_MAX: as many as limit, or more. */
+ * Bytes of the whole, about; SIZE_MAX: as many as limit, or more.
+ */
 size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, size_t limit,
 			struct chunk_patch *ret_patch);
 
