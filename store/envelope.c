@@ -23,7 +23,7 @@ size_t envelope_begin(struct wr *out, uint32_t magic, uint16_t version, uint16_t
 }
 
 /* Before and behind the checksum field: a changed bit changes exactly one of the two sums. */
-static uint64_t checksum(struct view checked)
+uint64_t envelope_sum(struct view checked)
 {
 	return codec_checksum(view_sub(checked, 0, CHECKSUM_AT)) ^
 	       codec_checksum(view_sub(checked, ENVELOPE_BYTES, SIZE_MAX));
@@ -57,7 +57,7 @@ int envelope_end_before(struct wr *out, size_t start, size_t checked_bytes, size
 	if (len > UINT32_MAX)
 		return err_set(err, E_LIMIT, "%zu bytes do not fit one stored thing", len);
 	wr_patch_u32le(out, start + LENGTH_AT, (uint32_t)len);
-	wr_patch_u64le(out, start + CHECKSUM_AT, checksum(view_make(out->at + start, checked_bytes)));
+	wr_patch_u64le(out, start + CHECKSUM_AT, envelope_sum(view_make(out->at + start, checked_bytes)));
 	return 0;
 }
 
@@ -113,7 +113,7 @@ int envelope_check(struct view stored, const char *what, size_t checked_bytes, s
 	if (rd.bad || checked_bytes > stored.len)
 		return err_set(err, E_CORRUPT, "%s: cut short at %zu of %zu bytes", what, stored.len,
 			       checked_bytes);
-	found = checksum(view_sub(stored, 0, checked_bytes));
+	found = envelope_sum(view_sub(stored, 0, checked_bytes));
 	if (found != expected)
 		return err_set(err, E_CORRUPT, "%s: checksum %016llx of %zu bytes instead of %016llx", what,
 			       (unsigned long long)found, checked_bytes, (unsigned long long)expected);

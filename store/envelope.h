@@ -39,6 +39,8 @@ int envelope_open(struct view stored, const char *what, uint32_t magic, uint16_t
 		  struct envelope *ret_envelope, struct err *err);
 /* Bytes the thing that begins at rest.at says it has, at least ENVELOPE_BYTES: to walk a file of things. E_CORRUPT. */
 int envelope_length(struct view rest, uint32_t magic, size_t *ret_length);
+/* What the checksum of a thing is whose first bytes are checked. */
+uint64_t envelope_sum(struct view checked);
 /* Compare the checksum over the first checked_bytes (>= ENVELOPE_BYTES). E_CORRUPT. */
 int envelope_check(struct view stored, const char *what, size_t checked_bytes, struct err *err);
 

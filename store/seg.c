@@ -11,6 +11,7 @@
 #include "base/rd.h"
 #include "store/codec.h"
 #include "store/files.h"
+#include "store/rg_sums.h"
 #include "store/seg_format.h"
 
 #define WHAT "sealed file"
@@ -114,12 +115,14 @@ static int read_footer(struct seg *seg, struct err *err)
 	return rc == 0 && rd_left(&rd) ? err_set(err, E_CORRUPT, WHAT ": footer: %zu bytes too many", rd_left(&rd)) : rc;
 }
 
-static int unpack(struct seg *seg, struct err *err)
+/* *ret_no_sums: they are to be made. */
+static int unpack(struct seg *seg, bool *ret_no_sums, struct err *err)
 {
 	struct envelope envelope;
 	struct rd rd = rd_make(seg->file);
 	uint32_t plain_bytes;
-	int rc = envelope_open(seg->file, WHAT, SEG_PACKED_MAGIC, SEG_VERSION, 0, &envelope, err);
+	int rc = envelope_open(seg->file, WHAT, SEG_PACKED_MAGIC, SEG_VERSION, SEG_PACKED_NO_SUMS,
+			       &envelope, err);
 
 	if (rc == 0)
 		rc = envelope_check(seg->file, WHAT, seg->file.len, err);
@@ -135,6 +138,7 @@ static int unpack(struct seg *seg, struct err *err)
 	rc = codec_unpack(CODEC_ZSTD, rd_rest(&rd), seg->plain, plain_bytes, err);
 	if (rc == 0)
 		seg->file = view_make(seg->plain, plain_bytes);
+	*ret_no_sums = envelope.must_know & SEG_PACKED_NO_SUMS;
 	return rc;
 }
 
@@ -142,10 +146,11 @@ static int open_bytes(struct seg *seg, struct err *err)
 {
 	struct envelope envelope;
 	struct rd rd = rd_make(seg->file);
+	bool no_sums = false;
 	int rc = 0;
 
 	if (rd_u32le(&rd) == SEG_PACKED_MAGIC)
-		rc = unpack(seg, err);
+		rc = unpack(seg, &no_sums, err);
 	if (rc < 0)
 		return rc;
 	if (seg->file.len < SEG_HEAD_BYTES + ENVELOPE_BYTES + SEG_TRAILER_BYTES)
@@ -153,7 +158,10 @@ static int open_bytes(struct seg *seg, struct err *err)
 	rc = envelope_open(view_sub(seg->file, 0, SEG_HEAD_BYTES), WHAT, SEG_MAGIC, SEG_VERSION, 0, &envelope, err);
 	if (rc == 0)
 		rc = envelope_check(view_sub(seg->file, 0, SEG_HEAD_BYTES), WHAT, SEG_HEAD_BYTES, err);
-	return rc == 0 ? read_footer(seg, err) : rc;
+	if (rc == 0)
+		rc = read_footer(seg, err);
+	/* The sum of the packed file has vouched for all of them. */
+	return rc == 0 && no_sums ? seg_groups_each(seg, seg->plain, rg_sums_fill, err) : rc;
 }
 
 int seg_open_bytes(struct view file, struct seg **ret_seg, struct err *err)
@@ -290,6 +298,33 @@ static int read_entry(const struct seg *seg, struct view block, size_t *at, stru
 		return err_set(err, E_CORRUPT, WHAT ": an entry at byte %zu of a block is none", *at);
 	*at += rd_pos(&rd);
 	return 1;
+}
+
+int seg_groups_each(const struct seg *seg, uint8_t *plain, int (*each)(uint8_t *group, size_t len), struct err *err)
+{
+	size_t left = seg->file.len;	/* no two lie at the same place */
+
+	for (unsigned i = 0; i < seg->dbs; i++) {
+		for (size_t block = 0; block < seg->db[i].count; block++) {
+			struct entry entry;
+			size_t at = 0;
+			int rc;
+
+			while ((rc = read_entry(seg, seg->db[i].blocks[block].bytes, &at, &entry, err)) == 1) {
+				if (!rg_sums_is_group(entry.value))
+					continue;
+				rc = entry.value.len > left ? E_CORRUPT :
+				     each(plain + (entry.value.at - seg->file.at), entry.value.len);
+				if (rc < 0)
+					return err_set(err, rc, WHAT ": a row group lies beyond its %zu bytes",
+						       entry.value.len);
+				left -= entry.value.len;
+			}
+			if (rc < 0)
+				return rc;
+		}
+	}
+	return 0;
 }
 
 static int check_value(const struct seg_db *db, const struct entry *entry, size_t bytes_max, struct err *err)

@@ -10,10 +10,11 @@
 #include "base/mem.h"
 #include "store/codec.h"
 #include "store/files.h"
+#include "store/rg_sums.h"
 #include "store/seg_format.h"
 
 #define BUFFER_BYTES (1u << 20)
-#define PACK_LEVEL 9	/* of a small file, whole: it is a few KiB */
+#define PACK_LEVEL 12	/* of a small file, whole: 3 % smaller at 19, for four times the work */
 
 /* An entry that waits for its place. Key and stored value (as in a block) in the arena. */
 struct waiting {
@@ -293,6 +294,25 @@ static int write_footer(struct seg_build *build, struct err *err)
 	return flush(build, err);
 }
 
+/* False: something in it is not as this program writes it, and the sums stay. */
+static bool clear_sums(uint8_t *plain, size_t bytes)
+{
+	struct seg *seg = NULL;
+	bool cleared = false;
+	uint8_t *copy = mem_alloc(bytes + 1);	/* read in one, change the other */
+
+	if (copy) {
+		memcpy(copy, plain, bytes);
+		cleared = seg_open_bytes(view_make(copy, bytes), &seg, NULL) == 0 &&
+			  seg_groups_each(seg, plain, rg_sums_clear, NULL) == 0;
+		if (!cleared)
+			memcpy(plain, copy, bytes);
+		seg_close(seg);
+	}
+	mem_free(copy);
+	return cleared;
+}
+
 /* A file of few rows, packed whole: directories and keys repeat themselves. */
 static int pack_small(struct seg_build *build, struct err *err)
 {
@@ -312,7 +332,7 @@ static int pack_small(struct seg_build *build, struct err *err)
 	rc = files_read_at(build->fd, plain, plain_bytes, 0, build->path, err);
 	if (rc < 0)
 		goto out;
-	start = envelope_begin(&wr, SEG_PACKED_MAGIC, SEG_VERSION, 0, 0);
+	start = envelope_begin(&wr, SEG_PACKED_MAGIC, SEG_VERSION, clear_sums(plain, plain_bytes) ? SEG_PACKED_NO_SUMS : 0, 0);
 	wr_u32le(&wr, (uint32_t)plain_bytes);
 	rc = codec_pack(CODEC_ZSTD, build->level > PACK_LEVEL ? build->level : PACK_LEVEL, view_make(plain, plain_bytes), &wr, err);
 	if (rc == 0)

@@ -103,10 +103,10 @@ TEST(seg, the_layout_is_stored_and_stays)
 	uint8_t *file = NULL;
 	size_t len = 0;
 
-	build(path, 240);
+	build(path, 300);
 	CHECK_OK(files_load(path, 4u << 20, &file, &len, &err), err);
-	CHECK_U64(len, 109288);
-	CHECK_U64(codec_checksum(view_make(file, len)), 12049850781429464747u);
+	CHECK_U64(len, 142169);
+	CHECK_U64(codec_checksum(view_make(file, len)), 8361185041395680983u);
 	mem_free(file);
 }
 
@@ -214,7 +214,7 @@ static int read_flipped(struct view file, unsigned entries)
 
 TEST(seg, every_flipped_byte_is_told, .timeout = 60)
 {
-	static const unsigned sizes[] = { 3, 240 };
+	static const unsigned sizes[] = { 3, 300 };
 
 	for (size_t s = 0; s < 2; s++) {
 		const char *path = path_in("data.seg");
