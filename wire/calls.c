@@ -326,6 +326,15 @@ void call_fifo_put(struct call_fifo *fifo, struct call *call)
 	fifo->count++;
 }
 
+void call_fifo_put_first(struct call_fifo *fifo, struct call *call)
+{
+	call->next = fifo->head;
+	fifo->head = call;
+	if (!fifo->tail)
+		fifo->tail = call;
+	fifo->count++;
+}
+
 struct call *call_fifo_take(struct call_fifo *fifo)
 {
 	struct call *call = fifo->head;

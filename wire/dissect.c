@@ -56,6 +56,11 @@ void call_fifo_end_open(struct call_fifo *fifo, struct call_sink *sink, uint8_t 
 		call_end_open(sink, call, reason);
 }
 
+bool call_was_heard(const struct call *call, const struct chunk *chunk)
+{
+	return !chunk->has_heard || !call->has_req || chunk->heard_off > call->req_off;
+}
+
 void call_fifo_remove(struct call_fifo *fifo, struct call *call)
 {
 	struct call *prev = NULL;

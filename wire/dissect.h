@@ -28,6 +28,12 @@ void call_missing(struct call *call, uint64_t bytes);
 void call_end_open(struct call_sink *sink, struct call *call, uint8_t reason);
 void call_fifo_end_open(struct call_fifo *fifo, struct call_sink *sink, uint8_t reason);
 
+/*
+ * Can what chunk says answer call? Not when who said it had not received the first byte of the request. Of a call
+ * without a request, or where acknowledgements are not known, it can.
+ */
+bool call_was_heard(const struct call *call, const struct chunk *chunk);
+
 /* The first call of that tag, taken out; NULL when there is none. */
 struct call *call_fifo_pick(struct call_fifo *fifo, uint64_t tag);
 void call_fifo_remove(struct call_fifo *fifo, struct call *call);	/* it is in there */

@@ -129,6 +129,8 @@ static enum step take_line(struct lines *l, const struct line_ops *ops, size_t *
 	if (l->dir->lost) {
 		if (!ops->resync(l, line.text)) {
 			l->dir->garbage += line.end_off - line.off;
+			if (ops->in_order)
+				ops->lost(l, 0);
 			return l->dir->garbage > GARBAGE_MAX ? STEP_OPAQUE : STEP_ON;
 		}
 		l->dir->lost = false;
@@ -207,10 +209,29 @@ int lines_gap(struct lines *l, const struct line_ops *ops, uint64_t off, uint64_
 
 /* ---- commands and replies ---- */
 
+void lines_lost_commands(struct line_calls *calls)
+{
+	calls->doubt = true;
+	calls->spoken = false;
+}
+
+void lines_lost_answers(struct lines *l, struct line_calls *calls, uint64_t len)
+{
+	/* A hole before the answer to the only one holds no other's. */
+	if (calls->waiting.count + calls->unopened > 1)
+		lines_lost_commands(calls);
+	call_missing(calls->waiting.head, len);
+	while (calls->waiting.head)
+		lines_end(l->sink, calls, calls->waiting.head, CALL_END_gap);
+	calls->unopened = 0;
+}
+
 struct call *lines_request(struct lines *l, struct line_calls *calls, uint8_t l7, const struct line *line)
 {
 	struct call *call;
 
+	if (!calls->waiting.head && !calls->unopened && calls->spoken)
+		calls->doubt = false;
 	if (calls->unopened) {
 		call_refuse(l->sink);
 		calls->unopened++;
@@ -224,7 +245,23 @@ struct call *lines_request(struct lines *l, struct line_calls *calls, uint8_t l7
 	call_request_begin(call, l->chunk, line->off);
 	call_request_end(call, l->chunk, line->end_off);
 	call_fifo_put(&calls->waiting, call);
+	if (calls->doubt && !calls->doubt_from)
+		calls->doubt_from = call;
 	return call;
+}
+
+struct call *lines_head(struct lines *l, struct line_calls *calls)
+{
+	struct call *call = calls->waiting.head;
+
+	if (call && call_was_heard(call, l->chunk)) {
+		if (call != calls->doubt_from)
+			return call;
+		while (calls->waiting.head)
+			lines_end(l->sink, calls, calls->waiting.head, CALL_END_gap);
+	}
+	calls->spoken = true;
+	return NULL;
 }
 
 struct call *lines_unasked(struct lines *l, uint8_t l7, const struct line *line)
@@ -251,6 +288,8 @@ void lines_end(struct call_sink *sink, struct line_calls *calls, struct call *ca
 		if (calls->waiting.tail == call)
 			calls->waiting.tail = prev;
 		calls->waiting.count--;
+		if (calls->doubt_from == call)
+			calls->doubt_from = call->next;
 		call->next = NULL;
 	}
 	call->rsp_whole = reason == CALL_END_complete;

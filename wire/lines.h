@@ -55,6 +55,7 @@ enum { LINE_BAD = -1, LINE_OK, LINE_OPAQUE, LINE_TLS };
 
 struct line_ops {
 	size_t line_max;	/* less than proto_ops.hold_bytes */
+	bool in_order;		/* nothing but their order tells whose replies are: a line passed over may be one, and is lost() */
 	int (*take)(struct lines *l, const struct line *line);
 	/* The body (or overlong line) begun by the last line has come to end_off; whole: that is its end. */
 	void (*body)(struct lines *l, uint64_t end_off, bool whole, uint64_t missing);
@@ -73,10 +74,21 @@ int lines_gap(struct lines *l, const struct line_ops *ops, uint64_t off, uint64_
 struct line_calls {
 	struct call_fifo waiting;
 	uint64_t unopened;	/* commands behind those in waiting for which there was no room */
+	/*
+	 * Commands were lost, or answers to several: how many answers are still to come nobody knows. What is asked now
+	 * may be behind them, until something was said that answers nothing and all that waited is over.
+	 */
+	bool doubt, spoken;
+	struct call *doubt_from;	/* the first in waiting that was asked in doubt */
 };
 
 /* A call whose request is line, at the end of those that wait. NULL: no room, counted. */
 struct call *lines_request(struct lines *l, struct line_calls *calls, uint8_t l7, const struct line *line);
+/* From lost(): commands were lost (client), or answers; those that wait for them are ended as gaps. */
+void lines_lost_commands(struct line_calls *calls);
+void lines_lost_answers(struct lines *l, struct line_calls *calls, uint64_t len);
+/* The first that waits, which a reply here answers; NULL: what is said here answers nothing that was seen. */
+struct call *lines_head(struct lines *l, struct line_calls *calls);
 /* A call that begins with a response nobody asked for; it does not wait. */
 struct call *lines_unasked(struct lines *l, uint8_t l7, const struct line *line);
 /* End the call, which waits or not. A reply without a request is no_request, or oneway if unasked. */

@@ -41,6 +41,8 @@ struct chunk {
 	bool begun;		/* TCP: what was fed of this direction began with its first byte, or where another protocol handed over */
 	uint8_t dir;
 	uint32_t seq;
+	bool has_heard;		/* TCP: heard_off is known */
+	uint64_t heard_off;	/* who sent the last of bytes had acknowledged the other direction's up to here */
 	uint64_t missing;	/* bytes of the range skipped just before off (datagram: at its end) that were not captured */
 	const struct guess_hint *flow;
 	const struct chunk_times *times;	/* for chunk_time() */
@@ -114,6 +116,7 @@ struct call_fifo {
 	uint32_t count;
 };
 void call_fifo_put(struct call_fifo *fifo, struct call *call);
+void call_fifo_put_first(struct call_fifo *fifo, struct call *call);
 struct call *call_fifo_take(struct call_fifo *fifo);		/* NULL when empty */
 void call_fifo_end_all(struct call_fifo *fifo, struct call_sink *sink, uint8_t reason);
 

@@ -178,14 +178,14 @@ static int take_command(struct lines *l, const struct line *line)
 static void begin_reply(struct lines *l, const struct line *line, const struct reply *reply)
 {
 	struct ftp_conn *conn = l->conn;
-	struct call *call = conn->calls.waiting.head;
+	struct call *call = lines_head(l, &conn->calls);
 
 	conn->code = reply->code;
 	conn->rsp = call;
 	conn->greeted |= !l->chunk->begun;
 	if (call && !call->has_rsp)
 		call_response_begin(call, l->chunk, line->off);
-	if (!call && !conn->calls.unopened) {
+	if (!call && (!conn->calls.unopened || conn->calls.waiting.head)) {
 		conn->rsp = call = lines_unasked(l, L7_ftp, line);
 		if (!call)
 			return;
@@ -314,23 +314,22 @@ static bool resync(struct lines *l, struct view text)
 static void lost(struct lines *l, uint64_t len)
 {
 	struct ftp_conn *conn = l->conn;
-	struct call *call;
 
-	if (l->d == conn->client)
+	if (l->d == conn->client) {
+		lines_lost_commands(&conn->calls);
 		return;
+	}
 	conn->code = 0;
 	if (conn->rsp && !conn->rsp->has_req)
 		end_call(conn, l->sink, conn->rsp, CALL_END_gap);
-	call_missing(conn->calls.waiting.head, len);
-	while ((call = conn->calls.waiting.head))
-		end_call(conn, l->sink, call, CALL_END_gap);
-	conn->calls.unopened = 0;
+	conn->rsp = NULL;
+	lines_lost_answers(l, &conn->calls, len);
 	if (conn->dir[conn->client].mode == LINES_WAIT)
 		conn->dir[conn->client].mode = LINES_LINE;
 }
 
 static const struct line_ops line_ops = {
-	.line_max = LINE_MAX_BYTES, .take = take, .body = body, .resync = resync, .lost = lost,
+	.line_max = LINE_MAX_BYTES, .in_order = true, .take = take, .body = body, .resync = resync, .lost = lost,
 };
 
 static int64_t ftp_feed(void *at, unsigned d, const struct chunk *chunk, struct call_sink *sink)

@@ -33,6 +33,10 @@ struct memcached_conn {
 	bool end_call;		/* the server's frame in progress ends the head's answer */
 	struct call *req;	/* the client's frame in progress */
 	struct call *rsp;
+	/* Commands were lost: how many answers are still to come before the next one's nobody knows, until something was
+	 * said that answers nothing and all that waited is over. */
+	bool doubt, spoken;
+	struct call *doubt_from;	/* the first in waiting that was asked in doubt */
 };
 
 static void end_call(struct memcached_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
@@ -41,6 +45,8 @@ static void end_call(struct memcached_conn *conn, struct call *call, uint8_t rea
 		conn->req = NULL;
 	if (conn->rsp == call)
 		conn->rsp = NULL;
+	if (conn->doubt_from == call)
+		conn->doubt_from = conn->waiting.head;	/* calls end in their order */
 	call->rsp_whole = true;
 	if (reason == CALL_END_complete && call->row.status_class == CLASS_none)
 		ROW_SET(CALL, &call->row, status_class, CLASS_ok);
@@ -70,8 +76,33 @@ static struct call *open_call(struct frames *f, const struct frame *frame)
 		call_request_begin(call, f->chunk, frame->off);
 		call_request_end(call, f->chunk, frame->off);
 	}
+	if (f->d != conn->client) {
+		call_fifo_put_first(&conn->waiting, call);
+		return call;
+	}
+	if (!conn->waiting.head && conn->spoken)
+		conn->doubt = false;
 	call_fifo_put(&conn->waiting, call);
+	if (conn->doubt && !conn->doubt_from)
+		conn->doubt_from = call;
 	return call;
+}
+
+/* The first that waits, if an answer here can be its. */
+static struct call *head_of(struct frames *f)
+{
+	struct memcached_conn *conn = f->conn;
+	struct call *call = conn->waiting.head;
+
+	if (call && call_was_heard(call, f->chunk)) {
+		if (call != conn->doubt_from)
+			return call;
+		conn->req = NULL;
+		conn->doubt_from = NULL;
+		call_fifo_end_all(&conn->waiting, f->sink, CALL_END_gap);
+	}
+	conn->spoken = true;
+	return NULL;
 }
 
 /* ---- text ---- */
@@ -126,12 +157,13 @@ static void end_quiet(struct memcached_conn *conn, struct call_sink *sink)
 }
 
 /* The call a line answers; quiet ones that it cannot belong to are over. */
-static struct call *answered(struct memcached_conn *conn, const struct memcached_line *line, struct call_sink *sink)
+static struct call *answered(struct frames *f, const struct memcached_line *line)
 {
+	struct memcached_conn *conn = f->conn;
 	struct call *call;
 	uint64_t opaque = meta_opaque(line);
 
-	while ((call = conn->waiting.head) && call->tag & TAG_QUIET && call->next) {
+	while ((call = conn->waiting.head) && call->tag & TAG_QUIET && call->next && call_was_heard(call->next, f->chunk)) {
 		bool value = view_is(line->word[0], "VA"), fits = !view_is(line->word[0], "MN");
 
 		if (opaque)
@@ -142,9 +174,9 @@ static struct call *answered(struct memcached_conn *conn, const struct memcached
 			fits = view_eq(line->key, call->row.key);
 		if (fits)
 			break;
-		end_quiet(conn, sink);
+		end_quiet(conn, f->sink);
 	}
-	return call;
+	return head_of(f);
 }
 
 static void set_text_status(struct call_sink *sink, struct call *call, const struct memcached_line *line)
@@ -185,7 +217,7 @@ static int take_text_response(struct frames *f, const struct frame *frame)
 	if (!memcached_answer(line.word[0]))
 		return FRAME_BAD;
 	conn->sure = true;
-	call = answered(conn, &line, f->sink);
+	call = answered(f, &line);
 	if (!call)
 		call = open_call(f, frame);
 	if (!call)
@@ -249,12 +281,10 @@ static int take_binary_response(struct frames *f, const struct frame *frame)
 	conn->end_call = false;
 	(void)memcached_head(frame->bytes, &head);
 	conn->sure = true;
-	while ((call = conn->waiting.head) && call->next && call->tag & TAG_QUIET &&
-	       (uint32_t)(call->tag >> TAG_OPAQUE_SHIFT) != head.opaque)
+	while ((call = conn->waiting.head) && call->next && call->tag & TAG_QUIET && call_was_heard(call->next, f->chunk) &&
+	       ((uint32_t)(call->tag >> TAG_OPAQUE_SHIFT) != head.opaque || (uint8_t)(call->tag >> TAG_OPCODE_SHIFT) != head.opcode))
 		end_quiet(conn, f->sink);
-	while ((call = conn->waiting.head) && call->next && call->tag & TAG_QUIET &&
-	       (uint8_t)(call->tag >> TAG_OPCODE_SHIFT) != head.opcode)
-		end_quiet(conn, f->sink);
+	call = head_of(f);
 	if (!call)
 		call = open_call(f, frame);
 	if (!call)
@@ -346,6 +376,8 @@ static void progress(struct frames *f, uint64_t end_off, bool whole, uint64_t mi
 		if (!whole || !conn->oneway)
 			return;
 		/* it is the last one */
+		if (conn->doubt_from == call)
+			conn->doubt_from = NULL;
 		if (conn->waiting.head == call) {
 			(void)call_fifo_take(&conn->waiting);
 		} else {
@@ -384,8 +416,13 @@ static void lost(struct frames *f, uint64_t len)
 
 	conn->req = conn->rsp = NULL;
 	conn->end_call = conn->oneway = false;
+	if (f->d == conn->client || conn->waiting.count > 1) {
+		conn->doubt = true;
+		conn->spoken = false;
+	}
 	if (f->d == conn->client)
 		return;
+	conn->doubt_from = NULL;
 	call_missing(conn->waiting.head, len);
 	call_fifo_end_all(&conn->waiting, f->sink, CALL_END_gap);
 }

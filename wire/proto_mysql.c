@@ -90,9 +90,12 @@ static struct call *open_call(struct frames *f, const struct frame *frame, uint6
 	CALL_TEXT(f->sink, call, db, view_make(conn->db, conn->db_len), NAME_MAX_TEXT);
 	CALL_TEXT(f->sink, call, user, view_make(conn->user, conn->user_len), NAME_MAX_TEXT);
 	CALL_TEXT(f->sink, call, version, view_make(conn->version, conn->version_len), NAME_MAX_TEXT);
-	if (!conn->waiting.head)
+	if (!conn->waiting.head || f->d != conn->client)
 		conn->answer = ANSWER_FIRST;
-	call_fifo_put(&conn->waiting, call);
+	if (f->d == conn->client)
+		call_fifo_put(&conn->waiting, call);
+	else
+		call_fifo_put_first(&conn->waiting, call);
 	return call;
 }
 
@@ -478,6 +481,8 @@ static void take_answer(struct frames *f, const struct frame *frame, struct view
 	conn->last_number = frame->bytes.at[3];
 	conn->more = len == MYSQL_LEN_MAX;
 	conn->rsp = false;
+	if (call && !call_was_heard(call, f->chunk))
+		call = NULL;
 	if (!call && frame->bytes.at[3] == 1)
 		call = open_call(f, frame, 0);
 	if (!call)

@@ -184,7 +184,7 @@ static int take_unasked(struct lines *l, const struct line *line, bool ok, struc
 	struct pop3_conn *conn = l->conn;
 	struct call *call;
 
-	if (conn->calls.unopened) {
+	if (conn->calls.unopened && !conn->calls.waiting.head) {
 		conn->calls.unopened--;
 		return LINE_OK;
 	}
@@ -205,12 +205,13 @@ static int take_answer(struct lines *l, const struct line *line)
 	struct pop3_conn *conn = l->conn;
 	struct view text = line->text, word = line_word(&text);
 	bool ok = view_is(word, "+OK"), bad = view_is(word, "-ERR");
-	struct call *call = conn->calls.waiting.head;
+	struct call *call;
 	struct line_dir *client = &conn->dir[conn->client];
 	int rc = LINE_OK;
 
 	if (!ok && !bad && !view_is(word, "+"))
 		return conn->sure ? LINE_OK : LINE_BAD;
+	call = lines_head(l, &conn->calls);
 	if (!ok && !bad) {	/* a challenge */
 		conn->secret = true;
 		if (call && !call->has_rsp)
@@ -297,21 +298,20 @@ static bool resync(struct lines *l, struct view text)
 static void lost(struct lines *l, uint64_t len)
 {
 	struct pop3_conn *conn = l->conn;
-	struct call *call;
 
 	conn->secret = false;
-	if (l->d == conn->client)
+	if (l->d == conn->client) {
+		lines_lost_commands(&conn->calls);
 		return;
-	call_missing(conn->calls.waiting.head, len);
-	while ((call = conn->calls.waiting.head))
-		end_call(conn, l->sink, call, CALL_END_gap);
-	conn->calls.unopened = 0;
+	}
+	conn->rsp = NULL;
+	lines_lost_answers(l, &conn->calls, len);
 	if (conn->dir[conn->client].mode == LINES_WAIT)
 		conn->dir[conn->client].mode = LINES_LINE;
 }
 
 static const struct line_ops line_ops = {
-	.line_max = LINE_MAX_BYTES, .take = take, .body = body, .resync = resync, .lost = lost,
+	.line_max = LINE_MAX_BYTES, .in_order = true, .take = take, .body = body, .resync = resync, .lost = lost,
 };
 
 static int64_t pop3_feed(void *at, unsigned d, const struct chunk *chunk, struct call_sink *sink)

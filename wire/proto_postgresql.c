@@ -414,7 +414,7 @@ static struct call *answered(struct frames *f, uint8_t type)
 		(void)call_fifo_take(&conn->waiting);
 		end_call(conn, call, CALL_END_complete, f->sink);
 	}
-	return call;
+	return call && call_was_heard(call, f->chunk) ? call : NULL;
 }
 
 /* ReadyForQuery: everything up to the Sync that it answers is over. */
@@ -424,7 +424,7 @@ static void take_ready(struct frames *f, uint64_t end_off)
 	struct call *call;
 	bool failed = false, last = false;
 
-	while (!last && (call = conn->waiting.head)) {
+	while (!last && (call = conn->waiting.head) && call_was_heard(call, f->chunk)) {
 		last = call->tag & (TAG_SYNC | TAG_SIMPLE | TAG_LOGIN | TAG_FUNCTION);
 		if (call == conn->building && !last)
 			break;
@@ -468,7 +468,7 @@ static void take_back(struct frames *f, const struct frame *frame)
 				return;
 			call->tag = TAG_SIMPLE;
 			set_session(conn, f->sink, call);
-			call_fifo_put(&conn->waiting, call);
+			call_fifo_put_first(&conn->waiting, call);
 		} else {
 			return;
 		}

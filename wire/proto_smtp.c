@@ -215,8 +215,10 @@ static void set_host(struct smtp_conn *conn, struct view text)
 static void begin_reply(struct lines *l, const struct line *line, const struct reply *reply)
 {
 	struct smtp_conn *conn = l->conn;
-	struct call *call = conn->calls.waiting.head;
+	struct call *call = lines_head(l, &conn->calls);
 
+	if (!conn->calls.waiting.head)	/* in doubt: the body's is over, too */
+		conn->body = NULL;
 	conn->in_reply = true;
 	conn->code = reply->code;
 	conn->caps_len = 0;
@@ -226,7 +228,7 @@ static void begin_reply(struct lines *l, const struct line *line, const struct r
 		ROW_SET(CALL, &call->row, rsp_first_ns, chunk_time(l->chunk, line->off));
 	else if (call)
 		call_response_begin(call, l->chunk, line->off);
-	if (call || conn->calls.unopened)
+	if (call || (conn->calls.unopened && !conn->calls.waiting.head))
 		return;
 	conn->rsp = call = lines_unasked(l, L7_smtp, line);
 	if (!conn->greeted && reply->code / 100 == 2)
@@ -282,12 +284,12 @@ static void end_unasked(struct lines *l, struct call *call, const struct reply *
 
 	if (!call && conn->calls.unopened && reply->code / 100 != 3)
 		conn->calls.unopened--;
-	if (reply->code >= 400)
+	if (reply->code >= 400 && !conn->calls.waiting.head)
 		body_over(conn);
 	if (!call)
 		return;
 	reply_set(l->sink, call, reply);
-	if (reply->code == 354)		/* the DATA before it was not seen */
+	if (reply->code == 354 && !conn->calls.waiting.head)	/* the DATA before it was not seen */
 		lines_body_dot(client_dir(conn));
 	conn->secret = reply->code == 334;
 	conn->mechanism_len = 0;
@@ -440,25 +442,23 @@ static bool resync(struct lines *l, struct view text)
 static void lost(struct lines *l, uint64_t len)
 {
 	struct smtp_conn *conn = l->conn;
-	struct call *call;
 
 	if (l->d == conn->client) {
 		call_missing(conn->body, len);
 		conn->body = NULL;
 		conn->secret = false;
+		lines_lost_commands(&conn->calls);
 		return;
 	}
 	conn->in_reply = false;
 	if (conn->rsp && !conn->rsp->has_req)
 		end_call(conn, l->sink, conn->rsp, CALL_END_gap);
-	call_missing(conn->calls.waiting.head, len);
-	while ((call = conn->calls.waiting.head))
-		end_call(conn, l->sink, call, CALL_END_gap);
-	conn->calls.unopened = 0;
+	conn->body = conn->rsp = NULL;
+	lines_lost_answers(l, &conn->calls, len);
 }
 
 static const struct line_ops line_ops = {
-	.line_max = LINE_MAX_BYTES, .take = take, .body = body, .resync = resync, .lost = lost,
+	.line_max = LINE_MAX_BYTES, .in_order = true, .take = take, .body = body, .resync = resync, .lost = lost,
 };
 
 static int64_t smtp_feed(void *at, unsigned d, const struct chunk *chunk, struct call_sink *sink)

@@ -61,10 +61,12 @@ static void lose(struct stream *stream, unsigned d, uint64_t len)
 }
 
 /* len bytes at next_off, of which bytes were captured. */
-static void deliver(struct stream *stream, unsigned d, struct view bytes, uint64_t len, uint64_t time_ns)
+static void deliver(struct stream *stream, unsigned d, struct view bytes, uint64_t len, uint64_t time_ns, uint64_t ack_off)
 {
 	struct stream_dir *dir = &stream->dir[d];
 
+	if (ack_off != NO_ACK && ack_off >= dir->heard_off)
+		dir->heard_off = ack_off + 1;
 	if (bytes.len)
 		stream_deliver(stream, d, bytes, time_ns);
 	if (len > bytes.len && stream->state != STREAM_DEAD)
@@ -91,7 +93,7 @@ static void deliver_head(struct stream *stream, unsigned d)
 	if (seg->drop > pass && stream->state != STREAM_DEAD)
 		stream_gap(stream, d, seg->drop - pass);	/* not stored, and now wanted: a revised guess */
 	if (stream->state != STREAM_DEAD)
-		deliver(stream, d, view_make(seg->bytes, seg->have), seg->len - seg->drop, seg->time_ns);
+		deliver(stream, d, view_make(seg->bytes, seg->have), seg->len - seg->drop, seg->time_ns, seg->ack_off);
 	stream_buf_give(stream->pool, seg);
 }
 
@@ -122,12 +124,12 @@ static void drain(struct stream *stream)
 }
 
 /*
- * How far a hole of direction d may be given up at once: where the other side waits for bytes in it, up to there. So
- * what it says next comes between the two losses, where it belongs.
+ * How far a hole of direction d may be given up at once: where the other side waits for bytes in it, up to there, also
+ * when it has a hole of its own before that. So what it says next comes between the two losses, where it belongs.
  */
 static uint64_t lose_up_to(const struct stream *stream, unsigned d, uint64_t to)
 {
-	const struct seg *other = head_ready(stream, !d) ? stream->dir[!d].head : NULL;
+	const struct seg *other = stream->dir[!d].head;
 
 	return other && other->ack_off > stream->dir[d].next_off && other->ack_off < to ? other->ack_off : to;
 }
@@ -313,7 +315,7 @@ static void place(struct stream *stream, unsigned d, uint64_t off, struct view b
 			off = dir->next_off;
 		}
 		if (!dir->head && off == dir->next_off && seen_by_sender(stream, d, ack_off)) {
-			deliver(stream, d, bytes, len, time_ns);
+			deliver(stream, d, bytes, len, time_ns, ack_off);
 			return;
 		}
 		if (!over_budget(stream, dir, bytes.len))

@@ -415,6 +415,7 @@ static void feed(struct stream *stream, unsigned d, struct view bytes, bool held
 		.begun = stream->switches || (dir->syn && !dir->midway), .dir = (uint8_t)d, .seq = dir->seq0,
 		.flow = &stream->hint, .times = times, .before_ns = dir->last_ns,
 		.time_ns = times ? times->mark[times->count - 1].time_ns : time_ns,
+		.has_heard = dir->heard_off, .heard_off = dir->heard_off ? dir->heard_off - 1 : 0,
 	};
 
 	for (;;) {

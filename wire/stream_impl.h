@@ -47,6 +47,7 @@ struct stream_dir {
 	uint64_t fin_off;
 	uint64_t hole_ns;	/* when the hole at next_off was first known to be no mere disorder; 0 = none */
 	uint64_t last_ns;	/* arrival of the byte before next_off */
+	uint64_t heard_off;	/* what was delivered acknowledges of the other direction, + 1; 0: not known */
 	uint64_t blank_ns;	/* when bytes were given up that nobody knew, while the other side held some; 0 = none */
 	struct seg *head, *tail;	/* by offset, disjoint */
 	struct hold *hold;
