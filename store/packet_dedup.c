@@ -17,7 +17,8 @@
 #define CHOICE_BELOW (INT32_MIN + (int32_t)(1u << (32 - SAMPLE_BITS)))
 #define MATCH_MIN 128u		/* shorter ones take little when packed, and a reader a unit each */
 #define FOLLOW_MIN 16u		/* where a match goes on in the next unit */
-#define STRETCH 1024u		/* bytes whose places are looked up together */
+#define STRETCH 1024u		/* bytes whose places are looked up together, at most, */
+#define STRETCH_MIN 256u	/* and behind a reference: there the next one is likely, and makes the rest needless */
 #define SAMPLES_OVER 4u		/* places that are written to without being counted */
 #define TABLE_BITS 20
 #define SLOT_BITS (26 - PACKET_UNIT_BITS)
@@ -160,17 +161,30 @@ static void reference_put(struct run *run, size_t from, size_t len, uint64_t num
 	run->literal = run->referred = from + len;
 }
 
+static uint64_t differ_at(const uint8_t *a, const uint8_t *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, 8);
+	memcpy(&y, b, 8);
+	return x ^ y;
+}
+
 static size_t equal_len(const uint8_t *a, const uint8_t *b, size_t max)
 {
 	size_t len = 0;
 
+	for (; len + 32 <= max; len += 32) {	/* a is far away: its lines are asked for before they are looked at */
+		__builtin_prefetch(a + len + 384);
+		if (differ_at(a + len, b + len) | differ_at(a + len + 8, b + len + 8) |
+		    differ_at(a + len + 16, b + len + 16) | differ_at(a + len + 24, b + len + 24))
+			break;
+	}
 	for (; len + 8 <= max; len += 8) {
-		uint64_t x, y;
+		uint64_t differ = differ_at(a + len, b + len);
 
-		memcpy(&x, a + len, 8);
-		memcpy(&y, b + len, 8);
-		if (x != y)
-			return len + (size_t)__builtin_ctzll(x ^ y) / 8;
+		if (differ)
+			return len + (size_t)__builtin_ctzll(differ) / 8;
 	}
 	while (len < max && a[len] == b[len])
 		len++;
@@ -182,12 +196,10 @@ static size_t equal_back(const uint8_t *a, const uint8_t *b, size_t max)
 	size_t len = 0;
 
 	for (; len + 8 <= max; len += 8) {
-		uint64_t x, y;
+		uint64_t differ = differ_at(a - len - 8, b - len - 8);
 
-		memcpy(&x, a - len - 8, 8);
-		memcpy(&y, b - len - 8, 8);
-		if (x != y)
-			return len + (size_t)__builtin_clzll(x ^ y) / 8;
+		if (differ)
+			return len + (size_t)__builtin_clzll(differ) / 8;
 	}
 	while (len < max && a[-(ptrdiff_t)len - 1] == b[-(ptrdiff_t)len - 1])
 		len++;
@@ -333,19 +345,24 @@ static void look_ahead(struct run *run, size_t at, size_t end)
 	for (unsigned i = 0; i < run->samples; i++) {
 		uint32_t entry = *entry_of(run, run->sample_hash[i]);
 
-		if (is_candidate(entry, run->sample_hash[i]))
-			__builtin_prefetch(run->dedup->bytes + (entry & PLACE_MASK));
+		if (is_candidate(entry, run->sample_hash[i])) {
+			size_t place = entry & PLACE_MASK;
+
+			__builtin_prefetch(run->dedup->bytes + place);
+			__builtin_prefetch(run->dedup->bytes + (place < WINDOW ? 0 : place - WINDOW));
+		}
 	}
 }
 
 /* Bytes that are stored again are entered; those that are referred to are no place. */
 static void run_all(struct run *run)
 {
-	size_t at = run->in.len < WINDOW ? run->in.len : WINDOW;
+	size_t at = run->in.len < WINDOW ? run->in.len : WINDOW, stretch = STRETCH;
 
 	while (at < run->in.len && !run->bad) {
-		size_t end = run->in.len - at < STRETCH ? run->in.len : at + STRETCH;
+		size_t end = run->in.len - at < stretch ? run->in.len : at + stretch;
 
+		stretch = stretch * 2 < STRETCH ? stretch * 2 : STRETCH;
 		look_ahead(run, at, end);
 		for (unsigned i = 0; i < run->samples; i++) {
 			uint32_t *entry = entry_of(run, run->sample_hash[i]);
@@ -356,6 +373,7 @@ static void run_all(struct run *run)
 				continue;
 			if (is_candidate(*entry, run->sample_hash[i]) && match(run, *entry & PLACE_MASK, &behind)) {
 				at = behind;
+				stretch = STRETCH_MIN;
 				continue;
 			}
 			place = (uint32_t)(run->place + (run->sample_at[i] - run->literal)) & PLACE_MASK;
