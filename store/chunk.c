@@ -1,13 +1,13 @@
 #include "store/chunk.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/bitpack.h"
 #include "store/chunk_patch.h"
 #include "store/chunk_split.h"
+#include "store/sort_places.h"
 
 #define DEPTH_MAX 2		/* a dictionary's or a run's own streams are not split again */
 #define DICT_MAX 16384u		/* beyond, the codes are as wide as the values */
@@ -223,15 +223,6 @@ static size_t distinct_take(const uint64_t *values, size_t count, size_t step, s
 	return found;
 }
 
-static int cmp_u64(const void *a, const void *b)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return (x > y) - (x < y);
-}
-
 /* ---- writing ---- */
 
 static int ints_write(const uint64_t *values, size_t count, unsigned depth, struct chunk_scratch *scratch,
@@ -343,7 +334,7 @@ static int write_dict(const uint64_t *values, size_t count, uint64_t *distinct, 
 	uint64_t *codes = scratch->values + scratch->cap;
 	int rc;
 
-	qsort(distinct, dict_count, sizeof(*distinct), cmp_u64);
+	sort_numbers(distinct, codes, dict_count);
 	for (size_t i = 0; i < dict_count; i++)
 		scratch->set_codes[set_slot(scratch, mask, distinct[i])] = (uint32_t)i + 1;
 	for (size_t i = 0; i < count; i++)

@@ -1,21 +1,10 @@
 #include "store/chunk_patch.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "store/bitpack.h"
+#include "store/sort_places.h"
 
 #define SAMPLE 1024u
 #define PLACE_BYTES 2u	/* of an exception, about, beside its value */
-
-static int cmp_u64(const void *a, const void *b)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof(x));
-	memcpy(&y, b, sizeof(y));
-	return (x > y) - (x < y);
-}
 
 size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, size_t limit,
 			struct chunk_patch *ret_patch)
@@ -23,11 +12,11 @@ size_t chunk_patch_find(const uint64_t *values, size_t count, uint64_t spread, s
 	size_t n = count < SAMPLE ? count : SAMPLE, best_bytes = limit;
 	size_t fixed_bytes = count / BITPACK_BLOCK * 3 + 16;
 	size_t far_bytes = PLACE_BYTES + (bitpack_width(spread) + 7) / 8;
-	uint64_t sample[SAMPLE];
+	uint64_t sample[SAMPLE], other[SAMPLE];
 
 	for (size_t i = 0; i < n; i++)
 		sample[i] = values[i * count / n];
-	qsort(sample, n, sizeof(*sample), cmp_u64);
+	sort_numbers(sample, other, n);
 	for (unsigned width = 0; width < 64 && count * width / 8 + fixed_bytes < best_bytes; width++) {
 		size_t inside = 0, from = 0, inside_from = 0, bytes;
 

@@ -32,6 +32,35 @@ static void pass(const struct sort_pair *pairs, struct sort_pair *other, size_t 
 		other[places[pairs[i].key >> shift & (DIGITS - 1)]++] = pairs[i];
 }
 
+void sort_numbers(uint64_t *numbers, uint64_t *other, size_t count)
+{
+	uint64_t *from = numbers, differ = 0;
+
+	for (size_t i = 1; i < count; i++)
+		differ |= numbers[i] ^ numbers[0];
+	for (unsigned shift = 0; shift < 64; shift += DIGIT_BITS) {
+		size_t places[DIGITS] = { 0 }, at = 0;
+		uint64_t *swap = from;
+
+		if (!(differ >> shift & (DIGITS - 1)))
+			continue;
+		for (size_t i = 0; i < count; i++)
+			places[from[i] >> shift & (DIGITS - 1)]++;
+		for (unsigned digit = 0; digit < DIGITS; digit++) {
+			size_t n = places[digit];
+
+			places[digit] = at;
+			at += n;
+		}
+		for (size_t i = 0; i < count; i++)
+			other[places[from[i] >> shift & (DIGITS - 1)]++] = from[i];
+		from = other;
+		other = swap;
+	}
+	if (from != numbers)
+		memcpy(numbers, from, count * sizeof(*numbers));
+}
+
 void sort_places(const uint64_t *const by[], unsigned by_count, size_t count, struct sort_pair *pairs,
 		 struct sort_pair *other, uint32_t *ret_order)
 {

@@ -14,6 +14,8 @@ struct sort_pair {		/* of the scratch, count each */
 	uint32_t place;
 };
 
+/* In ascending order; other has room for count, too. */
+void sort_numbers(uint64_t *numbers, uint64_t *other, size_t count);
 /* by[0] leads; each has count numbers. pairs and other are overwritten. */
 void sort_places(const uint64_t *const by[], unsigned by_count, size_t count, struct sort_pair *pairs,
 		 struct sort_pair *other, uint32_t *ret_order);

@@ -63,3 +63,26 @@ TEST(sort_places, leaves_what_is_in_order)
 	keys[0][ROWS - 1] = 0;		/* but for the last one */
 	check_count(ROWS);
 }
+
+static int cmp_numbers(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+TEST(sort_places, sorts_numbers)
+{
+	struct random random = random_new("sort_places");
+
+	for (unsigned round = 0; round < 60; round++) {
+		uint64_t low = round % 2 ? random_u64(&random) : 0, below = round % 5 ? 1ull << round : UINT64_MAX;
+		size_t count = random_below(&random, ROWS + 1);
+
+		for (size_t i = 0; i < count; i++)
+			keys[0][i] = keys[2][i] = low + random_below(&random, below);
+		qsort(keys[2], count, sizeof(keys[2][0]), cmp_numbers);
+		sort_numbers(keys[0], keys[1], count);
+		CHECK(count == 0 || memcmp(keys[0], keys[2], count * sizeof(keys[0][0])) == 0);
+	}
+}
