@@ -141,8 +141,13 @@ static int slots_double(struct rg_texts *texts)
 static bool is_entry(const struct rg_texts *texts, uint32_t place, struct view bytes)
 {
 	const struct rg_text *entry = &texts->entries[place];
+	const uint8_t *at = texts->bytes.at + entry->at;
 
-	return view_eq(bytes, view_make(texts->bytes.at + entry->at, entry->len));
+	if (entry->len != bytes.len)
+		return false;
+	if (bytes.len == sizeof(struct ip))	/* no call for addresses */
+		return memcmp(bytes.at, at, sizeof(struct ip)) == 0;
+	return bytes.len == 0 || memcmp(bytes.at, at, bytes.len) == 0;
 }
 
 /* The slot that holds bytes, or the free one where they belong. */
@@ -336,7 +341,7 @@ static int texts_take(struct rg_builder *builder, const struct tile *tile, struc
 	uint32_t row = builder->rows, *codes = column->codes + row;
 	struct rg_texts *texts = &column->texts;
 	struct lookup lookup = { .count = 0 };
-	struct view before = { 0 };
+	struct view before = { 0 }, above = { 0 };	/* looked up last; of the row before that has one */
 
 	for (uint32_t i = 0; i < tile->count; i++, at += tile->row_bytes) {
 		struct view bytes = view_make(at, sizeof(struct ip));
@@ -347,12 +352,17 @@ static int texts_take(struct rg_builder *builder, const struct tile *tile, struc
 			memcpy(&bytes, at, sizeof(bytes));
 		if (bytes.len > tile->text_bytes_max)
 			return E_RANGE;
-		if (!lookup.count && !column->unique && is_last(column, bytes)) {
+		/* A text that is the one above is often the same memory. */
+		if (!lookup.count && !column->unique &&
+		    ((bytes.at && bytes.at == above.at && bytes.len == above.len) || is_last(column, bytes))) {
 			codes[i] = column->last - 1;
+			above = bytes;
 			continue;
 		}
+		above = bytes;
 		lookup.hash[lookup.count] = 0;
-		if (!column->unique && lookup.count && view_eq(bytes, before))
+		if (!column->unique && lookup.count &&
+		    ((bytes.at == before.at && bytes.len == before.len) || view_eq(bytes, before)))
 			lookup.hash[lookup.count] = lookup.hash[lookup.count - 1];
 		else if (!column->unique)
 			lookup.hash[lookup.count] = text_hash(bytes);
