@@ -9,6 +9,7 @@
 #define PARTS_OPEN_MAX 64u	/* a sparse capture's batch of rows is of many hours, table after table; 1 MiB each */
 #define KEPT_BYTES_MAX (32u << 20)	/* of rows that those of other hours keep */
 #define HELD_BYTES_DEFAULT ((size_t)448 << 20)	/* enough for two partitions at work */
+#define LEVEL_LESS 2		/* of zstd: level 1 packs as well as 3 does, but for 1 %, in three quarters of its time */
 #define DATA_BYTES_MAX (2ull << 30)	/* a partition of more goes on as the next generation */
 #define SEG_BYTES_MAX (4ull << 30)
 
@@ -301,6 +302,7 @@ int bulk_new(const struct seal_opts *opts, unsigned threads, size_t held_bytes_m
 	if (!bulk)
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	bulk->opts = *opts;
+	bulk->opts.zstd_level = opts->zstd_level > LEVEL_LESS ? opts->zstd_level - LEVEL_LESS : 1;
 	bulk->held_bytes_max = held_bytes_max ? held_bytes_max : HELD_BYTES_DEFAULT;
 	bulk->pool = pool_new(threads);
 	if (!bulk->pool) {
