@@ -51,6 +51,8 @@ struct store_packets {
 	size_t flow_count;
 	bool all_flows;
 
+	struct flow_slot *slots;	/* of flow_ids, in a sealed partition */
+	size_t slots_count, slots_cap;
 	struct block_entry *refs;	/* by (source, number_min) */
 	size_t refs_count, refs_cap;
 	struct packet_source *sources;
@@ -140,8 +142,7 @@ static int collect_slot(struct store_packets *packets, struct kv_txn *txn, const
 }
 
 /* What the flow table of a window knows of the flows. */
-static int collect_window(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
-			  struct view bytes, struct err *err)
+static int find_in_window(struct store_packets *packets, struct view bytes, struct err *err)
 {
 	struct flow_table table;
 	size_t at = 0;
@@ -155,23 +156,37 @@ static int collect_window(struct store_packets *packets, struct kv_txn *txn, con
 			rc = flow_table_at(&table, at, &slot, err);
 			if (rc < 0 || slot.flow_id != packets->flow_ids[f])
 				break;
-			rc = collect_slot(packets, txn, entry, &slot, err);
+			if (mem_grow((void **)&packets->slots, &packets->slots_cap, packets->slots_count, sizeof(slot)) < 0)
+				return err_set(err, E_NO_MEMORY, "%s: out of memory", packets->path);
+			packets->slots[packets->slots_count++] = slot;
 		}
 	}
 	return rc;
 }
 
-static int collect_flows(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
-			 struct err *err)
+static int find_slots(struct store_packets *packets, struct kv_txn *txn, struct err *err)
 {
 	struct kv_cursor *cursor = NULL;
 	struct view key, table;
 	int rc = kv_cursor_open(txn, PART_FLOW, &cursor, err);
 
 	while (rc >= 0 && (rc = kv_cursor_next(cursor, &key, &table, err)) > 0)
-		rc = collect_window(packets, txn, entry, table, err);
+		rc = find_in_window(packets, table, err);
 	kv_cursor_close(cursor);
 	return rc < 0 ? rc : 0;
+}
+
+/* A question with no time asks every hour, of which few have the flow: no file of packets is opened for the others. */
+static int open_for_flows(struct store_packets *packets, struct kv_txn *txn, const struct part_entry *entry,
+			  struct err *err)
+{
+	int rc = find_slots(packets, txn, err);
+
+	if (rc == 0 && packets->slots_count)
+		rc = packet_files_open(txn, entry, packets->path, &packets->files, err);
+	for (size_t i = 0; i < packets->slots_count && rc == 0; i++)
+		rc = collect_slot(packets, txn, entry, &packets->slots[i], err);
+	return rc;
 }
 
 static int cmp_refs(const void *a, const void *b)
@@ -314,11 +329,13 @@ int packets_open(struct kv_txn *txn, const struct part_entry *entry, const char 
 	if (rc == 0)
 		rc = copy_flows(packets, flow_ids, flow_count, err);
 	if (rc == 0 && entry->tables[TABLE_PACKETS].rows && (packets->all_flows || packets->flow_count)) {
-		rc = packet_files_open(txn, entry, packets->path, &packets->files, err);
-		if (rc == 0 && !packets->all_flows && entry->state == PART_SEALED)
-			rc = collect_flows(packets, txn, entry, err);
-		else if (rc == 0)
-			rc = collect_table(packets, txn, entry, err);
+		if (!packets->all_flows && entry->state == PART_SEALED) {
+			rc = open_for_flows(packets, txn, entry, err);
+		} else {
+			rc = packet_files_open(txn, entry, packets->path, &packets->files, err);
+			if (rc == 0)
+				rc = collect_table(packets, txn, entry, err);
+		}
 	}
 	if (rc == 0)
 		rc = arrange(packets, err);
@@ -379,6 +396,7 @@ void store_packets_close(struct store_packets *packets)
 	}
 	open_block_free(packets->spent);
 	mem_free(packets->sources);
+	mem_free(packets->slots);
 	mem_free(packets->refs);
 	mem_free(packets->flow_ids);
 	wr_release(&packets->stored);
