@@ -8,8 +8,8 @@
  * and nothing else: no reader relies on the order of rows.
  *
  * A question to rollups wants one tier: each has row groups of its own. It wants all of a day, of one destination or
- * of all by time: the coarse tiers are sorted by (destination workload, port, time, source workload), in row groups
- * small enough that the index leaves few of them for one destination.
+ * of all by time: the coarse tiers are sorted by (destination workload, port, time, source workload), in row groups that
+ * end where a destination does, unless they would be very small: the index then leaves little but the rows of one.
  *
  * An import has no hot groups to slice: its rows go into row groups as they come, each sorted by itself.
  */
@@ -27,7 +27,8 @@
 #define RUN_KEEP_BYTES (2u << 20)	/* what takes less stays when memory is asked for: more may come to it */
 #define MINUTES 60u	/* of a partition */
 #define COARSE_TIER 2		/* from this one on, one minute */
-#define COARSE_ROWS 4096u	/* of a row group */
+#define COARSE_ROWS 4096u	/* of a row group at most */
+#define COARSE_ROWS_MIN 512u	/* and at least, but the last one: each costs a directory */
 
 struct sort_cols {
 	const struct col *start, *tier, *dst_workload, *dst_port, *src_workload;	/* NULL: the table has none */
@@ -351,17 +352,31 @@ static int keys_make(struct rows_seal *rs, const struct rg_builder *builder, boo
 	return rc;
 }
 
-/* The rows of a builder in groups of COARSE_ROWS. */
-static int write_pieces(struct rows_seal *rs, struct rg_builder *builder, int t, const uint32_t *order, struct err *err)
+/* Where the group that begins at row `from` of those sorted ends. */
+static size_t piece_end(const struct sorting *sorting, size_t from, size_t count)
 {
+	const uint64_t *leads = sorting->keys[LEAD];
+	const uint32_t *order = sorting->order;
+	size_t to = from;
+
+	while (to < count && to - from < COARSE_ROWS &&
+	       (to - from < COARSE_ROWS_MIN || leads[order[to]] == leads[order[to - 1]]))
+		to++;
+	return to;
+}
+
+/* The rows of a builder, sorted, in groups of few destinations. */
+static int write_pieces(struct rows_seal *rs, struct rg_builder *builder, int t, struct err *err)
+{
+	const struct sorting *sorting = &rs->sorting;
 	size_t count = rg_builder_rows(builder);
 	int rc = 0;
 
 	if (!rs->piece && !(rs->piece = rg_builder_new(rs->table)))
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	for (size_t from = 0, n; from < count && rc == 0; from += n) {
-		n = count - from < COARSE_ROWS ? count - from : COARSE_ROWS;
-		rc = rg_builder_add_from(rs->piece, builder, order + from, n);
+		n = piece_end(sorting, from, count) - from;
+		rc = rg_builder_add_from(rs->piece, builder, sorting->order + from, n);
 		rc = rc < 0 ? err_set(err, rc, "%s: %zu rows not added: %s", rs->table->name, n, err_text(rc)) :
 			      write_group(rs, rs->piece, t, NULL, err);
 	}
@@ -386,8 +401,8 @@ static int write_sorted(struct rows_seal *rs, struct rg_builder *builder, int t,
 		return err_set(err, E_NO_MEMORY, "out of memory");
 	sort_places((const uint64_t *const *)sorting->keys, SORT_KEYS, count, sorting->pairs[0], sorting->pairs[1],
 		    sorting->order);
-	return coarse && count > COARSE_ROWS ? write_pieces(rs, builder, t, sorting->order, err) :
-					       write_group(rs, builder, t, sorting->order, err);
+	return coarse && count > COARSE_ROWS_MIN ? write_pieces(rs, builder, t, err) :
+						   write_group(rs, builder, t, sorting->order, err);
 }
 
 /* Of slices: rows are in the order they were sorted to, but for those of coarse tiers. */
