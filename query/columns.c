@@ -72,6 +72,55 @@ int columns_bytes(struct columns *columns, const struct col *col, struct rg_byte
 	return 0;
 }
 
+/* Of all rows to those asked for. */
+static int ints_pick(struct columns *columns, const struct rg_ints *all, const uint32_t *rows, uint32_t count,
+		     struct rg_ints *ret_ints, struct err *err)
+{
+	uint64_t *values = arena_array(columns->arena, count + 1ul, sizeof(*values));
+	uint64_t *valid = arena_array(columns->arena, count / 64 + 1ul, sizeof(*valid));
+
+	if (!values || !valid)
+		return err_set(err, E_NO_MEMORY, "out of memory");
+	for (uint32_t i = 0; i < count; i++) {
+		values[i] = all->values[rows[i]];
+		valid[i / 64] |= (uint64_t)rg_valid(all->valid, rows[i]) << i % 64;
+	}
+	*ret_ints = (struct rg_ints){ values, valid };
+	return 0;
+}
+
+int columns_ints_at(struct columns *columns, const struct col *col, const uint32_t *rows, uint32_t count,
+		    struct rg_ints *ret_ints, struct err *err)
+{
+	struct rg_ints all;
+	int rc;
+
+	if (row_has(columns->loaded, col->ordinal) || col->index == INDEX_DERIVED) {
+		rc = columns_ints(columns, col, &all, err);
+		return rc < 0 ? rc : ints_pick(columns, &all, rows, count, ret_ints, err);
+	}
+	rc = rg_read_ints_at(columns->rg, col, rows, count, columns->arena, ret_ints, err);
+	if (rc < 0)
+		return rc;
+	columns->bytes_read += (uint64_t)count * types[col->type].row_bytes;
+	columns->bytes_stored += stored_bytes(columns->rg, col);
+	return 0;
+}
+
+int columns_bytes_at(struct columns *columns, const struct col *col, const uint32_t *rows, uint32_t count,
+		     struct rg_bytes *ret_bytes, struct err *err)
+{
+	int rc = rg_read_bytes_at(columns->rg, col, rows, count, columns->arena, ret_bytes, err);
+
+	if (rc < 0)
+		return rc;
+	columns->bytes_stored += stored_bytes(columns->rg, col);
+	columns->bytes_read += (uint64_t)count * sizeof(uint32_t);
+	for (uint32_t i = 0; i < ret_bytes->dict_count; i++)
+		columns->bytes_read += ret_bytes->dict[i].len;
+	return 0;
+}
+
 int columns_hists(struct columns *columns, const struct col *col, const uint64_t *only,
 		  struct rg_hists *ret_hists, struct err *err)
 {
@@ -119,12 +168,11 @@ int columns_match_ints(struct columns *columns, const struct col *col,
 			   rg_match_ints(columns->rg, col, spans, count, columns->arena, bits, err));
 }
 
-int columns_match_bytes(struct columns *columns, const struct col *col,
-			int (*fits)(const void *arg, struct view text, struct err *err),
-			const void *arg, uint64_t *bits, struct err *err)
+int columns_match_bytes(struct columns *columns, const struct col *col, const struct rg_wanted *want,
+			uint64_t *bits, struct err *err)
 {
 	if (!match_pays(columns, col))
 		return 0;
 	return match_count(columns, col, sizeof(uint32_t),
-			   rg_match_bytes(columns->rg, col, fits, arg, columns->arena, bits, err));
+			   rg_match_bytes(columns->rg, col, want, columns->arena, bits, err));
 }

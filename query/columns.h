@@ -11,6 +11,8 @@
 #include "store/rowgroup.h"
 
 #define COLUMNS_MAX (64 * SCHEMA_HAS_WORDS)
+#define COLUMNS_FEW 16u
+#define COLUMNS_FEW_MAX (RG_ROWS_MAX / COLUMNS_FEW)
 
 struct columns {
 	const struct rg *rg;
@@ -34,6 +36,20 @@ void columns_init(struct columns *columns, const struct rg *rg, struct arena *ar
 int columns_ints(struct columns *columns, const struct col *col, struct rg_ints *ret_ints, struct err *err);
 int columns_bytes(struct columns *columns, const struct col *col, struct rg_bytes *ret_bytes, struct err *err);
 /*
+ * The same of some rows, ascending, one value a row asked for: for few of many. Not kept: who asks again decodes again,
+ * but for what is decoded already, or derived.
+ */
+int columns_ints_at(struct columns *columns, const struct col *col, const uint32_t *rows, uint32_t count,
+		    struct rg_ints *ret_ints, struct err *err);
+int columns_bytes_at(struct columns *columns, const struct col *col, const uint32_t *rows, uint32_t count,
+		     struct rg_bytes *ret_bytes, struct err *err);
+/* So few of a group's rows that this costs less. */
+static inline bool columns_few(const struct columns *columns, size_t rows)
+{
+	return rows <= columns->rows / COLUMNS_FEW;
+}
+
+/*
  * Histograms of the rows in only, to be added up: see rg_read_hists. Not kept: who asks again decodes again.
  * 1; 0: ask for them as bytes.
  */
@@ -46,8 +62,7 @@ int columns_hists(struct columns *columns, const struct col *col, const uint64_t
  */
 int columns_match_ints(struct columns *columns, const struct col *col, const struct chunk_span *spans, size_t count,
 		       uint64_t *bits, struct err *err);
-int columns_match_bytes(struct columns *columns, const struct col *col,
-			int (*fits)(const void *arg, struct view text, struct err *err), const void *arg, uint64_t *bits,
+int columns_match_bytes(struct columns *columns, const struct col *col, const struct rg_wanted *want, uint64_t *bits,
 			struct err *err);
 
 static inline size_t columns_words(const struct columns *columns)

@@ -205,11 +205,13 @@ static uint64_t span_word(const uint64_t *values, unsigned count, uint64_t from,
 static int stored_or(const struct filter_node *node, const struct col *col, struct columns *columns,
 		     const uint64_t *want, uint64_t *hits, struct err *err)
 {
+	bool equal = node->kind == FILTER_TEXT && (node->op == OP_EQ || node->op == OP_IN);
+	struct rg_wanted texts = { text_fits, node, equal ? node->texts : NULL, node->texts_count };
 	uint64_t *bits = bits_new(columns, err);
 	int rc = !bits ? E_NO_MEMORY
 		 : node->kind == FILTER_INTS
 			 ? columns_match_ints(columns, col, node->spans, node->spans_count, bits, err)
-			 : columns_match_bytes(columns, col, text_fits, node, bits, err);
+			 : columns_match_bytes(columns, col, &texts, bits, err);
 
 	for (size_t w = 0; rc == 1 && w < columns_words(columns); w++)
 		hits[w] |= bits[w] & want[w];

@@ -222,25 +222,51 @@ static int found_add(struct found *found, const struct key *key)
 	return 0;
 }
 
+/* Start and id of the rows that match; rows is NULL: of all, whether they match or not. */
+struct key_columns {
+	uint32_t *rows;
+	struct rg_ints starts, ids;
+	uint64_t *hashes;	/* instead of ids; of all */
+};
+
+static int keys_load(struct scan *scan, struct key_columns *keys, struct err *err)
+{
+	const struct table *table = scan->plan->table;
+	struct columns *columns = &scan->columns;
+	const struct col *cols[2] = { &table->cols[table->start_ord],
+				      table->id_ord >= 0 ? &table->cols[table->id_ord] : NULL };
+	struct rg_ints *ints[2] = { &keys->starts, &keys->ids };
+	uint32_t row, count = 0;
+	int rc = 0;
+
+	*keys = (struct key_columns){ 0 };
+	if (cols[1] && columns_few(columns, scan->matched)) {
+		keys->rows = arena_array(columns->arena, scan->matched + 1ul, sizeof(*keys->rows));
+		if (!keys->rows)
+			return err_set(err, E_NO_MEMORY, "out of memory");
+		SCAN_EACH_BIT (scan->bits, columns_words(columns), row)
+			keys->rows[count++] = row;
+	}
+	for (unsigned i = 0; rc == 0 && i < 2 && cols[i]; i++)
+		rc = keys->rows ? columns_ints_at(columns, cols[i], keys->rows, count, ints[i], err)
+				: columns_ints(columns, cols[i], ints[i], err);
+	return rc == 0 && !cols[1] ? row_hashes(scan, &keys->hashes, err) : rc;
+}
+
 /* Keys that have a chance: the heap stands still while a wave is read. */
 static int group_keys(const struct rows *rows, struct scan *scan, uint32_t group, struct found *found,
 		      struct err *err)
 {
-	const struct table *table = rows->plan->table;
 	bool full = rows->heap_count == rows->heap_max;
-	struct rg_ints starts, ids = { 0 };
-	uint64_t *hashes = NULL;
-	uint32_t row;
-	int rc = columns_ints(&scan->columns, &table->cols[table->start_ord], &starts, err);
+	struct key_columns keys;
+	uint32_t row, i = 0;
+	int rc = keys_load(scan, &keys, err);
 
-	if (rc == 0 && table->id_ord >= 0)
-		rc = columns_ints(&scan->columns, &table->cols[table->id_ord], &ids, err);
-	else if (rc == 0)
-		rc = row_hashes(scan, &hashes, err);
 	if (rc < 0)
 		return rc;
 	SCAN_EACH_BIT (scan->bits, columns_words(&scan->columns), row) {
-		struct key key = { starts.values[row], hashes ? hashes[row] : ids.values[row],
+		uint32_t at = keys.rows ? i++ : row;
+		struct key key = { keys.starts.values[at], keys.hashes ? keys.hashes[at] : keys.ids.values[at],
 				   group, row };
 
 		if (rows->bounded && bound_cmp(rows, &key) < 0)

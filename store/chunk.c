@@ -21,7 +21,7 @@ const char *chunk_enc_name(unsigned enc)
 		[CHUNK_CONST] = "const", [CHUNK_RAW] = "raw", [CHUNK_FOR] = "for", [CHUNK_DELTA] = "delta",
 		[CHUNK_DICT] = "dict", [CHUNK_RLE] = "rle", [CHUNK_PLAIN] = "plain", [CHUNK_BITMAP] = "bitmap",
 		[CHUNK_REF] = "ref", [CHUNK_PREDICT] = "predict", [CHUNK_MAP] = "map", [CHUNK_PATCH] = "patch",
-		[CHUNK_HIST] = "hist", [CHUNK_SPLIT] = "split",
+		[CHUNK_HIST] = "hist", [CHUNK_SPLIT] = "split", [CHUNK_HEX] = "hex",
 	};
 
 	return enc < sizeof(names) / sizeof(names[0]) && names[enc] ? names[enc] : "unknown";

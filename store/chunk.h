@@ -28,6 +28,7 @@ enum chunk_enc {	/* stored: never renumber */
 	CHUNK_PATCH = 12,	/* integers, and the few that lie far from the others apart */
 	CHUNK_HIST = 13,	/* histograms, taken apart (hist_column.h): row groups only */
 	CHUNK_SPLIT = 14,	/* integers of sizes that differ (chunk_split.h) */
+	CHUNK_HEX = 15,		/* strings of hexadecimal digits, as bytes (chunk_hex.h) */
 };
 const char *chunk_enc_name(unsigned enc);	/* "unknown" */
 
@@ -43,6 +44,7 @@ struct chunk_scratch {
 	bool splits;		/* CHUNK_SPLIT may be used */
 	bool split;		/* and was, by the last stream: packing it again gains nothing */
 	bool quick;		/* do not look for dictionaries of integers */
+	bool hexes;		/* CHUNK_HEX may be used */
 };
 void chunk_scratch_release(struct chunk_scratch *scratch);
 
@@ -68,7 +70,7 @@ int chunk_bytes_write(const struct view *dict, size_t dict_count, const uint32_t
 		      struct chunk_scratch *scratch, struct wr *out);
 /*
  * The same, and where each entry of dict was stored: place + 1, 0 when no code names it. ret_places has
- * dict_count zeroes; of CHUNK_PLAIN they say nothing.
+ * dict_count zeroes; of CHUNK_PLAIN and CHUNK_HEX they say nothing.
  */
 int chunk_bytes_write_places(const struct view *dict, size_t dict_count, const uint32_t *codes, size_t count,
 			     bool sorted, struct chunk_scratch *scratch, struct wr *out, uint32_t *ret_places);

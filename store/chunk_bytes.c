@@ -4,6 +4,9 @@
 #include "base/mem.h"
 #include "store/bitpack.h"
 #include "store/chunk.h"
+#include "store/chunk_hex.h"
+
+#define HEX_FROM 32u	/* distinct values; fewer cost little, and others may follow from them */
 
 /* ---- writing ---- */
 
@@ -74,6 +77,20 @@ static int write_plain(const struct view *dict, const uint32_t *codes, size_t co
 		return rc;
 	write_texts(dict, codes, count, out);
 	return out->bad ? E_NO_MEMORY : CHUNK_PLAIN;
+}
+
+/* Values that come up again once, with codes, where that takes less. */
+static int write_hex(const struct view *dict, const uint32_t *codes, size_t count, const uint32_t *order, size_t used,
+		     const uint64_t *new_codes, size_t bytes, struct chunk_scratch *scratch, struct wr *out)
+{
+	bool all = count * bytes <= used * bytes + bitpack_bytes(bitpack_width(used - 1), count);
+	int rc = 0;
+
+	wr_u8(out, CHUNK_HEX);
+	chunk_hex_put(dict, all ? codes : order, all ? count : used, bytes, out);
+	if (!all)
+		rc = chunk_ints_write(new_codes, count, scratch, out);
+	return rc < 0 ? rc : out->bad ? E_NO_MEMORY : CHUNK_HEX;
 }
 
 static bool all_same(const uint32_t *codes, size_t count)
@@ -168,6 +185,7 @@ int chunk_bytes_write_places(const struct view *dict, size_t dict_count, const u
 	struct texts texts = { .used = 0 };
 	uint64_t *lens = NULL, *new_codes;
 	uint32_t *place = ret_places;
+	size_t hex_bytes;
 	int rc = E_NO_MEMORY;
 
 	assert(dict_count >= 1 && count >= 1 && count <= CHUNK_VALUES_MAX);
@@ -183,6 +201,12 @@ int chunk_bytes_write_places(const struct view *dict, size_t dict_count, const u
 		goto out;
 	new_codes = lens + count;
 	texts_take(dict, codes, count, place, &texts);
+	hex_bytes = scratch->hexes && texts.used >= HEX_FROM ? chunk_hex_bytes(dict, texts.order, texts.used) : 0;
+	if (hex_bytes) {
+		codes_renumber(codes, count, place, new_codes);
+		rc = write_hex(dict, codes, count, texts.order, texts.used, new_codes, hex_bytes, scratch, out);
+		goto out;
+	}
 	if (texts.plain_bytes <= texts.dict_bytes) {
 		rc = write_plain(dict, codes, count, lens, scratch, out);
 		goto out;
@@ -292,6 +316,23 @@ static int read_dict(struct rd *rd, size_t count, struct arena *arena, struct ch
 	return rc;
 }
 
+static int read_hex(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes, struct err *err)
+{
+	struct chunk_bytes bytes = { 0 };
+	struct chunk_hex hex;
+	int rc = chunk_hex_open(rd, count, &hex, err);
+
+	if (rc == 0)
+		rc = chunk_hex_texts(&hex, NULL, hex.count, arena, &bytes.dict, err);
+	if (rc == 0 && hex.count < count)
+		rc = chunk_codes_read(rd, count, hex.count, arena, &bytes.codes, err);
+	if (rc < 0)
+		return rc;
+	bytes.dict_count = (uint32_t)hex.count;
+	*ret_bytes = bytes;
+	return 0;
+}
+
 int chunk_bytes_read(struct rd *rd, size_t count, struct arena *arena, struct chunk_bytes *ret_bytes,
 		     struct err *err)
 {
@@ -312,6 +353,8 @@ int chunk_bytes_read(struct rd *rd, size_t count, struct arena *arena, struct ch
 		if (rc == 0)
 			*ret_bytes = bytes;
 		return rc;
+	case CHUNK_HEX:
+		return read_hex(rd, count, arena, ret_bytes, err);
 	}
 	return err_set(err, E_CORRUPT, "encoding %u of strings", enc);
 }

@@ -16,7 +16,8 @@
 #define RG_MUST_DERIVE 1	/* must_know: encodings predict, map or patch are used */
 #define RG_MUST_HIST 2		/* encoding hist is used */
 #define RG_MUST_SPLIT 4		/* encoding split is used */
-#define RG_MUST_KNOW (RG_MUST_DERIVE | RG_MUST_HIST | RG_MUST_SPLIT)
+#define RG_MUST_HEX 8		/* encoding hex is used */
+#define RG_MUST_KNOW (RG_MUST_DERIVE | RG_MUST_HIST | RG_MUST_SPLIT | RG_MUST_HEX)
 #define RG_HEADER_BYTES 64	/* envelope included; the directory follows */
 #define RG_ENTRY_BYTES 32
 #define RG_ENTRIES_MAX (2 * 64 * SCHEMA_HAS_WORDS)	/* a chunk and a bitmap a column */
@@ -114,6 +115,10 @@ static inline struct rg_entry rg_entry_get(const uint8_t at[RG_ENTRY_BYTES])
 /* The i-th entry of the directory, and the one of a column (false: the group has none). */
 struct rg_entry rg_entry_at(const struct rg *rg, uint32_t i);
 bool rg_entry_find(const struct rg *rg, const struct col *col, struct rg_entry *ret_entry);
+
+/* Which rows have a value; NULL: all. Checks count and type of a column's entry on the way. E_CORRUPT, E_NO_MEMORY. */
+int rg_entry_valid(const struct rg *rg, const struct col *col, const struct rg_entry *entry, struct arena *arena,
+		   const uint64_t **ret_valid, struct err *err);
 
 /* The plain bytes of its chunk, checked: in the blob, or unpacked into arena. E_CORRUPT, E_NO_MEMORY. */
 int rg_chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t plain_max, struct arena *arena,

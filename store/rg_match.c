@@ -5,10 +5,12 @@
  */
 #include <assert.h>
 
+#include "store/chunk_hex.h"
 #include "store/chunk_match.h"
 #include "store/rg_format.h"
 
 #define WHAT "row group"
+#define HEX_WANTED_MAX 8u	/* compared one after another */
 
 static size_t words_of(uint32_t rows)
 {
@@ -97,8 +99,7 @@ struct asked {	/* a dictionary, each entry asked */
 	uint32_t count;
 };
 
-static int dict_ask(const struct col *col, const struct view *dict, uint32_t count,
-		    int (*fits)(const void *arg, struct view text, struct err *err), const void *arg,
+static int dict_ask(const struct col *col, const struct view *dict, uint32_t count, const struct rg_wanted *want,
 		    struct arena *arena, struct asked *ret_asked, struct err *err)
 {
 	struct asked asked = { arena_alloc(arena, count), count };
@@ -110,7 +111,7 @@ static int dict_ask(const struct col *col, const struct view *dict, uint32_t cou
 
 		if (col->type == TYPE_IP && dict[i].len != sizeof(struct ip))
 			return err_set(err, E_CORRUPT, "an address of %zu bytes", dict[i].len);
-		rc = fits(arg, dict[i], err);
+		rc = want->fits(want->arg, dict[i], err);
 		if (rc < 0)
 			return rc;
 		asked.fits[i] = (uint8_t)rc;
@@ -200,8 +201,7 @@ static int exceptions_match(struct rd *rd, uint32_t rows, const struct asked *as
 
 /* Behind the byte that names it: a chunk of CHUNK_MAP. */
 static int map_match(const struct rg *rg, const struct col *col, struct rd *rd, const struct rg_chunk *chunk,
-		     int (*fits)(const void *arg, struct view text, struct err *err), const void *arg,
-		     struct arena *arena, uint64_t *bits, struct err *err)
+		     const struct rg_wanted *want, struct arena *arena, uint64_t *bits, struct err *err)
 {
 	uint32_t rows = rg->zone.rows, dict_count = 0, *map = NULL;
 	uint16_t from = rd_u16le(rd);
@@ -211,7 +211,7 @@ static int map_match(const struct rg *rg, const struct col *col, struct rd *rd, 
 	int rc = chunk_dict_read(rd, rows, arena, &dict, &dict_count, err);
 
 	if (rc == 0)
-		rc = dict_ask(col, dict, dict_count, fits, arg, arena, &own, err);
+		rc = dict_ask(col, dict, dict_count, want, arena, &own, err);
 	if (rc < 0)
 		return rc;
 	from_count = rd_varint(rd);
@@ -240,9 +240,75 @@ static int map_match(const struct rg *rg, const struct col *col, struct rd *rd, 
 	return 1;
 }
 
+/* The few values that are looked for, as bytes: those of another length are nowhere. */
+static uint8_t *hex_wanted(const struct chunk_hex *hex, const struct rg_wanted *want, struct arena *arena, size_t *ret_count)
+{
+	uint8_t *wanted = arena_alloc(arena, want->texts_count * hex->bytes + 1);
+
+	*ret_count = 0;
+	for (size_t i = 0; wanted && i < want->texts_count; i++)
+		*ret_count += chunk_hex_parse(want->texts[i], hex->bytes, wanted + *ret_count * hex->bytes);
+	return wanted;
+}
+
+/* asked->fits of each string: few that are looked for are compared as bytes, else each is spelt out and asked. */
+static int hex_ask(const struct chunk_hex *hex, const struct rg_wanted *want, struct arena *arena, struct asked *asked,
+		   struct err *err)
+{
+	uint8_t text[2 * CHUNK_HEX_BYTES_MAX], *wanted;
+	size_t wanted_count, bytes = hex->bytes;
+	int rc = 0;
+
+	asked->count = (uint32_t)hex->count;
+	asked->fits = arena_zalloc(arena, hex->count);
+	if (!asked->fits)
+		return err_set(err, E_NO_MEMORY, "no memory for %zu strings", hex->count);
+	if (!want->texts || want->texts_count > HEX_WANTED_MAX) {
+		for (size_t i = 0; rc >= 0 && i < hex->count; i++) {
+			chunk_hex_text(hex, i, text);
+			rc = want->fits(want->arg, view_make(text, 2 * bytes), err);
+			asked->fits[i] = rc == 1;
+		}
+		return rc < 0 ? rc : 0;
+	}
+	wanted = hex_wanted(hex, want, arena, &wanted_count);
+	if (!wanted)
+		return err_set(err, E_NO_MEMORY, "no memory for %zu strings", want->texts_count);
+	for (size_t k = 0; k < wanted_count; k++, wanted += bytes)
+		for (size_t i = 0; i < hex->count; i++)
+			if (hex->at[i * bytes] == wanted[0] && memcmp(hex->at + i * bytes, wanted, bytes) == 0)
+				asked->fits[i] = 1;
+	return 0;
+}
+
+/* Behind the byte that names it: a chunk of CHUNK_HEX. */
+static int hex_match(struct rd *rd, const struct rg_chunk *chunk, const struct rg_wanted *want, uint32_t rows,
+		     struct arena *arena, uint64_t *bits, struct err *err)
+{
+	struct asked asked = { 0 };
+	struct chunk_hex hex;
+	uint64_t *dense;
+	int rc = chunk_hex_open(rd, chunk->count, &hex, err);
+
+	if (rc == 0)
+		rc = hex_ask(&hex, want, arena, &asked, err);
+	if (rc < 0)
+		return rc;
+	if (hex.count < chunk->count)
+		return dict_match(rd, chunk, &asked, rows, arena, bits, err);
+	if (rd_left(rd))
+		return err_set(err, E_CORRUPT, "%zu bytes behind the last value", rd_left(rd));
+	dense = dense_bits(chunk, rows, arena, bits);
+	if (!dense)
+		return no_memory(rows, err);
+	memset(dense, 0, words_of(rows) * sizeof(*dense));
+	for (uint32_t i = 0; i < chunk->count; i++)
+		dense[i / 64] |= (uint64_t)asked.fits[i] << i % 64;
+	return bits_of_rows(chunk, dense, rows, bits);
+}
+
 static int bytes_match(const struct rg *rg, const struct col *col, const struct rg_chunk *chunk,
-		       int (*fits)(const void *arg, struct view text, struct err *err), const void *arg,
-		       struct arena *arena, uint64_t *bits, struct err *err)
+		       const struct rg_wanted *want, struct arena *arena, uint64_t *bits, struct err *err)
 {
 	struct rd rd = rd_make(chunk->plain);
 	struct asked asked = { 0 };
@@ -253,20 +319,23 @@ static int bytes_match(const struct rg *rg, const struct col *col, const struct 
 	switch (rd_u8(&rd)) {
 	case CHUNK_CONST:
 		one = rd_bytes(&rd, rd_left(&rd));
-		rc = dict_ask(col, &one, 1, fits, arg, arena, &asked, err);
+		rc = dict_ask(col, &one, 1, want, arena, &asked, err);
 		return rc < 0 ? rc : bits_all(chunk, asked.fits[0], rg->zone.rows, bits);
 	case CHUNK_DICT:
 		rc = chunk_dict_read(&rd, chunk->count, arena, &dict, &dict_count, err);
 		if (rc == 0)
-			rc = dict_ask(col, dict, dict_count, fits, arg, arena, &asked, err);
+			rc = dict_ask(col, dict, dict_count, want, arena, &asked, err);
 		return rc < 0 ? rc : dict_match(&rd, chunk, &asked, rg->zone.rows, arena, bits, err);
-	case CHUNK_MAP: return map_match(rg, col, &rd, chunk, fits, arg, arena, bits, err);
+	case CHUNK_MAP: return map_match(rg, col, &rd, chunk, want, arena, bits, err);
+	case CHUNK_HEX:
+		if (col->type == TYPE_IP)	/* an address is none: whoever decodes it says so */
+			return 0;
+		return hex_match(&rd, chunk, want, rg->zone.rows, arena, bits, err);
 	default: return 0;
 	}
 }
 
-int rg_match_bytes(const struct rg *rg, const struct col *col,
-		   int (*fits)(const void *arg, struct view text, struct err *err), const void *arg, struct arena *arena,
+int rg_match_bytes(const struct rg *rg, const struct col *col, const struct rg_wanted *want, struct arena *arena,
 		   uint64_t *bits, struct err *err)
 {
 	struct rg_chunk chunk;
@@ -280,7 +349,7 @@ int rg_match_bytes(const struct rg *rg, const struct col *col,
 	}
 	if (rc != RG_CHUNK_PLAIN)
 		return rc < 0 ? rc : 0;
-	rc = bytes_match(rg, col, &chunk, fits, arg, arena, bits, err);
+	rc = bytes_match(rg, col, &chunk, want, arena, bits, err);
 	if (rc < 0)
 		(void)err_prefix(err, WHAT ": column %s", col->key);
 	return rc;

@@ -65,6 +65,21 @@ int predict_get(struct rd *rd, struct predict *ret_predict, struct err *err)
 	return 0;
 }
 
+int predict_get_ref(struct rd *rd, struct predict *ret_predict, struct err *err)
+{
+	struct predict predict = { .formula = PREDICT_SUM, .count = 1, .terms = { { .factor = 1 } } };
+	struct predict_term *term = &predict.terms[0];
+
+	term->col_id = rd_u16le(rd);
+	term->down = rd_u8(rd);
+	term->up = rd_u8(rd);
+	if (rd->bad || term->down > 63 || term->up > 63)
+		return err_set(err, E_CORRUPT, "differences to column %u, shifted by %u and %u", term->col_id,
+			       term->down, term->up);
+	*ret_predict = predict;
+	return 0;
+}
+
 /* ---- formulas: sign 1 adds, UINT64_MAX (-1) subtracts; all modulo 2^64 ---- */
 
 static void sum_add(const struct predict_term *term, const uint64_t *column, size_t count, uint64_t sign,

@@ -38,6 +38,8 @@ struct predict {
 /* What stands in front of the stream of differences. get: E_CORRUPT. */
 void predict_put(const struct predict *predict, struct wr *out);
 int predict_get(struct rd *rd, struct predict *ret_predict, struct err *err);
+/* The same of CHUNK_REF, a sum of one column without a bias. */
+int predict_get_ref(struct rd *rd, struct predict *ret_predict, struct err *err);
 
 /*
  * Add what is foretold to count values; columns has one array a term, 0 where a

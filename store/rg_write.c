@@ -285,7 +285,7 @@ static int texts_encode(struct writing *writing, size_t ordinal, const uint32_t 
 		return E_NO_MEMORY;
 	rc = chunk_bytes_write_places(writing->dict, texts->count, codes, count, writing->codec == CODEC_ZSTD,
 				      writing->scratch, &writing->plain, places);
-	if (writing->derive && rc >= 0 && rc != CHUNK_PLAIN) {
+	if (writing->derive && rc >= 0 && rc != CHUNK_PLAIN && rc != CHUNK_HEX) {
 		writing->derived[ordinal].places = places;	/* given up there when nobody asks for it */
 		return derive_texts(writing, ordinal, rc);
 	}
@@ -444,6 +444,8 @@ static int column_store(struct writing *writing, size_t ordinal, struct err *err
 		writing->must_know |= RG_MUST_DERIVE;
 	if (rc == CHUNK_HIST)
 		writing->must_know |= RG_MUST_HIST;
+	if (rc == CHUNK_HEX)
+		writing->must_know |= RG_MUST_HEX;
 	rc = chunk_store(writing, &entry, err);
 	if (rc == 0)
 		entry_store(writing, &entry);
@@ -509,6 +511,7 @@ int rg_builder_write(struct rg_builder *builder, const uint32_t *order, enum rg_
 
 	builder->scratch.patches = writing.derive;
 	builder->scratch.patched = false;
+	builder->scratch.hexes = true;
 
 	if (writing_init(&writing) < 0) {
 		(void)no_memory(err);

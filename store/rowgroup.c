@@ -171,9 +171,8 @@ static int bitmap_load(const struct rg *rg, const struct rg_entry *entry, struct
 	return 0;
 }
 
-/* Which rows have a value; NULL: all. Checks count and type of a column's entry on the way. */
-static int entry_valid(const struct rg *rg, const struct col *col, const struct rg_entry *entry,
-		       struct arena *arena, const uint64_t **ret_valid, struct err *err)
+int rg_entry_valid(const struct rg *rg, const struct col *col, const struct rg_entry *entry, struct arena *arena,
+		   const uint64_t **ret_valid, struct err *err)
 {
 	struct rg_entry bitmap;
 
@@ -242,22 +241,6 @@ static int ints_decode(const struct rg *rg, const struct col *col, const struct 
 		       const uint64_t *valid, unsigned depth, struct arena *arena, uint64_t *values,
 		       struct err *err);
 
-/* CHUNK_REF is a sum of one column; what is foretold without a bias. */
-static int reference_get(struct rd *rd, struct predict *ret_predict, struct err *err)
-{
-	struct predict predict = { .formula = PREDICT_SUM, .count = 1, .terms = { { .factor = 1 } } };
-	struct predict_term *term = &predict.terms[0];
-
-	term->col_id = rd_u16le(rd);
-	term->down = rd_u8(rd);
-	term->up = rd_u8(rd);
-	if (rd->bad || term->down > 63 || term->up > 63)
-		return err_set(err, E_CORRUPT, "differences to column %u, shifted by %u and %u", term->col_id,
-			       term->down, term->up);
-	*ret_predict = predict;
-	return 0;
-}
-
 /* The values of an entry without nulls, or their differences to what predict says. */
 static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct arena *arena, uint64_t *values,
 		      struct predict *predict, struct err *err)
@@ -285,7 +268,7 @@ static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct 
 	rd = rd_make(plain);
 	if (entry->enc == CHUNK_REF || entry->enc == CHUNK_PREDICT) {
 		rd_skip(&rd, 1);
-		rc = entry->enc == CHUNK_REF ? reference_get(&rd, predict, err) : predict_get(&rd, predict, err);
+		rc = entry->enc == CHUNK_REF ? predict_get_ref(&rd, predict, err) : predict_get(&rd, predict, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -315,7 +298,7 @@ static int term_read(const struct rg *rg, uint16_t col_id, unsigned depth, struc
 	values = arena_alloc(arena, rg->zone.rows * sizeof(*values));
 	if (!values)
 		return err_set(err, E_NO_MEMORY, "no memory for %u rows", rg->zone.rows);
-	rc = entry_valid(rg, col, &entry, arena, &valid, err);
+	rc = rg_entry_valid(rg, col, &entry, arena, &valid, err);
 	if (rc == 0)
 		rc = ints_decode(rg, col, &entry, valid, depth, arena, values, err);
 	if (rc < 0)
@@ -386,7 +369,7 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 		*ret_ints = ints;
 		return 0;
 	}
-	rc = entry_valid(rg, col, &entry, arena, &ints.valid, err);
+	rc = rg_entry_valid(rg, col, &entry, arena, &ints.valid, err);
 	if (rc == 0)
 		rc = ints_decode(rg, col, &entry, ints.valid, 0, arena, values, err);
 	if (rc < 0) {
@@ -581,7 +564,7 @@ int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *aren
 		*ret_bytes = bytes;
 		return 0;
 	}
-	rc = entry_valid(rg, col, &entry, arena, &bytes.valid, err);
+	rc = rg_entry_valid(rg, col, &entry, arena, &bytes.valid, err);
 	if (rc == 0 && entry.enc == CHUNK_MAP) {
 		rc = bytes_follow(rg, &entry, arena, &bytes, err);
 		is_spread = true;
@@ -642,7 +625,7 @@ int rg_read_hists(const struct rg *rg, const struct col *col, const uint64_t *on
 	assert(col->type == TYPE_HIST);
 	if (!rg_entry_find(rg, col, &entry) || entry.enc != CHUNK_HIST)
 		return 0;
-	rc = entry_valid(rg, col, &entry, arena, &hists.valid, err);
+	rc = rg_entry_valid(rg, col, &entry, arena, &hists.valid, err);
 	if (rc == 0)
 		rc = hists_decode(rg, &entry, only, arena, &hists, err);
 	if (rc < 0) {
@@ -668,7 +651,7 @@ int rg_chunk_open(const struct rg *rg, const struct col *col, struct arena *aren
 		return RG_CHUNK_NONE;
 	if (entry.enc == CHUNK_REF || entry.enc == CHUNK_PREDICT)
 		return RG_CHUNK_OTHERS;
-	rc = entry_valid(rg, col, &entry, arena, &chunk.valid, err);
+	rc = rg_entry_valid(rg, col, &entry, arena, &chunk.valid, err);
 	chunk.count = entry.count;
 	chunk.value = entry.checksum;
 	if (is_int)

@@ -98,6 +98,14 @@ int rg_read_ints(const struct rg *rg, const struct col *col, struct arena *arena
 int rg_read_bytes(const struct rg *rg, const struct col *col, struct arena *arena,
 		  struct rg_bytes *ret_bytes, struct err *err);
 /*
+ * The same of some rows, ascending: what is returned is one a row asked for, not one a row of the group. Costs about
+ * as much as they are, where the encoding allows it.
+ */
+int rg_read_ints_at(const struct rg *rg, const struct col *col, const uint32_t *rows, uint32_t count,
+		    struct arena *arena, struct rg_ints *ret_ints, struct err *err);
+int rg_read_bytes_at(const struct rg *rg, const struct col *col, const uint32_t *rows, uint32_t count,
+		     struct arena *arena, struct rg_bytes *ret_bytes, struct err *err);
+/*
  * Histograms ready to be added up, one a row: without their sums, of the rows in only (a bit each; of others and null
  * rows nothing but len is set, to 0). 1; 0: they are not stored taken apart, read them as bytes. Memory and errors as above.
  */
@@ -116,8 +124,13 @@ int rg_read_hists(const struct rg *rg, const struct col *col, const uint64_t *on
 struct chunk_span;
 int rg_match_ints(const struct rg *rg, const struct col *col, const struct chunk_span *spans, size_t spans_count,
 		  struct arena *arena, uint64_t *bits, struct err *err);
-int rg_match_bytes(const struct rg *rg, const struct col *col,
-		   int (*fits)(const void *arg, struct view text, struct err *err), const void *arg, struct arena *arena,
+struct rg_wanted {
+	int (*fits)(const void *arg, struct view text, struct err *err);
+	const void *arg;
+	const struct view *texts;	/* NULL; or all it says 1 of, ascending: some encodings find them quicker */
+	size_t texts_count;
+};
+int rg_match_bytes(const struct rg *rg, const struct col *col, const struct rg_wanted *want, struct arena *arena,
 		   uint64_t *bits, struct err *err);
 /* Whole rows [from, from + count) as row structs (see schema.h): for sealing and small tables. */
 int rg_read_rows(const struct rg *rg, struct arena *arena, void **ret_rows, struct err *err);

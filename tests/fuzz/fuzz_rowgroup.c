@@ -53,6 +53,30 @@ static int text_fits(const void *arg, struct view text, struct err *err)
 	return text.len % 2;
 }
 
+/* What is read of three rows alone is what all of them are. */
+static void points_compare(const struct rg *rg, const struct col *col, const struct rg_ints *ints,
+			   const struct rg_bytes *bytes, struct arena *arena)
+{
+	const uint32_t rows[3] = { 0, rg->zone.rows / 2, rg->zone.rows - 1 };
+	struct rg_ints some_ints;
+	struct rg_bytes some;
+	int rc = ints ? rg_read_ints_at(rg, col, rows, 3, arena, &some_ints, NULL)
+		      : rg_read_bytes_at(rg, col, rows, 3, arena, &some, NULL);
+
+	assert(rc == 0 || rc == E_NO_MEMORY);
+	for (uint32_t i = 0; rc == 0 && i < 3; i++) {
+		uint32_t row = rows[i];
+
+		if (ints)
+			assert(rg_valid(some_ints.valid, i) == rg_valid(ints->valid, row) &&
+			       some_ints.values[i] == ints->values[row]);
+		else
+			assert(rg_valid(some.valid, i) == rg_valid(bytes->valid, row) &&
+			       (!rg_valid(some.valid, i) || view_eq(some.dict[some.codes ? some.codes[i] : i],
+								    bytes->dict[bytes->codes ? bytes->codes[row] : row])));
+	}
+}
+
 /* What a test of a column says without decoding it is what its values say. */
 static void ints_compare(const struct rg *rg, const struct col *col, const struct rg_ints *ints, struct arena *arena)
 {
@@ -71,7 +95,7 @@ static void ints_compare(const struct rg *rg, const struct col *col, const struc
 static void bytes_compare(const struct rg *rg, const struct col *col, const struct rg_bytes *bytes, struct arena *arena)
 {
 	uint64_t *bits = arena_array(arena, rg->zone.rows / 64 + 1, sizeof(*bits));
-	int rc = bits ? rg_match_bytes(rg, col, text_fits, NULL, arena, bits, NULL) : 0;
+	int rc = bits ? rg_match_bytes(rg, col, &(struct rg_wanted){ .fits = text_fits }, arena, bits, NULL) : 0;
 
 	assert(rc >= 0 || rc == E_NO_MEMORY);
 	for (uint32_t row = 0; rc == 1 && row < rg->zone.rows; row++)
@@ -141,19 +165,23 @@ static void group_read(struct view blob)
 			struct chunk_span all = { 0, UINT64_MAX / 2 };
 			uint64_t *bits = arena_array(&arena, rg.zone.rows / 64 + 1, sizeof(*bits));
 
-			if (rg_read_ints(&rg, col, &arena, &ints, NULL) == 0)
+			if (rg_read_ints(&rg, col, &arena, &ints, NULL) == 0) {
 				ints_compare(&rg, col, &ints, &arena);
-			else if (bits)
+				if (rg.zone.rows)
+					points_compare(&rg, col, &ints, NULL, &arena);
+			} else if (bits)
 				(void)rg_match_ints(&rg, col, &all, 1, &arena, bits, NULL);
 		} else if (rg_read_bytes(&rg, col, &arena, &bytes, NULL) == 0) {
 			for (uint32_t row = 0; row < rg.zone.rows; row++)
 				assert((bytes.codes ? bytes.codes[row] : row) < bytes.dict_count);
 			bytes_compare(&rg, col, &bytes, &arena);
+			if (rg.zone.rows)
+				points_compare(&rg, col, NULL, &bytes, &arena);
 		} else {
 			uint64_t *bits = arena_array(&arena, rg.zone.rows / 64 + 1, sizeof(*bits));
 
 			if (bits)
-				(void)rg_match_bytes(&rg, col, text_fits, NULL, &arena, bits, NULL);
+				(void)rg_match_bytes(&rg, col, &(struct rg_wanted){ .fits = text_fits }, &arena, bits, NULL);
 		}
 	}
 	arena_reset(&arena);
@@ -257,6 +285,9 @@ static struct view group_good(unsigned kind)
 		random_row(&random, table, kind, i, row, &arena);
 		if (table->id == TABLE_FLOWS)
 			flow_relate((struct flow_row *)row, i);
+		if (table->id == TABLE_CALLS)
+			ROW_SET(CALL, (struct call_row *)row, trace_id,
+				view_str(arena_printf(&arena, "%016llx", (unsigned long long)random_u64(&random))));
 		if (table->id == TABLE_ROLLUPS)
 			rollup_relate((struct rollup_row *)row, &random, &arena);
 		(void)rg_builder_add(builder, row);

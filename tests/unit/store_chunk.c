@@ -292,6 +292,55 @@ TEST(chunk, dictionaries_are_in_the_order_that_codes_take_less_in)
 	mem_free(codes);
 }
 
+TEST(chunk, digits_are_stored_as_bytes)
+{
+	enum { COUNT = 400 };
+	struct random random = random_new("chunk hex");
+	struct view dict[COUNT], want[COUNT];
+	uint32_t codes[COUNT];
+	struct arena arena;
+
+	arena_init(&arena, 0);
+	for (unsigned round = 0; round < 60; round++) {
+		size_t len = 16 + 2 * random_below(&random, 12), used = round % 3 ? COUNT : 40, hex_bytes;
+		unsigned spoilt = round % 5;	/* 1: a letter, 2: a capital, 3: a length; else none */
+		struct chunk_scratch scratch = { .hexes = round % 7 != 6 };
+		struct err err = { 0 };
+		struct wr out;
+		int enc;
+
+		wr_init(&out, 0);
+		for (size_t i = 0; i < used; i++) {
+			char *text = arena_alloc(&arena, len);
+
+			for (size_t k = 0; k < len; k++)
+				text[k] = "0123456789abcdef"[random_below(&random, 16)];
+			dict[i] = view_make(text, len);
+			if (i == used / 2 && spoilt == 3)
+				dict[i].len -= 2;
+			else if (i == used / 2 && (spoilt == 1 || spoilt == 2))
+				text[len / 2] = spoilt == 1 ? 'g' : 'A';
+		}
+		for (size_t i = 0; i < COUNT; i++) {
+			codes[i] = (uint32_t)(used == COUNT ? i : random_below(&random, used));
+			want[i] = dict[codes[i]];
+		}
+		codes[0] = (uint32_t)used / 2;
+		want[0] = dict[codes[0]];
+		enc = chunk_bytes_write(dict, used, codes, COUNT, true, &scratch, &out);
+		hex_bytes = used * len / 2 + (used == COUNT ? 3 : 8 + COUNT * 6 / 8 + 3);
+		CHECK_EQ(enc == CHUNK_HEX, scratch.hexes && (spoilt == 0 || spoilt == 4), "round %u", round);
+		CHECK(enc != CHUNK_HEX || out.len <= hex_bytes + 4, "%zu of %zu bytes", out.len, hex_bytes);
+		CHECK_OK(bytes_back(wr_view(&out), COUNT, want, &err), err);
+		for (size_t cut = 0; cut < out.len; cut += 1 + random_below(&random, 200))
+			CHECK(bytes_back(view_sub(wr_view(&out), 0, cut), COUNT, NULL, &err) < 0 || enc != CHUNK_HEX);
+		chunk_scratch_release(&scratch);
+		wr_release(&out);
+		arena_reset(&arena);
+	}
+	arena_release(&arena);
+}
+
 TEST(chunk, lies_about_strings_are_told)
 {
 	static const struct {

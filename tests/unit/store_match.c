@@ -1,5 +1,6 @@
-/* Tests of columns as they are stored: the same rows as after decoding them. */
+/* Columns tested as they are stored, or read of few rows: the same as after decoding them whole. */
 #include "store/chunk_match.h"
+#include "store/chunk_points.h"
 #include "base/hash.h"
 #include "base/mem.h"
 #include "store/rowgroup.h"
@@ -60,6 +61,29 @@ static bool bit_of(const uint64_t *bits, size_t i)
 	return bits[i / 64] >> i % 64 & 1;
 }
 
+/* Some of count places, ascending. */
+static size_t random_places(struct random *random, size_t count, uint32_t *places)
+{
+	size_t found = 0, one_of = 1 + random_below(random, random_below(random, 2) ? 8 : count);
+
+	for (size_t i = 0; i < count; i++)
+		if (random_below(random, one_of) == 0 || (i + 1 == count && !found))
+			places[found++] = (uint32_t)i;
+	return found;
+}
+
+static void points_check(struct random *random, struct rd rd, const uint64_t *values, size_t count, struct arena *arena)
+{
+	uint32_t places[VALUES_MAX];
+	size_t points = random_places(random, count, places);
+	uint64_t some[VALUES_MAX];
+	struct err err = { 0 };
+
+	CHECK_OK(chunk_ints_at(&rd, count, places, points, arena, some, &err), err);
+	for (size_t i = 0; i < points; i++)
+		CHECK(some[i] == values[places[i]], "value %u of %zu", places[i], count);
+}
+
 TEST(match, streams_say_what_their_values_say, .timeout = 60)
 {
 	struct random random = random_new("match streams");
@@ -85,6 +109,7 @@ TEST(match, streams_say_what_their_values_say, .timeout = 60)
 		enc = chunk_ints_write(values, count, &scratch, &out);
 		CHECK_GT(enc, 0);
 		rd = rd_make(wr_view(&out));
+		points_check(&random, rd, values, count, &arena);
 		memset(bits, 0xa5, sizeof(bits));
 		rc = chunk_ints_match(&rd, count, &test, &arena, bits, &err);
 		CHECK_OK(rc, err);
@@ -139,6 +164,8 @@ TEST(match, damaged_streams_do_no_harm)
 			exact[random_below(&random, random_below(&random, 2) ? len : len < 12 ? len : 12)] ^= (uint8_t)random_u64(&random);
 		rd = rd_make(view_make(exact, len));
 		(void)chunk_ints_match(&rd, 900, &test, &arena, bits, NULL);
+		rd = rd_make(view_make(exact, len));
+		(void)chunk_ints_at(&rd, 900, (const uint32_t[]){ 0, 300, 899 }, 3, &arena, values, NULL);
 		mem_free(exact);
 		arena_reset(&arena);
 	}
@@ -189,6 +216,89 @@ static void follow(struct random *random, struct call_row *row, char (*names)[12
 	ROW_SET(CALL, row, src_workload, view_str(names[pod / 10]));
 }
 
+/* Trace ids, each of one call or of several, of half of the calls or of all. */
+static void trace(struct random *random, unsigned round, struct call_row *row, struct arena *arena)
+{
+	uint64_t id = round % 3 ? random_u64(random) : random_below(random, 60);
+
+	if (round % 4 && random_below(random, 2))
+		ROW_SET(CALL, row, trace_id,
+			view_str(arena_printf(arena, "%016llx%016llx", (unsigned long long)hash_u64(id), (unsigned long long)id)));
+	else if (round % 4 == 0)
+		ROW_SET(CALL, row, trace_id, view_str(arena_printf(arena, "%016llx", (unsigned long long)id)));
+}
+
+static void ints_at_check(const struct rg *rg, const struct col *col, const struct rg_ints *all, const uint32_t *places,
+			  uint32_t count, struct arena *arena)
+{
+	struct err err = { 0 };
+	struct rg_ints some;
+
+	CHECK_OK(rg_read_ints_at(rg, col, places, count, arena, &some, &err), err);
+	for (uint32_t i = 0; i < count; i++) {
+		CHECK_EQ(rg_valid(some.valid, i), rg_valid(all->valid, places[i]), "column %s, row %u", col->key, places[i]);
+		CHECK(some.values[i] == all->values[places[i]], "column %s, row %u", col->key, places[i]);
+	}
+}
+
+static void bytes_at_check(const struct rg *rg, const struct col *col, const struct rg_bytes *all, const uint32_t *places,
+			   uint32_t count, struct arena *arena)
+{
+	struct err err = { 0 };
+	struct rg_bytes some;
+
+	CHECK_OK(rg_read_bytes_at(rg, col, places, count, arena, &some, &err), err);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t row = places[i];
+
+		CHECK_EQ(rg_valid(some.valid, i), rg_valid(all->valid, row), "column %s, row %u", col->key, row);
+		CHECK(!some.codes || some.codes[i] < some.dict_count);
+		CHECK(!rg_valid(all->valid, row) || view_eq(some.dict[some.codes ? some.codes[i] : i],
+							    all->dict[all->codes ? all->codes[row] : row]),
+		      "column %s, row %u", col->key, row);
+	}
+}
+
+static int cmp_views(const void *a, const void *b)
+{
+	const struct view *x = a, *y = b;
+
+	return view_cmp(*x, *y);
+}
+
+static int text_is_one(const void *arg, struct view text, struct err *err)
+{
+	const struct rg_wanted *want = arg;
+
+	(void)err;
+	for (size_t i = 0; i < want->texts_count; i++)
+		if (view_eq(want->texts[i], text))
+			return 1;
+	return 0;
+}
+
+/* Texts looked for by name: some of the column's, and some that are not there. */
+static void named_check(struct random *random, const struct rg *rg, const struct col *col, const struct rg_bytes *all,
+			uint64_t *bits, struct arena *arena)
+{
+	struct view texts[20] = { VIEW_LIT("0123456789abcdef"), VIEW_LIT("0123456789abcdef0123456789abcdefff") };
+	struct rg_wanted want = { text_is_one, &want, texts, 2 + random_below(random, 19) };
+	struct err err = { 0 };
+	int rc;
+
+	for (size_t i = 2; i < want.texts_count; i++) {
+		uint32_t row = (uint32_t)random_below(random, rg->zone.rows);
+
+		texts[i] = rg_valid(all->valid, row) ? all->dict[all->codes ? all->codes[row] : row] : VIEW_LIT("none");
+	}
+	qsort(texts, want.texts_count, sizeof(*texts), cmp_views);
+	rc = rg_match_bytes(rg, col, &want, arena, bits, &err);
+	CHECK_OK(rc, err);
+	for (uint32_t row = 0; rc == 1 && row < rg->zone.rows; row++)
+		CHECK_EQ(bit_of(bits, row), rg_valid(all->valid, row) &&
+			 text_is_one(&want, all->dict[all->codes ? all->codes[row] : row], NULL), "column %s, row %u", col->key, row);
+}
+
 static unsigned group_check(struct random *random, const struct rg *rg, struct arena *arena)
 {
 	unsigned met = 0;
@@ -197,6 +307,8 @@ static unsigned group_check(struct random *random, const struct rg *rg, struct a
 		const struct col *col = &rg->table->cols[c];
 		bool ints = types[col->type].phys == PHYS_INT;
 		uint64_t seed = random_u64(random), *bits = arena_array(arena, rg->zone.rows / 64 + 1, 8);
+		uint32_t *places = arena_array(arena, rg->zone.rows, sizeof(*places));
+		uint32_t points = (uint32_t)random_places(random, rg->zone.rows, places);
 		struct chunk_span spans[SPANS_MAX];
 		struct rg_ints values = { 0 };
 		struct rg_bytes texts = { 0 };
@@ -208,11 +320,14 @@ static unsigned group_check(struct random *random, const struct rg *rg, struct a
 			continue;
 		if (ints) {
 			CHECK_OK(rg_read_ints(rg, col, arena, &values, &err), err);
+			ints_at_check(rg, col, &values, places, points, arena);
 			spans_count = random_spans(random, values.values, rg->zone.rows, spans);
 			rc = rg_match_ints(rg, col, spans, spans_count, arena, bits, &err);
 		} else {
 			CHECK_OK(rg_read_bytes(rg, col, arena, &texts, &err), err);
-			rc = rg_match_bytes(rg, col, text_fits, &seed, arena, bits, &err);
+			bytes_at_check(rg, col, &texts, places, points, arena);
+			named_check(random, rg, col, &texts, bits, arena);
+			rc = rg_match_bytes(rg, col, &(struct rg_wanted){ text_fits, &seed, NULL, 0 }, arena, bits, &err);
 		}
 		CHECK_OK(rc, err);
 		met += rc == 1;
@@ -232,7 +347,7 @@ TEST(match, row_groups_say_what_their_columns_say, .timeout = 60)
 {
 	static const enum table_id tables[] = { TABLE_FLOWS, TABLE_CALLS, TABLE_EVENTS, TABLE_ROLLUPS, TABLE_ENTITIES };
 	struct random random = random_new("match groups");
-	unsigned met = 0, maps = 0;
+	unsigned met = 0, maps = 0, hexes = 0;
 	static char names[200][12];
 
 	for (unsigned i = 0; i < 200; i++)
@@ -253,19 +368,22 @@ TEST(match, row_groups_say_what_their_columns_say, .timeout = 60)
 			void *row = arena_zalloc(&arena, table->row_bytes);
 
 			random_row(&random, table, round, i, row, &arena);
-			if (table->id == TABLE_CALLS)
+			if (table->id == TABLE_CALLS) {
 				follow(&random, row, names);
+				trace(&random, round / 5, row, &arena);
+			}
 			CHECK_OK(rg_builder_add(builder, row), err);
 		}
 		CHECK_OK(rg_builder_write(builder, NULL, round % 2 ? RG_CODEC_ZSTD : RG_CODEC_LZ4, 1, &blob, &err), err);
 		rg_builder_free(builder);
 		CHECK_OK(rg_open(wr_view(&blob), &rg, &err), err);
 		for (uint32_t i = 0; rg_chunk_info(&rg, i, &info); i++)
-			maps += strcmp(info.encoding, "map") == 0;
+			maps += strcmp(info.encoding, "map") == 0, hexes += strcmp(info.encoding, "hex") == 0;
 		met += group_check(&random, &rg, &arena);
 		wr_release(&blob);
 		arena_release(&arena);
 	}
 	CHECK_GT(met, 1000);
 	CHECK_GT(maps, 0);
+	CHECK_GT(hexes, 3);
 }
