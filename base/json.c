@@ -260,24 +260,29 @@ void json_i64(struct json *json, int64_t value)
 	wr_printf(json->out, "%lld", (long long)value);
 }
 
+size_t json_f64_text(double value, char text[JSON_F64_LEN])
+{
+	int len;
+
+	if (!isfinite(value))
+		return (size_t)snprintf(text, JSON_F64_LEN, "null");
+	/* The shortest of the two that comes back as the same number. */
+	len = snprintf(text, JSON_F64_LEN, "%.15g", value);
+	if (strtod(text, NULL) != value)
+		len = snprintf(text, JSON_F64_LEN, "%.17g", value);
+	return (size_t)len;
+}
+
 void json_f64(struct json *json, double value)
 {
-	char text[32];
+	char text[JSON_F64_LEN];
 
-	if (!isfinite(value)) {
-		json_null(json);
-		return;
-	}
-	begin_value(json);
 	if (value > 0 && value < 1e15 && (double)(uint64_t)value == value) {	/* as "%.15g" writes it */
+		begin_value(json);
 		write_digits(json->out, (uint64_t)value);
-		return;
+	} else {
+		json_raw(json, view_make(text, json_f64_text(value, text)));
 	}
-	/* The shortest of the two that comes back as the same number. */
-	(void)snprintf(text, sizeof(text), "%.15g", value);
-	if (strtod(text, NULL) != value)
-		(void)snprintf(text, sizeof(text), "%.17g", value);
-	wr_str(json->out, text);
 }
 
 void json_bool(struct json *json, bool value)

@@ -38,6 +38,8 @@ void json_cstr(struct json *json, const char *value);	/* NULL writes null */
 void json_u64(struct json *json, uint64_t value);
 void json_i64(struct json *json, int64_t value);
 void json_f64(struct json *json, double value);		/* NaN and infinities write null */
+#define JSON_F64_LEN 32
+size_t json_f64_text(double value, char text[JSON_F64_LEN]);	/* what it writes, for who writes the same ones often */
 void json_bool(struct json *json, bool value);
 void json_null(struct json *json) JSON_SYMBOL(json_null);
 void json_printf(struct json *json, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

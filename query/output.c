@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/mem.h"
 
 static const struct {
@@ -577,8 +578,37 @@ static void bucket_json(uint64_t bucket_ns, struct bucket_text *bucket, struct j
 	}
 }
 
+/* Percentiles are middles of buckets, of which many groups have the same: their digits are worked out once. */
+#define NUMBERS 1024u	/* a power of two */
+#define NUMBERS_FROM 256u	/* groups */
+struct numbers {
+	struct number {
+		double value;
+		size_t len;	/* 0: free */
+		char text[JSON_F64_LEN];
+	} slots[NUMBERS];
+};
+
+static void number_json(double value, struct numbers *numbers, struct json *json)
+{
+	struct number *number;
+	uint64_t bits;
+
+	if (!numbers || value == floor(value)) {	/* whole ones take no time */
+		json_f64(json, value);
+		return;
+	}
+	memcpy(&bits, &value, sizeof(bits));
+	number = &numbers->slots[hash_u64(bits) % NUMBERS];
+	if (!number->len || memcmp(&number->value, &value, sizeof(value)) != 0) {
+		number->value = value;
+		number->len = json_f64_text(value, number->text);
+	}
+	json_raw(json, view_make(number->text, number->len));
+}
+
 static void group_json(const struct query_groups *groups, const struct query_group *group, bool bucketed,
-		       struct bucket_text *bucket, struct json *json)
+		       struct bucket_text *bucket, struct numbers *numbers, struct json *json)
 {
 	json_object(json);
 	if (bucketed)
@@ -589,8 +619,10 @@ static void group_json(const struct query_groups *groups, const struct query_gro
 		else
 			json_knull(json, groups->key_names[i]);
 	}
-	for (size_t i = 0; i < groups->values_count; i++)
-		json_kf64(json, groups->value_names[i], group->values[i]);
+	for (size_t i = 0; i < groups->values_count; i++) {
+		json_key(json, groups->value_names[i]);
+		number_json(group->values[i], numbers, json);
+	}
 	json_object_end(json);
 }
 
@@ -679,12 +711,14 @@ static int groups_tabular(struct output *output, const struct query_groups *grou
 void output_groups(struct output *output, const struct query_opts *opts, const struct query_groups *groups,
 		   bool bucketed, const struct query_stats *stats)
 {
+	/* without memory for it, each is worked out anew */
+	struct numbers *numbers = groups->count < NUMBERS_FROM ? NULL : mem_zalloc(sizeof(*numbers));
 	struct bucket_text bucket = { 0 };
 
 	if (output->opts.format != OUTPUT_JSON && output->opts.format != OUTPUT_NDJSON) {
 		if (groups_tabular(output, groups, bucketed) < 0)
 			output->out->bad = true;
-		return;
+		goto out;
 	}
 	if (output->opts.format == OUTPUT_JSON) {
 		output->opts.table = 0;
@@ -692,20 +726,22 @@ void output_groups(struct output *output, const struct query_opts *opts, const s
 	}
 	for (size_t g = 0; g < groups->count; g++) {
 		if (output->opts.format == OUTPUT_JSON) {
-			group_json(groups, &groups->groups[g], bucketed, &bucket, &output->json);
+			group_json(groups, &groups->groups[g], bucketed, &bucket, numbers, &output->json);
 		} else {
 			struct json line;
 
 			json_init(&line, output->out, false);
-			group_json(groups, &groups->groups[g], bucketed, &bucket, &line);
+			group_json(groups, &groups->groups[g], bucketed, &bucket, numbers, &line);
 			wr_u8(output->out, '\n');
 		}
 	}
 	if (output->opts.format != OUTPUT_JSON)
-		return;
+		goto out;
 	json_array_end(&output->json);
 	json_ku64(&output->json, "tier", groups->tier);
 	query_stats_json(stats, opts, &output->json);
 	json_object_end(&output->json);
 	wr_u8(output->out, '\n');
+out:
+	mem_free(numbers);
 }

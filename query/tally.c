@@ -363,38 +363,55 @@ static struct hist *hist_get(struct tally *tally, uint32_t group, size_t h, stru
 }
 
 /*
- * Rows of a group one behind the other, whatever their order: the first of each group in
- * firsts, each one's follower in next (index + 1, 0 = none).
+ * The rows that have a value, those of a group one behind the other, whatever their order was: counted, then each put
+ * to its place. values instead of rows where numbers are what is added up.
  */
-struct chains {
-	uint32_t *firsts, *next;
+struct runs {
+	uint32_t *groups, *ends;	/* of each run */
 	uint32_t count;
+	uint32_t *rows;
+	uint64_t *values;		/* NULL: rows */
 };
 
-static int chains_make(struct tally *tally, struct scan *scan, const uint64_t *valid,
-		       struct chains *chains)
+static int runs_make(struct tally *tally, struct scan *scan, const uint64_t *valid, const uint64_t *values,
+		     struct runs *runs)
 {
-	uint32_t *lasts = tally->lasts;
+	struct arena *arena = scan->columns.arena;
+	uint32_t *places = tally->lasts, end = 0;
 
-	chains->firsts = arena_alloc(scan->columns.arena, tally->count * sizeof(*chains->firsts));
-	chains->next = arena_alloc(scan->columns.arena, tally->count * sizeof(*chains->next));
-	chains->count = 0;
-	if (!chains->firsts || !chains->next)
+	*runs = (struct runs){ .count = 0 };
+	runs->groups = arena_alloc(arena, (tally->count + 1ul) * sizeof(*runs->groups));
+	runs->ends = arena_alloc(arena, (tally->count + 1ul) * sizeof(*runs->ends));
+	if (values)
+		runs->values = arena_alloc(arena, (tally->count + 1ul) * sizeof(*runs->values));
+	else
+		runs->rows = arena_alloc(arena, (tally->count + 1ul) * sizeof(*runs->rows));
+	if (!runs->groups || !runs->ends || (!runs->values && !runs->rows))
 		return E_NO_MEMORY;
 	for (uint32_t i = 0; i < tally->count; i++) {
-		uint32_t *last = &lasts[tally->group_of[i]];
-
 		if (!rg_valid(valid, tally->rows[i]))
 			continue;
-		chains->next[i] = 0;
-		if (*last)
-			chains->next[*last - 1] = i + 1;
-		else
-			chains->firsts[chains->count++] = i;
-		*last = i + 1;
+		if (!places[tally->group_of[i]]++)
+			runs->groups[runs->count++] = tally->group_of[i];
 	}
-	for (uint32_t i = 0; i < chains->count; i++) /* as it was, for the next row group */
-		lasts[tally->group_of[chains->firsts[i]]] = 0;
+	for (uint32_t r = 0; r < runs->count; r++) {
+		uint32_t in_run = places[runs->groups[r]];
+
+		places[runs->groups[r]] = end;
+		runs->ends[r] = end += in_run;
+	}
+	for (uint32_t i = 0; i < tally->count; i++) {
+		uint32_t row = tally->rows[i];
+
+		if (!rg_valid(valid, row))
+			continue;
+		if (values)
+			runs->values[places[tally->group_of[i]]++] = values[row];
+		else
+			runs->rows[places[tally->group_of[i]]++] = row;
+	}
+	for (uint32_t r = 0; r < runs->count; r++) /* as it was, for the next row group */
+		places[runs->groups[r]] = 0;
 	return 0;
 }
 
@@ -416,25 +433,25 @@ static int hists_load(struct scan *scan, const struct col *col, struct stored_hi
 	return rc ? rc : columns_bytes(&scan->columns, col, &stored->bytes, err);
 }
 
-static int chain_sum(struct tally *tally, const struct chains *chains, uint32_t first,
-		     const struct stored_hists *stored, struct err *err)
+/* Stored histograms of one group. */
+static int stored_sum(struct tally *tally, const struct stored_hists *stored, const uint32_t *rows, uint32_t count,
+		      struct hist *hist, struct err *err)
 {
-	for (uint32_t i = first + 1; i; i = chains->next[i - 1]) {
-		uint32_t row = tally->rows[i - 1];
+	if (stored->parts.parts && count == 1)
+		return hist_merge_part(hist, &stored->parts.parts[rows[0]]);
+	for (uint32_t i = 0; i < count; i++) {
 		int rc = 0;
 
 		if (stored->parts.parts)
-			hist_sum_add_part(tally->sum, &stored->parts.parts[row]);
-		else if (stored->bytes.dict)
-			rc = hist_sum_add_bytes(tally->sum, columns_text(&stored->bytes, row), err);
+			hist_sum_add_part(tally->sum, &stored->parts.parts[rows[i]]);
 		else
-			hist_sum_add(tally->sum, stored->ints.values[row]);
+			rc = hist_sum_add_bytes(tally->sum, columns_text(&stored->bytes, rows[i]), err);
 		if (rc < 0) {
 			hist_sum_reset(tally->sum);
 			return rc;
 		}
 	}
-	return 0;
+	return hist_sum_flush(tally->sum, hist);
 }
 
 static int hists_add(struct tally *tally, struct scan *scan, const struct stored_hists *stored,
@@ -443,22 +460,17 @@ static int hists_add(struct tally *tally, struct scan *scan, const struct stored
 	const uint64_t *valid = stored->parts.parts  ? stored->parts.valid
 				: stored->bytes.dict ? stored->bytes.valid
 						     : stored->ints.valid;
-	struct chains chains = { 0 };
-	int rc = chains_make(tally, scan, valid, &chains);
+	struct runs runs;
+	int rc = runs_make(tally, scan, valid, stored->ints.values, &runs);
 
-	for (uint32_t i = 0; rc >= 0 && i < chains.count; i++) {
-		uint32_t first = chains.firsts[i];
-		struct hist *hist = hist_get(tally, tally->group_of[first], h, err);
+	for (uint32_t r = 0, from = 0; rc >= 0 && r < runs.count; from = runs.ends[r++]) {
+		uint32_t count = runs.ends[r] - from;
+		struct hist *hist = hist_get(tally, runs.groups[r], h, err);
 
 		if (!hist)
 			return E_BUDGET;
-		if (stored->parts.parts && !chains.next[first]) {
-			rc = hist_merge_part(hist, &stored->parts.parts[tally->rows[first]]);
-			continue;
-		}
-		rc = chain_sum(tally, &chains, first, stored, err);
-		if (rc >= 0)
-			rc = hist_sum_flush(tally->sum, hist);
+		rc = runs.values ? hist_add_values(hist, runs.values + from, count, tally->sum)
+				 : stored_sum(tally, stored, runs.rows + from, count, hist, err);
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -592,7 +604,8 @@ static void cell_merge(enum agg_kind kind, struct tally_cell *cell, const struct
 	add_to(&cell->n, from->n);
 }
 
-static int hists_merge(struct tally *tally, struct tally *from, const uint32_t *map, size_t i,
+/* What is only there is taken as it is, where the pool it lies in comes along. */
+static int hists_merge(struct tally *tally, struct tally *from, const uint32_t *map, size_t i, bool take,
 		       struct err *err)
 {
 	size_t hists = tally->spec->hists_count;
@@ -604,6 +617,12 @@ static int hists_merge(struct tally *tally, struct tally *from, const uint32_t *
 
 		if (!*theirs)
 			continue;
+		if (!*ours && take && tally->hists_made < tally->hists_limit) {
+			*ours = *theirs;
+			*theirs = NULL;
+			tally->hists_made++;
+			continue;
+		}
 		if (!*ours)
 			*ours = hist_get(tally, map[i], h, err);
 		if (!*ours)
@@ -613,6 +632,24 @@ static int hists_merge(struct tally *tally, struct tally *from, const uint32_t *
 			(void)plan_no_memory(tally->plan, err);
 	}
 	return rc;
+}
+
+/* Most groups of one are not in the other: then its pool is worth keeping for them. */
+static bool hists_take(struct tally *tally, struct tally *from, const uint32_t *map)
+{
+	size_t hists = tally->spec->hists_count, only = 0;
+
+	for (size_t i = 0; i < from->groups.count; i++)
+		for (size_t h = 0; h < hists; h++)
+			only += from->hists[i * hists + h] && !tally->hists[map[i] * hists + h];
+	if (!from->pool || only < from->hists_made / 2)
+		return false;
+	if (tally->pool)
+		hist_pool_join(tally->pool, from->pool);
+	else
+		tally->pool = from->pool;
+	from->pool = NULL;
+	return true;
 }
 
 static int distincts_merge(struct tally *tally, const struct tally *from, const uint32_t *map,
@@ -635,6 +672,7 @@ int tally_merge(struct tally *tally, struct tally *from, struct err *err)
 {
 	size_t aggs = tally->spec->aggs_count;
 	uint32_t *map = NULL;
+	bool take = false;
 	int rc;
 
 	if (from->groups.count == 0)
@@ -651,11 +689,13 @@ int tally_merge(struct tally *tally, struct tally *from, struct err *err)
 	rc = groups_map(tally, from, &map, err);
 	if (rc == 0)
 		rc = grow_room(tally, err);
+	if (rc == 0)
+		take = hists_take(tally, from, map);
 	for (size_t i = 0; rc == 0 && i < from->groups.count; i++) {
 		for (size_t a = 0; a < aggs; a++)
 			cell_merge(tally->spec->aggs[a].kind, &tally->cells[map[i] * aggs + a],
 				   &from->cells[i * aggs + a]);
-		rc = hists_merge(tally, from, map, i, err);
+		rc = hists_merge(tally, from, map, i, take, err);
 	}
 	if (rc == 0)
 		rc = distincts_merge(tally, from, map, err);

@@ -71,6 +71,7 @@ struct hist {
 
 struct hist_pool {
 	struct arena arena;
+	struct hist_pool *next;	/* joined */
 };
 
 static uint64_t add_capped(uint64_t a, uint64_t b)
@@ -154,10 +155,24 @@ struct hist_pool *hist_pool_new(void)
 
 void hist_pool_free(struct hist_pool *pool)
 {
-	if (!pool)
-		return;
-	arena_release(&pool->arena);
-	mem_free(pool);
+	while (pool) {
+		struct hist_pool *next = pool->next;
+
+		arena_release(&pool->arena);
+		mem_free(pool);
+		pool = next;
+	}
+}
+
+void hist_pool_join(struct hist_pool *pool, struct hist_pool *other)
+{
+	struct hist_pool *last = other;
+
+	assert(pool != other);
+	while (last->next)
+		last = last->next;
+	last->next = pool->next;
+	pool->next = other;
 }
 
 struct hist *hist_new_in(struct hist_pool *pool)
@@ -738,4 +753,41 @@ int hist_sum_flush(struct hist_sum *sum, struct hist *hist)
 	}
 	hist_reset(&sum->totals);
 	return 0;
+}
+
+/* Into a window: nothing is searched, and what comes of it is known before. */
+static int window_add_values(struct hist *hist, const uint64_t *values, size_t count)
+{
+	uint64_t min = values[0], max = values[0], sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		min = values[i] < min ? values[i] : min;
+		max = values[i] > max ? values[i] : max;
+		sum = add_capped(sum, values[i]);
+	}
+	if (window_reach(hist, hist_bucket(min), hist_bucket(max)) < 0)
+		return E_NO_MEMORY;
+	for (size_t i = 0; i < count; i++) {
+		uint64_t *bucket = &hist->window[hist_bucket(values[i]) - hist->base];
+
+		*bucket = add_capped(*bucket, 1);
+	}
+	totals_add(hist, count, sum, min, max);
+	return 0;
+}
+
+int hist_add_values(struct hist *hist, const uint64_t *values, size_t count, struct hist_sum *sum)
+{
+	int rc;
+
+	if (count == 0)
+		return 0;
+	if (hist->window)
+		return window_add_values(hist, values, count);
+	for (size_t i = 0; i < count; i++)
+		hist_sum_add(sum, values[i]);
+	rc = hist_sum_flush(sum, hist);
+	if (rc < 0)
+		hist_sum_reset(sum);
+	return rc;
 }

@@ -49,6 +49,8 @@ struct hist_pool;
 struct hist_pool *hist_pool_new(void);	/* NULL: out of memory */
 void hist_pool_free(struct hist_pool *pool);	/* takes NULL */
 struct hist *hist_new_in(struct hist_pool *pool);
+/* Histograms of `other` go on living, as long as those of pool: other is given away. */
+void hist_pool_join(struct hist_pool *pool, struct hist_pool *other);
 
 /* FORMAT.md, "Histogram". */
 void hist_write(const struct hist *hist, struct wr *wr);
@@ -80,5 +82,7 @@ int hist_sum_add_bytes(struct hist_sum *sum, struct view bytes, struct err *err)
 void hist_sum_add_part(struct hist_sum *sum, const struct hist_part *part);
 /* Merge it into hist, and empty it. E_NO_MEMORY: nothing was merged. */
 int hist_sum_flush(struct hist_sum *sum, struct hist *hist);
+/* As hist_add of each value; sum is empty, before and after. E_NO_MEMORY: nothing was added. */
+int hist_add_values(struct hist *hist, const uint64_t *values, size_t count, struct hist_sum *sum);
 
 #endif

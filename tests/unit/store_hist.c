@@ -361,3 +361,72 @@ TEST(hist, a_sum_is_merging_one_by_one)
 	}
 	hist_sum_free(sum);
 }
+
+static void hists_equal(const struct hist *a, const struct hist *b)
+{
+	struct hist_iter i = { 0 }, k = { 0 };
+	double upper_a, upper_b;
+	uint64_t count_a, count_b;
+	int more;
+
+	CHECK_U64(hist_count(a), hist_count(b));
+	CHECK_U64(hist_sum(a), hist_sum(b));
+	CHECK_U64(hist_min(a), hist_min(b));
+	CHECK_U64(hist_max(a), hist_max(b));
+	while ((more = hist_next(a, &i, &upper_a, &count_a)) == 1) {
+		CHECK_EQ(hist_next(b, &k, &upper_b, &count_b), 1);
+		CHECK(upper_a == upper_b);
+		CHECK_U64(count_a, count_b);
+	}
+	CHECK_EQ(hist_next(b, &k, &upper_b, &count_b), 0);
+}
+
+/* Into lists, into windows, and into what becomes a window on the way; sums stop at the largest number. */
+TEST(hist, values_at_once_are_values_one_by_one)
+{
+	struct random random = random_new("hist values");
+	struct hist_sum *sum = hist_sum_new();
+
+	for (unsigned round = 0; round < 200; round++) {
+		struct hist *one = hist_new(), *many = hist_new();
+		unsigned shift = (unsigned)random_below(&random, 64);
+
+		for (unsigned batch = 0; batch < 6; batch++) {
+			size_t count = random_below(&random, batch % 2 ? 300 : 3);
+			uint64_t values[300];
+
+			for (size_t i = 0; i < count; i++) {
+				values[i] = random_below(&random, 20) ? (1ull << 40 | random_u64(&random) >> 26) :
+									random_u64(&random) >> shift;
+				CHECK_EQ(hist_add(one, values[i], 1), 0);
+			}
+			CHECK_EQ(hist_add_values(many, values, count, sum), 0);
+			hists_equal(one, many);
+		}
+		hist_free(one);
+		hist_free(many);
+	}
+	hist_sum_free(sum);
+}
+
+TEST(hist, joined_pools_live_as_long_as_the_one)
+{
+	struct hist_pool *pools[3] = { hist_pool_new(), hist_pool_new(), hist_pool_new() };
+	struct hist *hists[30], *want = hist_new();
+
+	for (unsigned i = 0; i < 30; i++)
+		hists[i] = hist_new_in(pools[i % 3]);
+	hist_pool_join(pools[1], pools[2]);
+	hist_pool_join(pools[0], pools[1]);
+	for (unsigned v = 0; v < 200; v++) {	/* lists that grow in their pools, then windows of their own */
+		CHECK_EQ(hist_add(want, v * v, 1), 0);
+		for (unsigned i = 0; i < 30; i++)
+			CHECK_EQ(hist_add(hists[i], v * v, 1), 0);
+	}
+	for (unsigned i = 0; i < 30; i++) {
+		hists_equal(hists[i], want);
+		hist_free(hists[i]);
+	}
+	hist_free(want);
+	hist_pool_free(pools[0]);
+}
