@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define PART_ENTRY_VERSION 2	/* 1: ends behind the tables */
+#define PART_ENTRY_VERSION 3	/* 1: ends behind the tables; 2: whole words */
 
 const char *const part_files[PART_FILES] = { KV_SEALED_FILE,	KV_DATA_FILE,	 PART_SEG_FILE,	  "packets.1.seg",
 					     "packets.2.seg",	"packets.3.seg", "packets.4.seg", "packets.5.seg",
@@ -35,43 +35,73 @@ void part_entry_count(struct part_entry *entry, enum table_id table, uint64_t ro
 		t->end_max = end_max;
 }
 
+/* Nothing was ever in it: a bit says so. */
+static bool table_is_empty(const struct part_table *table)
+{
+	return !table->rows && !table->groups && !table->bytes && table->start_min == UINT64_MAX && !table->start_max &&
+	       !table->end_max;
+}
+
+/* An instant as its distance from another, on either side, modulo 2^64. */
+static void wr_from(struct wr *wr, uint64_t instant_ns, uint64_t from_ns)
+{
+	wr_svarint(wr, (int64_t)(instant_ns - from_ns));
+}
+
+static uint64_t rd_from(struct rd *rd, uint64_t from_ns)
+{
+	return from_ns + (uint64_t)rd_svarint(rd);
+}
+
+static void write_tables(const struct part_entry *entry, struct wr *wr)
+{
+	uint64_t filled = 0;
+
+	for (int t = 1; t <= TABLE_MAX; t++)
+		filled |= (uint64_t)!table_is_empty(&entry->tables[t]) << t;
+	wr_varint(wr, filled);
+	for (int t = 1; t <= TABLE_MAX; t++) {
+		const struct part_table *table = &entry->tables[t];
+
+		if (table_is_empty(table))
+			continue;
+		wr_varint(wr, table->rows);
+		wr_varint(wr, table->groups);
+		wr_from(wr, table->start_min, entry->hour * NS_PER_HOUR);
+		wr_from(wr, table->start_max, table->start_min);
+		wr_from(wr, table->end_max, table->start_max);
+		wr_varint(wr, table->bytes);
+	}
+}
+
 /* FORMAT.md, "Partition entry". */
 void part_entry_write(const struct part_entry *entry, struct wr *wr)
 {
 	wr_u8(wr, PART_ENTRY_VERSION);
 	wr_u8(wr, entry->state);
 	wr_u8(wr, entry->has_packets);
-	wr_u8(wr, TABLE_MAX);
-	wr_u64le(wr, entry->hour);
-	wr_u32le(wr, entry->gen);
-	wr_u64le(wr, entry->serial);
-	wr_u64le(wr, entry->data_bytes);
-	wr_u64le(wr, entry->packet_bytes);
-	wr_u64le(wr, entry->packet_plain_bytes);
-	for (int t = 1; t <= TABLE_MAX; t++) {
-		wr_u64le(wr, entry->tables[t].rows);
-		wr_u32le(wr, entry->tables[t].groups);
-		wr_u64le(wr, entry->tables[t].start_min);
-		wr_u64le(wr, entry->tables[t].start_max);
-		wr_u64le(wr, entry->tables[t].end_max);
-	}
+	wr_varint(wr, entry->hour);
+	wr_varint(wr, entry->gen);
+	wr_varint(wr, entry->serial);
+	wr_varint(wr, entry->data_bytes);
+	wr_varint(wr, entry->packet_bytes);
+	wr_varint(wr, entry->packet_plain_bytes);
+	write_tables(entry, wr);
 	wr_u8(wr, (uint8_t)entry->segs_count);
 	for (unsigned s = 0; s < entry->segs_count; s++) {
 		const struct part_seg *seg = &entry->segs[s];
 
 		wr_vbytes(wr, view_str(seg->class_name));
 		wr_u8(wr, seg->held);
-		wr_u64le(wr, seg->bytes);
-		wr_u64le(wr, seg->packets);
-		wr_u64le(wr, seg->time_min);
-		wr_u64le(wr, seg->time_max);
+		wr_varint(wr, seg->bytes);
+		wr_varint(wr, seg->packets);
+		wr_from(wr, seg->time_min, entry->hour * NS_PER_HOUR);
+		wr_from(wr, seg->time_max, seg->time_min);
 	}
-	for (int t = 1; t <= TABLE_MAX; t++)
-		wr_u64le(wr, entry->tables[t].bytes);
 	wr_u8(wr, ROLLUP_TIERS_COUNT);
 	for (int t = 0; t < ROLLUP_TIERS_COUNT; t++) {
-		wr_u64le(wr, entry->tiers[t].rows);
-		wr_u64le(wr, entry->tiers[t].bytes);
+		wr_varint(wr, entry->tiers[t].rows);
+		wr_varint(wr, entry->tiers[t].bytes);
 	}
 	wr_u8(wr, entry->residual);
 	wr_u8(wr, entry->tiers_gone);
@@ -91,6 +121,20 @@ static void read_version_1(struct part_entry *entry)
 					    .time_max = packets->end_max };
 }
 
+static bool read_class(struct rd *rd, struct part_seg *seg)
+{
+	struct view name = rd_vbytes(rd);
+
+	if (name.len >= sizeof(seg->class_name)) {
+		rd->bad = true;
+		return false;
+	}
+	*seg = (struct part_seg){ .held = rd_u8(rd) != 0 };
+	if (name.len)
+		memcpy(seg->class_name, name.at, name.len);
+	return true;
+}
+
 static void read_version_2(struct rd *rd, uint8_t tables, struct part_entry *entry)
 {
 	unsigned count = rd_u8(rd), tiers;
@@ -102,15 +146,9 @@ static void read_version_2(struct rd *rd, uint8_t tables, struct part_entry *ent
 	entry->segs_count = count;
 	for (unsigned s = 0; s < count; s++) {
 		struct part_seg *seg = &entry->segs[s];
-		struct view name = rd_vbytes(rd);
 
-		if (name.len >= sizeof(seg->class_name)) {
-			rd->bad = true;
+		if (!read_class(rd, seg))
 			return;
-		}
-		*seg = (struct part_seg){ .held = rd_u8(rd) != 0 };
-		if (name.len)
-			memcpy(seg->class_name, name.at, name.len);
 		seg->bytes = rd_u64le(rd);
 		seg->packets = rd_u64le(rd);
 		seg->time_min = rd_u64le(rd);
@@ -132,35 +170,106 @@ static void read_version_2(struct rd *rd, uint8_t tables, struct part_entry *ent
 	entry->level = rd_left(rd) ? rd_u8(rd) : 0;
 }
 
+static void read_tables(struct rd *rd, struct part_entry *entry)
+{
+	uint64_t filled = rd_varint(rd);
+
+	if (filled & 1)		/* there is no table 0 */
+		rd->bad = true;
+	for (int t = 1; t < 64 && !rd->bad; t++) {
+		struct part_table unknown, *table = t <= TABLE_MAX ? &entry->tables[t] : &unknown;
+		uint64_t groups;
+
+		if (!(filled >> t & 1))
+			continue;
+		table->rows = rd_varint(rd);	/* more tables than we know: a newer minor version */
+		groups = rd_varint(rd);
+		table->groups = (uint32_t)groups;
+		table->start_min = rd_from(rd, entry->hour * NS_PER_HOUR);
+		table->start_max = rd_from(rd, table->start_min);
+		table->end_max = rd_from(rd, table->start_max);
+		table->bytes = rd_varint(rd);
+		rd->bad |= groups > UINT32_MAX;
+	}
+}
+
+static void read_version_3(struct rd *rd, struct part_entry *entry)
+{
+	uint64_t gen;
+	unsigned tiers;
+
+	entry->hour = rd_varint(rd);
+	gen = rd_varint(rd);
+	entry->gen = (uint32_t)gen;
+	entry->serial = rd_varint(rd);
+	entry->data_bytes = rd_varint(rd);
+	entry->packet_bytes = rd_varint(rd);
+	entry->packet_plain_bytes = rd_varint(rd);
+	read_tables(rd, entry);
+	entry->segs_count = rd_u8(rd);
+	if (gen > UINT32_MAX || entry->segs_count > PART_SEGS_MAX)
+		rd->bad = true;
+	for (unsigned s = 0; s < entry->segs_count && !rd->bad; s++) {
+		struct part_seg *seg = &entry->segs[s];
+
+		if (!read_class(rd, seg))
+			return;
+		seg->bytes = rd_varint(rd);
+		seg->packets = rd_varint(rd);
+		seg->time_min = rd_from(rd, entry->hour * NS_PER_HOUR);
+		seg->time_max = rd_from(rd, seg->time_min);
+	}
+	tiers = rd_u8(rd);
+	for (unsigned t = 0; t < tiers && !rd->bad; t++) {
+		struct part_tier unknown, *tier = t < ROLLUP_TIERS_COUNT ? &entry->tiers[t] : &unknown;
+
+		tier->rows = rd_varint(rd);
+		tier->bytes = rd_varint(rd);
+	}
+	entry->residual = rd_u8(rd);
+	entry->tiers_gone = rd_u8(rd);
+	entry->level = rd_u8(rd);
+}
+
+/* Versions 1 and 2, behind the first three bytes. */
+static void read_whole_words(struct rd *rd, unsigned version, struct part_entry *entry)
+{
+	uint8_t tables = rd_u8(rd);
+
+	entry->hour = rd_u64le(rd);
+	entry->gen = rd_u32le(rd);
+	entry->serial = rd_u64le(rd);
+	entry->data_bytes = rd_u64le(rd);
+	entry->packet_bytes = rd_u64le(rd);
+	entry->packet_plain_bytes = rd_u64le(rd);
+	for (int t = 1; t <= tables; t++) {
+		struct part_table unknown, *table = t <= TABLE_MAX ? &entry->tables[t] : &unknown;
+
+		table->rows = rd_u64le(rd);	/* more tables than we know: a newer minor version */
+		table->groups = rd_u32le(rd);
+		table->start_min = rd_u64le(rd);
+		table->start_max = rd_u64le(rd);
+		table->end_max = rd_u64le(rd);
+	}
+	if (version == 1)
+		read_version_1(entry);
+	else
+		read_version_2(rd, tables, entry);
+}
+
 int part_entry_read(struct view bytes, struct part_entry *ret_entry, struct err *err)
 {
 	struct rd rd = rd_make(bytes);
-	uint8_t version = rd_u8(&rd), tables;
+	uint8_t version = rd_u8(&rd);
 	struct part_entry entry;
 
 	part_entry_init(&entry, 0, 0, 0);
 	entry.state = rd_u8(&rd);
 	entry.has_packets = rd_u8(&rd) != 0;
-	tables = rd_u8(&rd);
-	entry.hour = rd_u64le(&rd);
-	entry.gen = rd_u32le(&rd);
-	entry.serial = rd_u64le(&rd);
-	entry.data_bytes = rd_u64le(&rd);
-	entry.packet_bytes = rd_u64le(&rd);
-	entry.packet_plain_bytes = rd_u64le(&rd);
-	for (int t = 1; t <= tables; t++) {
-		struct part_table unknown, *table = t <= TABLE_MAX ? &entry.tables[t] : &unknown;
-
-		table->rows = rd_u64le(&rd);	/* more tables than we know: a newer minor version */
-		table->groups = rd_u32le(&rd);
-		table->start_min = rd_u64le(&rd);
-		table->start_max = rd_u64le(&rd);
-		table->end_max = rd_u64le(&rd);
-	}
-	if (version == 1)
-		read_version_1(&entry);
+	if (version == 1 || version == 2)
+		read_whole_words(&rd, version, &entry);
 	else if (version == PART_ENTRY_VERSION)
-		read_version_2(&rd, tables, &entry);
+		read_version_3(&rd, &entry);
 	else if (!rd.bad)
 		return err_set(err, E_UNSUPPORTED, "partition entry: version %u, and we know %u", version,
 			       PART_ENTRY_VERSION);
