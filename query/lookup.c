@@ -272,6 +272,7 @@ struct call_walk {
 	const struct call_row *call;
 	struct arena *arena;
 	bool tcp, sctp, sides_known, no_memory;
+	bool passed_by; /* a packet, whose side nobody knew */
 	unsigned request_dir;
 	struct half halves[2]; /* request, response */
 };
@@ -367,8 +368,9 @@ static bool add_call_packet(void *arg, const struct packet_rec *rec, const struc
 	struct half *half;
 
 	learn_sides(walk, rec, packet);
+	walk->passed_by |= !walk->sides_known;
 	half = &walk->halves[rec->dir != walk->request_dir];
-	if (!half->wanted)
+	if (!half->wanted || !walk->sides_known)
 		return true;
 	if (walk->tcp && packet->has_tcp) /* a SYN takes a sequence number of its own */
 		assembly_add(&half->assembly, packet->seq + !!(packet->flags & TCP_SYN),
@@ -432,14 +434,6 @@ static void sides_of_flow(struct store *store, struct call_walk *walk, struct ar
 				      flow.src_port == walk->call->src_port);
 }
 
-static bool learn_packet(void *arg, const struct packet_rec *rec, const struct packet *packet)
-{
-	struct call_walk *walk = arg;
-
-	learn_sides(walk, rec, packet);
-	return !walk->sides_known;
-}
-
 /* One reading of the call's packets, of so much more time than it took. */
 static int call_walk_run(struct store *store, struct call_walk *walk, uint64_t slack_ns, size_t bytes_max,
 			 struct arena *arena, struct flow_packets *packets, struct err *err)
@@ -453,15 +447,21 @@ static int call_walk_run(struct store *store, struct call_walk *walk, uint64_t s
 	*packets = (struct flow_packets){ .flow_id = call->flow_id,
 					  .from_ns = before(call->start_ns, slack_ns),
 					  .to_ns = behind(call->end_ns, slack_ns),
-					  .fn = learn_packet,
+					  .fn = add_call_packet,
 					  .arg = walk };
 	rc = flow_packets_walk(store, packets, err);
 	if (rc < 0)
 		return rc;
 	sides_of_flow(store, walk, arena);
-	walk->sides_known = true;
-	packets->fn = add_call_packet;
-	rc = flow_packets_walk(store, packets, err);
+	if (walk->passed_by) { /* from the beginning, knowing it */
+		unsigned request_dir = walk->request_dir;
+
+		rc = call_walk_init(walk, call, bytes_max, arena);
+		walk->request_dir = request_dir;
+		walk->sides_known = true;
+		if (rc == 0)
+			rc = flow_packets_walk(store, packets, err);
+	}
 	if (rc == 0 && walk->no_memory)
 		rc = err_set(err, E_NO_MEMORY, "call %016llx: no memory for its pieces", (unsigned long long)call->id);
 	for (unsigned i = 0; i < 2 && rc == 0; i++)

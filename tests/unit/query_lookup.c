@@ -63,6 +63,20 @@ static void check_by_id(struct store *store, const struct call_row *call, struct
 	CHECK(view_eq(same.target, call->target));
 }
 
+/* Where translation hides the call's addresses from its packets, its flow's row knows who asked. */
+static void check_translated(struct store *store, const struct call_row *call, const struct query_bytes *bytes,
+			     struct arena *arena)
+{
+	struct call_row translated = *call;
+	struct query_bytes same;
+	struct err err = { 0 };
+
+	translated.dst_port ^= 1;
+	CHECK_OK(query_call_bytes(store, &translated, 1u << 20, arena, &same, &err), err);
+	CHECK(view_eq(same.request, bytes->request) && view_eq(same.response, bytes->response), "call %u", call->number);
+	CHECK_U64(same.request_missing + same.response_missing, bytes->request_missing + bytes->response_missing);
+}
+
 /* Request and response lie in the flow's streams, where the sequence numbers say. */
 static void check_http_bytes(struct store *store, const struct call_row *call, struct arena *arena)
 {
@@ -95,9 +109,11 @@ static void check_http_bytes(struct store *store, const struct call_row *call, s
 	CHECK_OK(query_flow_stream(store, &flow, 0, 0, 8u << 20, arena, &stream, &missing, &err),
 		 err);
 	if (bytes.request.len && ip_eq(&flow.src_ip, &call->src_ip) &&
-	    flow.src_port == call->src_port)
+	    flow.src_port == call->src_port) {
 		CHECK(view_find(stream, bytes.request) >= 0,
 		      "call %u is not in its stream of %zu bytes", call->number, stream.len);
+		check_translated(store, call, &bytes, arena);
+	}
 }
 
 static void http_capture(const char *captures, const char *name, bool seal, size_t least)
@@ -160,6 +176,7 @@ TEST(lookup, finds_the_datagrams_of_dns_calls, .timeout = 60)
 		CHECK(memcmp(bytes.request.at, bytes.response.at, 2) == 0, "call %zu", i);
 		CHECK((bytes.request.at[2] & 0x80) == 0 && (bytes.response.at[2] & 0x80) != 0,
 		      "call %zu", i);
+		check_translated(store, &kept.rows[i], &bytes, &arena);
 		whole++;
 	}
 	CHECK_GT(whole, 5);
