@@ -28,6 +28,7 @@ struct export
 	bool second_views; /* the filter asks about them: else each frame once */
 	struct pcap_filter *packet_filter;
 	struct seen counted;
+	uint64_t counted_last; /* flow of the frame before */
 	struct groups interfaces; /* pcapng: (source, iface, link) */
 	struct query_export_totals totals;
 	int (*write)(void *arg, struct view bytes, struct err *err);
@@ -218,8 +219,10 @@ static int write_frame(struct export *export, const struct packet_rec *rec, uint
 		return rc;
 	export->totals.packets++;
 	export->totals.bytes += rec->frame.len;
-	if (rec->flow_id && seen_add(&export->counted, rec->flow_id) == 1)
+	/* Trains of one flow are the rule. */
+	if (rec->flow_id && rec->flow_id != export->counted_last && seen_add(&export->counted, rec->flow_id) == 1)
 		export->totals.flows++;
+	export->counted_last = rec->flow_id;
 	export->plan.stats->rows_matched++;
 	return export->piece.len >= PIECE_BYTES ? flush(export, err) : 0;
 }

@@ -278,39 +278,65 @@ static int reading_end(const struct reading *reading, struct err *err)
 }
 
 /* With its payload there. */
-static int group_check(struct reading *reading, const struct group *group, struct err *err)
+static int frame_check(struct reading *reading, const struct group *group, uint32_t i, uint64_t *sum, struct err *err)
 {
-	const struct packet_rec *recs = reading->block->recs + group->recs;
-	uint64_t sum = 0;
+	const struct packet_rec *rec = &reading->block->recs[group->recs + i];
+	uint8_t *frame = reading->block->bytes.at + (uintptr_t)rec->frame.at;
+	int rc = header_sums_fill(&reading->sums[group->first + i], frame, rec->frame.len, err);
 
-	for (uint32_t i = 0; i < group->count; i++) {
-		uint8_t *frame = reading->block->bytes.at + (uintptr_t)recs[i].frame.at;
-		struct view bytes = view_make(frame, recs[i].frame.len);
-		int rc = header_sums_fill(&reading->sums[group->first + i], frame, bytes.len, err);
+	*sum = packet_group_fold(*sum, view_make(frame, rec->frame.len));
+	return rc;
+}
 
-		if (rc < 0)
-			return rc;
-		sum = packet_group_fold(sum, bytes);
-	}
+static int group_end(const struct group *group, uint64_t sum, struct err *err)
+{
 	if (sum != group->sum)
 		return err_set(err, E_CORRUPT, "frames %u..+%u: checksum %016llx instead of %016llx", group->first,
 			       group->count, (unsigned long long)sum, (unsigned long long)group->sum);
 	return 0;
 }
 
-/* Payload now, or noted. */
-static int group_payload(struct reading *reading, const struct group *group, struct err *err)
+static int group_check(struct reading *reading, const struct group *group, struct err *err)
 {
-	const struct packet_rec *recs = reading->block->recs + group->recs;
+	uint64_t sum = 0;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < group->count && rc == 0; i++)
+		rc = frame_check(reading, group, i, &sum, err);
+	return rc < 0 ? rc : group_end(group, sum, err);
+}
+
+/* Payload at once, and each frame checked while it is in the cache; */
+static int group_fill(struct reading *reading, const struct group *group, struct err *err)
+{
+	uint64_t sum = 0;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < group->count && rc == 0; i++) {
-		size_t head = reading->head_lens[group->first + i], len = recs[i].frame.len - head;
-		uint8_t *to = reading->block->bytes.at + (uintptr_t)recs[i].frame.at + head;
+		const struct packet_rec *rec = &reading->block->recs[group->recs + i];
+		size_t head = reading->head_lens[group->first + i];
 
-		rc = reading->waiting ? packet_gather_note(&reading->gather, to, len, &reading->takes, err)
-				      : packet_gather_bytes(&reading->gather, to, len, err);
+		rc = packet_gather_bytes(&reading->gather, reading->block->bytes.at + (uintptr_t)rec->frame.at + head,
+					 rec->frame.len - head, err);
+		if (rc == 0)
+			rc = frame_check(reading, group, i, &sum, err);
 	}
+	return rc < 0 ? rc : group_end(group, sum, err);
+}
+
+/* or noted. */
+static int group_note(struct reading *reading, const struct group *group, struct err *err)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < group->count && rc == 0; i++) {
+		const struct packet_rec *rec = &reading->block->recs[group->recs + i];
+		size_t head = reading->head_lens[group->first + i];
+
+		rc = packet_gather_note(&reading->gather, reading->block->bytes.at + (uintptr_t)rec->frame.at + head,
+					rec->frame.len - head, &reading->takes, err);
+	}
+	reading->waiting[reading->waiting_count++] = *group;
 	return rc;
 }
 
@@ -340,12 +366,7 @@ static int group_read(struct reading *reading, struct err *err)
 		return packet_gather_skip(&reading->gather, reading->payload_bytes - payload_from, err);
 	reading->out = out;
 	reading->block->count += group.count;
-	rc = group_payload(reading, &group, err);
-	if (reading->waiting)
-		reading->waiting[reading->waiting_count++] = group;
-	else if (rc == 0)
-		rc = group_check(reading, &group, err);
-	return rc;
+	return reading->waiting ? group_note(reading, &group, err) : group_fill(reading, &group, err);
 }
 
 /* Behind the last flow that is wanted nothing is looked at: flows ascend. */

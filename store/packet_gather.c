@@ -43,8 +43,8 @@ struct piece {
 	size_t len;
 };
 
-/* The next bytes that lie in one unit, at most max of them. */
-static int piece_next(struct packet_gather *gather, size_t max, struct piece *ret_piece, struct err *err)
+/* The next bytes that lie in one unit, at most max of them. Inlined: called for every frame of an export. */
+static inline __attribute__((always_inline)) int piece_next(struct packet_gather *gather, size_t max, struct piece *ret_piece, struct err *err)
 {
 	while (!gather->literal_left && !gather->ref_left) {
 		int rc = reference_next(gather, err);

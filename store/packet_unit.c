@@ -126,7 +126,7 @@ struct place {
 struct packet_units {
 	int fd;
 	const char *path;
-	struct kept *kept;	/* by number modulo kept_count */
+	struct kept *kept;	/* by its low 32 bits modulo kept_count */
 	size_t kept_count;
 	struct place *places;	/* by number */
 	size_t places_count, places_cap;
@@ -212,7 +212,7 @@ static int unit_load(const struct packet_units *units, uint64_t number, uint8_t 
 
 static struct kept *kept_of(struct packet_units *units, uint64_t number)
 {
-	return &units->kept[number % units->kept_count];
+	return &units->kept[(uint32_t)number % (uint32_t)units->kept_count];	/* for each piece: half as long as with 64 bits */
 }
 
 static bool has(const struct kept *kept, uint64_t number)
