@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/err.h"
 
@@ -38,6 +39,18 @@ void *mem_alloc(size_t bytes)
 void *mem_zalloc(size_t bytes)
 {
 	return must_fail() ? NULL : counted(calloc(1, bytes ? bytes : 1));
+}
+
+#define LARGE_PAGE_BYTES ((size_t)2 << 20)
+
+void *mem_large(size_t bytes)
+{
+	void *at = NULL;
+
+	if (must_fail() || posix_memalign(&at, LARGE_PAGE_BYTES, bytes ? bytes : 1) != 0)
+		return NULL;
+	(void)madvise(at, bytes, MADV_HUGEPAGE);	/* refused: as any memory */
+	return counted(at);
 }
 
 void *mem_array(size_t count, size_t bytes_each)

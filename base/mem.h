@@ -10,6 +10,8 @@
 
 void *mem_alloc(size_t bytes);				/* not zeroed */
 void *mem_zalloc(size_t bytes);
+/* For megabytes that will all be touched: in pages of 2 MiB where the system has them. Not zeroed. */
+void *mem_large(size_t bytes);
 void *mem_array(size_t count, size_t bytes_each);	/* zeroed; NULL on overflow */
 /* Grows or shrinks an array; the old one stays valid on failure. */
 void *mem_resize(void *old, size_t count, size_t bytes_each);

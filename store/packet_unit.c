@@ -1,5 +1,6 @@
 #include "store/packet_unit.h"
 
+#include <assert.h>
 #include <fcntl.h>
 
 #include "base/crew.h"
@@ -17,6 +18,10 @@
 #define WORKERS_MAX 8u		/* that unpack units of one reader */
 #define SHARE_MIN 4u		/* fewer are unpacked before another thread has woken up */
 #define TAKES_UNKEPT 2u
+#define KEPT_BYTES_MAX (64u << 20)
+#define SLAB_BYTES (2u << 20)	/* of units kept: a page fault for each 4 KiB took longer than to fill them */
+#define SLAB_UNITS (SLAB_BYTES / PACKET_UNIT_BYTES)
+#define SLAB_FIRST_UNITS 8u	/* who reads a little does not pay for a slab */
 
 /* Whether one of a few pieces compresses at all: encrypted bytes are not worth the try. */
 static int looks_packable(struct view plain, struct wr *out, struct err *err)
@@ -126,6 +131,8 @@ struct place {
 struct packet_units {
 	int fd;
 	const char *path;
+	uint8_t *slabs[KEPT_BYTES_MAX / SLAB_BYTES + 1];	/* memory of those kept, one behind the other */
+	size_t filled;		/* of them, in units */
 	struct kept *kept;	/* by its low 32 bits modulo kept_count */
 	size_t kept_count;
 	struct place *places;	/* by number */
@@ -143,6 +150,7 @@ int packet_units_new(int fd, const char *path, size_t keep_bytes, struct packet_
 	if (units) {
 		units->fd = fd;
 		units->path = path;
+		assert(keep_bytes <= KEPT_BYTES_MAX);
 		units->kept_count = keep_bytes / PACKET_UNIT_BYTES ? keep_bytes / PACKET_UNIT_BYTES : 1;
 		units->kept = mem_array(units->kept_count, sizeof(*units->kept));
 	}
@@ -158,8 +166,8 @@ void packet_units_free(struct packet_units *units)
 {
 	if (!units)
 		return;
-	for (size_t i = 0; units->kept && i < units->kept_count; i++)
-		mem_free(units->kept[i].plain);
+	for (size_t i = 0; i < sizeof(units->slabs) / sizeof(units->slabs[0]); i++)
+		mem_free(units->slabs[i]);
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		mem_free(units->desks[i]);
 	mem_free(units->kept);
@@ -220,12 +228,27 @@ static bool has(const struct kept *kept, uint64_t number)
 	return kept->len && kept->number == number;
 }
 
+/* Memory of another unit; never given back before the end. The first slab is a small one. */
+static uint8_t *kept_memory(struct packet_units *units)
+{
+	bool first = units->filled < SLAB_FIRST_UNITS;
+	size_t at = first ? units->filled : units->filled - SLAB_FIRST_UNITS;
+	size_t slab = first ? 0 : 1 + at / SLAB_UNITS;
+
+	if (!units->slabs[slab])
+		units->slabs[slab] = first ? mem_alloc(SLAB_FIRST_UNITS * PACKET_UNIT_BYTES) : mem_large(SLAB_BYTES);
+	if (!units->slabs[slab])
+		return NULL;
+	units->filled++;
+	return units->slabs[slab] + at % SLAB_UNITS * PACKET_UNIT_BYTES;
+}
+
 /* A place for another unit, empty. */
-static int kept_make(const struct packet_units *units, struct kept *kept, uint64_t number, struct err *err)
+static int kept_make(struct packet_units *units, struct kept *kept, uint64_t number, struct err *err)
 {
 	kept->len = 0;
 	kept->number = number;
-	if (!kept->plain && !(kept->plain = mem_alloc(PACKET_UNIT_BYTES)))
+	if (!kept->plain && !(kept->plain = kept_memory(units)))
 		return err_set(err, E_NO_MEMORY, "%s: out of memory", units->path);
 	return 0;
 }

@@ -35,7 +35,7 @@ void packet_directory_write(uint64_t first_number, uint64_t offset, struct view 
 /* ---- units of one file, as read, the last ones kept. One thread, and those of its crew. ---- */
 struct packet_units;
 struct crew;
-/* path is borrowed. */
+/* path is borrowed; at most 64 MiB are kept. */
 int packet_units_new(int fd, const char *path, size_t keep_bytes, struct packet_units **ret_units, struct err *err);
 void packet_units_free(struct packet_units *units);	/* takes NULL */
 /* Directories in the order of their windows; units have no gap in their numbers, and lie within file_bytes. */
