@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "tools/tools.h"
 
@@ -394,6 +395,8 @@ int cmd_check(struct tool *tool)
 
 	if (code != EXIT_DONE)
 		return code;
+	if (!tool->set.given[PARAM_ID_log_level])	/* what is found is told here, not logged */
+		log_set_level(LOG_WARN);
 	if (*tool->set.repair)
 		return repair(tool, as_json);
 	wr_init(&out, 0);

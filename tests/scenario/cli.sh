@@ -91,6 +91,8 @@ wants 2 "none of show" retention nosuch --data tape
 wants 2 "expected" config --config /etc/passwd
 wants 1 "holds no store" query calls --data nowhere
 wants 1 "holds no store" check --data nowhere
+wants 0 "0 losses" check --data tape --repair saved
+[ ! -s err ] || fail "check --repair says on stderr: $(head -c 200 err)"
 wants 1 "No such file" import nowhere.pcap --data tape
 echo "some text" >text
 wants 1 "not a pcap" import text --data tape
