@@ -39,19 +39,6 @@ static uint64_t id_hash(struct view id)
 	return hash_bytes(id.len ? id.at : (const uint8_t *)"", id.len, 5) | 1;
 }
 
-static void take_off(struct cql_conn *conn, struct call *call)
-{
-	struct call *prev = NULL;
-
-	for (struct call *at = conn->waiting.head; at && at != call; at = at->next)
-		prev = at;
-	*(prev ? &prev->next : &conn->waiting.head) = call->next;
-	if (conn->waiting.tail == call)
-		conn->waiting.tail = prev;
-	conn->waiting.count--;
-	call->next = NULL;
-}
-
 static void end_call(struct cql_conn *conn, struct call *call, uint8_t reason, struct call_sink *sink)
 {
 	for (unsigned d = 0; d < 2; d++)
@@ -106,7 +93,7 @@ static void take_request(struct frames *f, const struct cql_head *head, struct v
 	for (call = conn->waiting.head; call && call->tag != (uint16_t)head->stream;)
 		call = call->next;
 	if (call) {		/* the stream is used again: its answer was not captured */
-		take_off(conn, call);
+		call_fifo_remove(&conn->waiting, call);
 		end_call(conn, call, CALL_END_gap, f->sink);
 	}
 	if (conn->waiting.count >= PENDING_MAX)
@@ -208,7 +195,7 @@ static void take_response(struct frames *f, const struct cql_head *head, struct 
 	while (call && (head->stream < 0 || call->tag != (uint16_t)head->stream))
 		call = call->next;
 	if (call) {
-		take_off(conn, call);
+		call_fifo_remove(&conn->waiting, call);
 	} else {
 		call = call_open(f->sink, L7_cassandra);
 		if (!call)

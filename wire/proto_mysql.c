@@ -209,20 +209,6 @@ static int take_command(struct frames *f, const struct frame *frame, struct view
 
 /* ---- answers ---- */
 
-static void take_off(struct mysql_conn *conn, struct call *call)
-{
-	struct call *prev = NULL;
-
-	/* it is the head, but for commands that nobody answers */
-	for (struct call *at = conn->waiting.head; at != call; at = at->next)
-		prev = at;
-	*(prev ? &prev->next : &conn->waiting.head) = call->next;
-	if (conn->waiting.tail == call)
-		conn->waiting.tail = prev;
-	conn->waiting.count--;
-	call->next = NULL;
-}
-
 static uint8_t error_class(uint16_t code)
 {
 	static const uint16_t server[] = { 1021, 1030, 1037, 1038, 1040, 1041, 1053, 1077, 1105, 1129, 1135, 1158, 1159, 1160,
@@ -625,7 +611,7 @@ static void progress(struct frames *f, uint64_t end_off, bool whole, uint64_t mi
 	call_missing(call, missing);
 	call_request_end(call, f->chunk, end_off);
 	if (whole && is_unanswered(call->tag & TAG_COMMAND)) {
-		take_off(conn, call);
+		call_fifo_remove(&conn->waiting, call);
 		call_end(f->sink, call, CALL_END_oneway);
 	}
 }
