@@ -112,17 +112,23 @@ static const struct text_cols *text_cols(const struct table *table)
 	return texts;
 }
 
-void batch_add(struct batch *batch, enum table_id id, const void *row)
+void *batch_begin(struct batch *batch, enum table_id id, const void *row)
+{
+	size_t row_bytes = table_get(id)->row_bytes;
+	void *copy = row_new(batch, id, row_bytes);
+
+	return copy ? memcpy(copy, row, row_bytes) : NULL;
+}
+
+void batch_finish(struct batch *batch, enum table_id id)
 {
 	const struct table *table = table_get(id);
 	const struct text_cols *texts = text_cols(table);
-	uint8_t *copy = row_new(batch, id, table->row_bytes);
-	const uint8_t *last = batch->rows[id].count > 1 ? copy - table->row_bytes : NULL;
-	const uint64_t *has = row, *had = (const void *)last;
+	const struct batch_rows *rows = &batch->rows[id];
+	uint8_t *row = rows->at + (rows->count - 1) * table->row_bytes;
+	const uint8_t *last = rows->count > 1 ? row - table->row_bytes : NULL;
+	const uint64_t *has = (const void *)row, *had = (const void *)last;
 
-	if (!copy)
-		return;
-	memcpy(copy, row, table->row_bytes);
 	for (unsigned word = 0; word < SCHEMA_HAS_WORDS; word++) {
 		uint64_t now = texts->required[word] | (has[word] & texts->optional[word]);
 		uint64_t then = last ? texts->required[word] | (had[word] & texts->optional[word]) : 0;
@@ -132,14 +138,20 @@ void batch_add(struct batch *batch, enum table_id id, const void *row)
 			size_t offset = texts->offset[word * 64 + bit];
 			struct view text, before = { 0 };
 
-			memcpy(&text, copy + offset, sizeof(text));
+			memcpy(&text, row + offset, sizeof(text));
 			/* Most texts of a row are those of the row before: of one client, to one service. */
 			if (then >> bit & 1)
 				memcpy(&before, last + offset, sizeof(before));
 			text = text.len && view_eq(text, before) ? before : batch_text(batch, text);
-			memcpy(copy + offset, &text, sizeof(text));
+			memcpy(row + offset, &text, sizeof(text));
 		}
 	}
+}
+
+void batch_add(struct batch *batch, enum table_id table, const void *row)
+{
+	if (batch_begin(batch, table, row))
+		batch_finish(batch, table);
 }
 
 struct view batch_text(struct batch *batch, struct view text)

@@ -47,6 +47,9 @@ bool batch_empty(const struct batch *batch);
 void *batch_row(struct batch *batch, enum table_id table);
 /* Copies a row, its texts included. */
 void batch_add(struct batch *batch, enum table_id table, const void *row);
+/* The same in two steps, for a row that is not finished: the copy, NULL as above, then, when it is, its texts. */
+void *batch_begin(struct batch *batch, enum table_id table, const void *row);
+void batch_finish(struct batch *batch, enum table_id table);
 /* A copy that lives as long as the batch; at is NULL when memory is out. */
 struct view batch_text(struct batch *batch, struct view text);
 /* Adds up with the last one when cause and source are the same and the times touch. */

@@ -111,6 +111,15 @@ static inline uint64_t flow_segment(const struct flow *flow, unsigned dir)
 
 struct flow_slab;
 
+#define CALL_PLACES 256u
+
+/* Where a flow's calls were counted last: the next one is of the same second, as a rule. */
+struct call_place {
+	uint64_t flow_id;
+	struct rollup_place place;
+	uint8_t src, l7;
+};
+
 struct tracker {
 	struct tracker_opts opts;
 	struct batch *batch;
@@ -121,6 +130,7 @@ struct tracker {
 	struct block_pool *extras;
 	uint64_t extras_refused;	/* memory was out */
 	struct rollup *rollup;
+	struct call_place call_places[CALL_PLACES];	/* by the flow's hash; forgotten when its parties change */
 
 	struct flow **table;
 	uint32_t mask;
@@ -143,6 +153,11 @@ struct tracker {
 	bool open_pending;
 	struct sock_event opened;
 };
+
+static inline struct call_place *flow_call_place(const struct flow *flow)
+{
+	return &flow->tracker->call_places[flow->hash % CALL_PLACES];
+}
 
 /* ---- tracker_find.c ---- */
 

@@ -24,6 +24,7 @@ struct bucket {
 	uint32_t *heads;	/* heads_mask + 1 chains */
 	uint32_t heads_mask;
 	struct arena texts;
+	uint64_t opened;	/* which of the buckets opened so far it is, from 1 */
 };
 
 struct tier {
@@ -34,6 +35,7 @@ struct tier {
 struct rollup {
 	struct tier tiers[ROLLUP_TIERS_COUNT];
 	size_t edges_max;
+	uint64_t opened;	/* buckets so far */
 	struct counters *counters;
 	struct hist **spare;	/* histograms to use again */
 	size_t spare_count, spare_cap;
@@ -167,7 +169,8 @@ static struct cell *cell_new(struct bucket *bucket, const struct rollup_edge *ed
 }
 
 /* The edge's cell; that of the folded edge once the bucket has its number of edges. */
-static struct cell *cell_get(struct rollup *rollup, struct bucket *bucket, const struct rollup_edge *edge)
+static struct cell *cell_get(struct rollup *rollup, struct bucket *bucket, const struct rollup_edge *edge,
+			     bool *ret_folded)
 {
 	uint64_t hash = edge_hash(edge);
 	struct cell *cell = cell_find(bucket, edge, hash);
@@ -177,6 +180,7 @@ static struct cell *cell_get(struct rollup *rollup, struct bucket *bucket, const
 		return cell;
 	if (bucket->cells_count < rollup->edges_max)
 		return cell_new(bucket, edge, hash);
+	*ret_folded = true;
 	folded = (struct rollup_edge){ .src_workload = VIEW_LIT("other"), .dst_workload = VIEW_LIT("other"),
 				       .proto = edge->proto, .l7 = edge->l7 };
 	if (rollup->counters)
@@ -299,7 +303,8 @@ static void close_bucket(struct rollup *rollup, struct batch *batch, unsigned t,
 		around = bucket_get(rollup, batch, t + 1, bucket->start_ns);
 	for (size_t i = 0; i < bucket->cells_count; i++) {
 		struct cell *cell = &bucket->cells[i];
-		struct cell *sum = around ? cell_get(rollup, around, &cell->edge) : NULL;
+		bool folded;
+		struct cell *sum = around ? cell_get(rollup, around, &cell->edge, &folded) : NULL;
 
 		write_cell(rollup, batch, bucket->start_ns, rollup->tiers[t].seconds, cell);
 		if (sum)
@@ -344,20 +349,44 @@ static struct bucket *bucket_get(struct rollup *rollup, struct batch *batch, uns
 		free_one = oldest;
 	}
 	free_one->start_ns = start_ns;
+	free_one->opened = ++rollup->opened;
 	return free_one;
 }
 
-void rollup_add(struct rollup *rollup, struct batch *batch, uint64_t time_ns, const struct rollup_edge *edge,
-		const struct rollup_counts *counts, const struct rollup_times *times)
+static void add(struct rollup *rollup, struct cell *cell, const struct rollup_counts *counts,
+		const struct rollup_times *times)
 {
-	struct bucket *bucket = bucket_get(rollup, batch, 0, time_ns);
-	struct cell *cell = cell_get(rollup, bucket, edge);
-
-	if (!cell)
-		return;
 	add_counts(&cell->counts, counts);
 	if (times)
 		add_times(rollup, cell->hists, times);
+}
+
+void rollup_add(struct rollup *rollup, struct batch *batch, uint64_t time_ns, const struct rollup_edge *edge,
+		const struct rollup_counts *counts, const struct rollup_times *times, struct rollup_place *ret_place)
+{
+	struct bucket *bucket = bucket_get(rollup, batch, 0, time_ns);
+	bool folded = false;
+	struct cell *cell = cell_get(rollup, bucket, edge, &folded);
+
+	if (!cell)
+		return;
+	add(rollup, cell, counts, times);
+	if (ret_place && !folded)	/* those folded are counted, each time */
+		*ret_place = (struct rollup_place){ .opened = bucket->opened, .bucket = (uint32_t)(bucket - rollup->tiers[0].buckets),
+						    .cell = (uint32_t)(cell - bucket->cells) };
+}
+
+bool rollup_add_at(struct rollup *rollup, uint64_t time_ns, const struct rollup_place *place,
+		   const struct rollup_counts *counts, const struct rollup_times *times)
+{
+	struct bucket *bucket = &rollup->tiers[0].buckets[place->bucket];
+
+	/* One that was closed has no start, and another number when it is used again. */
+	if (bucket->opened != place->opened || time_ns < bucket->start_ns ||
+	    time_ns - bucket->start_ns >= rollup->tiers[0].seconds * NS_PER_SEC)
+		return false;
+	add(rollup, &bucket->cells[place->cell], counts, times);
+	return true;
 }
 
 void rollup_tick(struct rollup *rollup, struct batch *batch, uint64_t now_ns)

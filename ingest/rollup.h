@@ -44,9 +44,21 @@ struct rollup;
 /* edges_max per bucket, 0 = 10,000; beyond it edges fold into workload "other". NULL: out of memory. */
 struct rollup *rollup_new(size_t edges_max, struct counters *counters);
 void rollup_free(struct rollup *rollup);
-/* Add to the second that holds time_ns. times may be NULL. May write rows of older buckets to batch. */
+/* Where an edge was found. Zeroed: nowhere. */
+struct rollup_place {
+	uint64_t opened;	/* number of its bucket */
+	uint32_t bucket, cell;
+};
+
+/*
+ * Add to the second that holds time_ns. times may be NULL. May write rows of older buckets to batch. ret_place: NULL, or
+ * for rollup_add_at(); as it was when the edge was folded.
+ */
 void rollup_add(struct rollup *rollup, struct batch *batch, uint64_t time_ns, const struct rollup_edge *edge,
-		const struct rollup_counts *counts, const struct rollup_times *times);
+		const struct rollup_counts *counts, const struct rollup_times *times, struct rollup_place *ret_place);
+/* The same, of the edge that was found there, without looking for it. False: not that second; nothing was added. */
+bool rollup_add_at(struct rollup *rollup, uint64_t time_ns, const struct rollup_place *place,
+		   const struct rollup_counts *counts, const struct rollup_times *times);
 /* The capture's clock is at now_ns: write what is old enough. */
 void rollup_tick(struct rollup *rollup, struct batch *batch, uint64_t now_ns);
 /* Write everything. */

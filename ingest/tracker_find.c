@@ -175,6 +175,7 @@ void flow_set_party(struct flow *flow, unsigned end, struct party *party)
 		return;
 	party_put(flow->tracker->opts.enrich, flow->party[end]);
 	flow->party[end] = party_take(party);
+	flow_call_place(flow)->flow_id = 0;
 }
 
 void flow_find_parties(struct flow *flow)

@@ -455,7 +455,7 @@ void flow_flush_second(struct flow *flow)
 	}
 	edge_of(flow, 0, flow->stream ? stream_l7(flow->stream) : L7_none, src_text, dst_text, &edge);
 	rollup_add(tracker->rollup, tracker->batch, (second->at ? second->at : flow->last_ns / NS_PER_SEC) *
-		   NS_PER_SEC, &edge, &counts, &times);
+		   NS_PER_SEC, &edge, &counts, &times, NULL);
 	*second = (struct flow_second){ .at = second->at };
 }
 
@@ -464,6 +464,8 @@ static void call_rollup(struct flow *flow, unsigned src, const struct call_row *
 	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
 	struct rollup_counts counts = { .calls = 1 };
 	struct rollup_times times = { 0 };
+	struct tracker *tracker = flow->tracker;
+	struct call_place *at = flow_call_place(flow);
 	struct rollup_edge edge;
 
 	counts.client_errors = row->status_class == CLASS_client_error;
@@ -476,8 +478,12 @@ static void call_rollup(struct flow *flow, unsigned src, const struct call_row *
 		rollup_time_set(&times, ROLLUP_LATENCY, row->latency_ns);
 	if (ROW_HAS(CALL, row, ttfb_ns))
 		rollup_time_set(&times, ROLLUP_TTFB, row->ttfb_ns);
+	if (at->flow_id == flow->id && at->src == src && at->l7 == row->l7 &&
+	    rollup_add_at(tracker->rollup, row->end_ns, &at->place, &counts, &times))
+		return;
 	edge_of(flow, src, row->l7, src_text, dst_text, &edge);
-	rollup_add(flow->tracker->rollup, flow->tracker->batch, row->end_ns, &edge, &counts, &times);
+	*at = (struct call_place){ .flow_id = flow->id, .src = (uint8_t)src, .l7 = row->l7 };
+	rollup_add(tracker->rollup, tracker->batch, row->end_ns, &edge, &counts, &times, &at->place);
 }
 
 /* ---- calls ---- */
@@ -487,19 +493,20 @@ void flow_write_call(void *arg, const struct call *call)
 	struct flow *flow = arg;
 	struct tracker *tracker = flow->tracker;
 	char src_text[IP_TEXT_LEN], dst_text[IP_TEXT_LEN];
-	struct call_row row = call->row;
-	unsigned src;
+	unsigned src = call->req_dir;	/* who asked, also where the flow was first seen from the other side */
+	struct call_row *row;
 
-	/* Who asked is the source of the call, also where the flow was first seen from the other side. */
-	src = call->req_dir;
 	flow_find_parties(flow);
-	row.flow_id = flow->id;
-	row.vantage = vantage_of(flow, src);
-	row.source = tracker->opts.source;
-	SET_ENDS(CALL, &row, flow, src, src_text, dst_text);
-	call_rollup(flow, src, &row);
-	batch_add(tracker->batch, TABLE_CALLS, &row);
+	call_rollup(flow, src, &call->row);
+	row = batch_begin(tracker->batch, TABLE_CALLS, &call->row);
 	counter_add(tracker->counters, COUNTER_call_rows_total, 1);
+	if (!row)
+		return;
+	row->flow_id = flow->id;
+	row->vantage = vantage_of(flow, src);
+	row->source = tracker->opts.source;
+	SET_ENDS(CALL, row, flow, src, src_text, dst_text);
+	batch_finish(tracker->batch, TABLE_CALLS);
 }
 
 /* ---- events ---- */

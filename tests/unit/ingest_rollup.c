@@ -35,8 +35,8 @@ TEST(rollup, waits_two_seconds_and_adds_late_rows)
 	struct batch *batch = batch_new();
 
 	CHECK(rollup && batch);
-	rollup_add(rollup, batch, KIT_T0 + 1, &edge, &one, NULL);
-	rollup_add(rollup, batch, KIT_T0 + NS_PER_SEC - 1, &edge, &one, NULL);
+	rollup_add(rollup, batch, KIT_T0 + 1, &edge, &one, NULL, NULL);
+	rollup_add(rollup, batch, KIT_T0 + NS_PER_SEC - 1, &edge, &one, NULL, NULL);
 	rollup_tick(rollup, batch, KIT_T0 + 3 * NS_PER_SEC - 1);
 	CHECK_U64(batch->rows[TABLE_ROLLUPS].count, 0);
 	rollup_tick(rollup, batch, KIT_T0 + 3 * NS_PER_SEC);
@@ -46,7 +46,7 @@ TEST(rollup, waits_two_seconds_and_adds_late_rows)
 	CHECK_U64(row_at(batch, 0)->tx_bytes, 20);
 	CHECK_NOT(ROW_HAS(ROLLUP, row_at(batch, 0), latency));
 	/* late: another row of the same second, and the minute has all of it */
-	rollup_add(rollup, batch, KIT_T0, &edge, &one, NULL);
+	rollup_add(rollup, batch, KIT_T0, &edge, &one, NULL, NULL);
 	rollup_flush(rollup, batch);
 	CHECK_U64(batch->rows[TABLE_ROLLUPS].count, 1 + ROLLUP_TIERS_COUNT);
 	CHECK_U64(row_at(batch, 1)->start_ns, KIT_T0);
@@ -79,7 +79,7 @@ TEST(rollup, folds_what_is_beyond_its_number_of_edges)
 
 		(void)snprintf(name, sizeof(name), "svc-%d", i);
 		edge = edge_to(name);
-		rollup_add(rollup, batch, KIT_T0, &edge, &one, NULL);
+		rollup_add(rollup, batch, KIT_T0, &edge, &one, NULL, NULL);
 	}
 	rollup_flush(rollup, batch);
 	for (size_t i = 0; i < batch->rows[TABLE_ROLLUPS].count; i++) {
@@ -119,7 +119,7 @@ TEST(rollup, merges_histograms_exactly)
 
 		rollup_time_set(&times, ROLLUP_LATENCY, i * i);
 		CHECK_U64(hist_add(want, i * i, 1), 0);
-		rollup_add(rollup, batch, KIT_T0 - KIT_T0 % NS_PER_MIN + i % 40 * NS_PER_SEC, &edge, &one, &times);
+		rollup_add(rollup, batch, KIT_T0 - KIT_T0 % NS_PER_MIN + i % 40 * NS_PER_SEC, &edge, &one, &times, NULL);
 	}
 	rollup_flush(rollup, batch);
 	for (size_t i = 0; i < batch->rows[TABLE_ROLLUPS].count; i++)
@@ -152,7 +152,7 @@ TEST(rollup, bounds_its_open_buckets)
 
 	CHECK(rollup && batch);
 	for (uint64_t i = 0; i < 5000; i++)
-		rollup_add(rollup, batch, hash_u64(i) % (365 * NS_PER_DAY), &edge, &one, NULL);
+		rollup_add(rollup, batch, hash_u64(i) % (365 * NS_PER_DAY), &edge, &one, NULL, NULL);
 	rollup_flush(rollup, batch);
 	for (size_t i = 0; i < batch->rows[TABLE_ROLLUPS].count; i++)
 		sums[tier_of(row_at(batch, i))] += row_at(batch, i)->tx_packets;

@@ -649,7 +649,7 @@ TEST(aggregate, shows_the_edges_that_were_folded)
 
 		(void)snprintf(name, sizeof(name), "svc-%02d", i % 20);
 		edge.dst_workload = view_str(name);
-		rollup_add(rollup, batch, T0 + (uint64_t)i, &edge, &one, NULL);
+		rollup_add(rollup, batch, T0 + (uint64_t)i, &edge, &one, NULL, NULL);
 	}
 	rollup_flush(rollup, batch);
 	fixture_open(&fixture);
