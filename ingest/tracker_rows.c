@@ -400,7 +400,7 @@ void flow_write_row(struct flow *flow, uint8_t end_reason)
 
 		tracker->batch = next ? next : tracker->batch;
 	}
-	counter_add(tracker->counters, COUNTER_flow_rows_total, 1);
+	counter_bump(tracker->counters, COUNTER_flow_rows_total, 1);
 	reported(flow);
 }
 
@@ -499,7 +499,7 @@ void flow_write_call(void *arg, const struct call *call)
 	flow_find_parties(flow);
 	call_rollup(flow, src, &call->row);
 	row = batch_begin(tracker->batch, TABLE_CALLS, &call->row);
-	counter_add(tracker->counters, COUNTER_call_rows_total, 1);
+	counter_bump(tracker->counters, COUNTER_call_rows_total, 1);
 	if (!row)
 		return;
 	row->flow_id = flow->id;

@@ -149,29 +149,30 @@ static void note_session(struct redis_conn *conn, const struct call *call)
 	}
 }
 
-static void set_request(struct feed *f, struct call *call)
+/* what: redis_cmd_what() of its name. */
+static void set_request(struct feed *f, struct call *call, unsigned what)
 {
 	const struct redis_dir *dir = f->dir;
 	struct redis_conn *conn = f->conn;
 	struct view name = arg(dir, 0);
-	unsigned kind = redis_cmd_what(name), key = kind & REDIS_KEY;
+	unsigned key = what & REDIS_KEY;
 
-	set_method(f, call, name, kind & REDIS_SUBCOMMAND ? arg(dir, 1) : view_make("", 0));
+	set_method(f, call, name, what & REDIS_SUBCOMMAND ? arg(dir, 1) : view_make("", 0));
 	if (key)
 		set_target(f, call, arg(dir, key), true);
-	else if (kind & REDIS_WORD)
-		set_target(f, call, arg(dir, kind & REDIS_SUBCOMMAND ? 2 : 1), false);
-	else if (kind & REDIS_CHANNEL)
+	else if (what & REDIS_WORD)
+		set_target(f, call, arg(dir, what & REDIS_SUBCOMMAND ? 2 : 1), false);
+	else if (what & REDIS_CHANNEL)
 		set_target(f, call, arg(dir, 1), false);
-	if (kind & REDIS_CHANNEL && ROW_HAS(CALL, &call->row, target))
+	if (what & REDIS_CHANNEL && ROW_HAS(CALL, &call->row, target))
 		ROW_SET(CALL, &call->row, topic, call->row.target);
-	if (view_ieq(name, "auth") && dir->items == 3) {
+	if (what & REDIS_SPECIAL && view_ieq(name, "auth") && dir->items == 3) {
 		struct view user = view_sub(arg(dir, 1), 0, sizeof(conn->user));
 
 		memcpy(conn->user, user.at, user.len);
 		conn->user_len = (uint8_t)user.len;
 	}
-	if (view_ieq(name, "hello"))
+	if (what & REDIS_SPECIAL && view_ieq(name, "hello"))
 		conn->resp3 = view_is(arg(dir, 1), "3");
 	CALL_TEXT(f->sink, call, db, view_make(conn->db, conn->db_len), sizeof(conn->db));
 	CALL_TEXT(f->sink, call, user, view_make(conn->user, conn->user_len), sizeof(conn->user));
@@ -179,14 +180,16 @@ static void set_request(struct feed *f, struct call *call)
 }
 
 /* How many replies a command gets, and what they are. */
-static uint64_t expect(const struct feed *f)
+static uint64_t expect(const struct feed *f, unsigned what)
 {
 	const struct redis_conn *conn = f->conn;
 	const struct redis_dir *dir = f->dir;
 	struct view name = arg(dir, 0);
 	uint64_t n = dir->items > 1 ? dir->items - 1 : 0;
 
-	if (redis_cmd_subscribes(name)) {
+	if (!(what & (REDIS_SUBSCRIBES | REDIS_SPECIAL)))
+		return 1;
+	if (what & REDIS_SUBSCRIBES) {
 		if (!n)
 			n = view_ieq(name, "punsubscribe") ? conn->patterns :
 			    view_ieq(name, "sunsubscribe") ? conn->shards : conn->channels;
@@ -204,10 +207,11 @@ static void take_command(struct feed *f, uint64_t end_off)
 {
 	struct redis_conn *conn = f->conn;
 	struct call *call = NULL;
+	unsigned what = redis_cmd_what(arg(f->dir, 0));
 	bool oneway = conn->silent || conn->skip_next;
 
 	conn->skip_next = false;
-	if (view_ieq(arg(f->dir, 0), "client") && view_ieq(arg(f->dir, 1), "reply")) {
+	if (what & REDIS_SPECIAL && view_ieq(arg(f->dir, 0), "client") && view_ieq(arg(f->dir, 1), "reply")) {
 		struct view how = arg(f->dir, 2);
 
 		conn->silent = view_ieq(how, "off");
@@ -222,8 +226,8 @@ static void take_command(struct feed *f, uint64_t end_off)
 	}
 	call_request_begin(call, f->chunk, f->dir->off);
 	call_request_end(call, f->chunk, end_off);
-	set_request(f, call);
-	call->tag = expect(f);
+	set_request(f, call, what);
+	call->tag = expect(f, what);
 	if (oneway)
 		call_end(f->sink, call, CALL_END_oneway);
 	else
@@ -368,7 +372,7 @@ static void take_reply(struct feed *f, uint64_t end_off)
 		take_push(f, end_off);
 		return;
 	}
-	if (redis_cmd_subscribes(arg(f->dir, 0)) && (f->dir->type == '*' || f->dir->type == '>'))
+	if ((f->dir->type == '*' || f->dir->type == '>') && redis_cmd_subscribes(arg(f->dir, 0)))
 		note_subscription(conn, arg(f->dir, 0));
 	call = conn->waiting.head;
 	if (!call && conn->unopened) {

@@ -10,6 +10,8 @@
 enum {
 	REDIS_KEY_NONE = 0, REDIS_KEY_1 = 1, REDIS_KEY_2 = 2, REDIS_KEY_3 = 3, REDIS_KEY = 3,
 	REDIS_SUBCOMMAND = 4, REDIS_CHANNEL = 8, REDIS_WORD = 16,
+	REDIS_SUBSCRIBES = 32,	/* as redis_cmd_subscribes() */
+	REDIS_SPECIAL = 64,	/* says something of the connection: AUTH, HELLO, CLIENT, PSYNC, SYNC, MONITOR */
 };
 
 unsigned redis_cmd_what(struct view name);
