@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include "base/ip.h"
 #include "base/rd.h"
 
 #define NAME_OCTETS_MAX 255
@@ -26,6 +27,19 @@ static void txt_octet(struct txt *txt, uint8_t c, const char *special)
 		txt_put(txt, view_make(text, 2));
 	} else {
 		txt_put(txt, view_make(text + 1, 1));
+	}
+}
+
+/* Nearly every label is letters, digits and hyphens alone: they go out in one piece. */
+static void put_label(struct txt *txt, struct view label)
+{
+	for (size_t i = 0, from; i < label.len; i++) {
+		for (from = i; i < label.len && label.at[i] > ' ' && label.at[i] <= '~' && label.at[i] != '.' &&
+			       label.at[i] != '\\'; i++)
+			;
+		txt_put(txt, view_sub(label, from, i - from));
+		if (i < label.len)
+			txt_octet(txt, label.at[i], ".\\");
 	}
 }
 
@@ -141,8 +155,7 @@ bool dns_name(struct view all, size_t off, struct txt *txt, size_t *ret_next)
 		if (txt) {
 			if (!first)
 				txt_put(txt, VIEW_LIT("."));
-			for (size_t i = 0; i < n; i++)
-				txt_octet(txt, all.at[off + i], ".\\");
+			put_label(txt, view_sub(all, off, n));
 		}
 		first = false;
 		off += n;
@@ -226,10 +239,18 @@ static void unknown_text(const struct dns_rr *rr, struct txt *txt)
 
 static void address_text(int family, struct view data, struct txt *txt)
 {
-	char text[INET6_ADDRSTRLEN];
+	char text[IP_TEXT_LEN];
+	struct ip ip;
 
-	if (inet_ntop(family, data.at, text, sizeof(text)))
+	if (family == AF_INET) {
+		uint32_t be;
+
+		memcpy(&be, data.at, sizeof(be));
+		ip = ip_from_v4(be);
+		txt_put(txt, view_make(text, ip_format(&ip, text)));
+	} else if (inet_ntop(family, data.at, text, sizeof(text))) {
 		txt_str(txt, text);
+	}
 }
 
 static void strings_text(struct view data, struct txt *txt)
