@@ -21,7 +21,7 @@
 #include "base/rd.h"
 #include "store/packet_block.h"
 
-#define BUF_BYTES (1u << 20)
+#define BUF_BYTES (256u << 10)	/* what was read is still in the cache when its frames are looked at */
 #define BLOCK_BYTES_MAX (PACKET_BYTES_MAX + (1u << 20))	/* a frame with its header and options */
 #define WAIT_MS 200
 #define OPTIONS_MAX 64		/* of one interface block */
@@ -247,6 +247,9 @@ static int pcap_next(struct source_file *file, struct frame *ret_frame, struct e
 	file->ifaces[0].frames++;
 	file->frames++;
 	advance(file, head_bytes + captured);
+	/* The next record and its headers come while this frame is worked on. */
+	__builtin_prefetch(file->buf + file->at);
+	__builtin_prefetch(file->buf + file->at + 64);
 	return 1;
 }
 

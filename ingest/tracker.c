@@ -530,7 +530,8 @@ int tracker_frame(struct tracker *tracker, const struct frame *frame)
 	unsigned dir = 0;
 
 	packet.time_ns = frame->time_ns;
-	packet.frame = frame->bytes;
+	packet.frame.at = frame->bytes.at;
+	packet.frame.len = frame->bytes.len;
 	packet.orig_len = frame->orig_len;
 	packet.link = frame->link;
 	packet.segments = frame->segments ? frame->segments : 1;
