@@ -27,6 +27,32 @@ static struct rollup_edge edge_to(const char *name)
 				     .has_port = true, .proto = PROTO_tcp, .l7 = L7_http };
 }
 
+TEST(rollup, adds_where_an_edge_was_found_until_its_second_is_over)
+{
+	struct rollup *rollup = rollup_new(1, NULL);
+	struct rollup_counts one = { .calls = 1 };
+	struct rollup_edge api = edge_to("api"), db = edge_to("db");
+	struct rollup_place place = { 0 }, folded = { 0 };
+	struct batch *batch = batch_new();
+
+	CHECK(rollup && batch);
+	CHECK_NOT(rollup_add_at(rollup, KIT_T0, &place, &one, NULL), "zeroed, it is nowhere");
+	rollup_add(rollup, batch, KIT_T0, &api, &one, NULL, &place);
+	CHECK(rollup_add_at(rollup, KIT_T0 + NS_PER_SEC - 1, &place, &one, NULL));
+	CHECK_NOT(rollup_add_at(rollup, KIT_T0 + NS_PER_SEC, &place, &one, NULL));
+	CHECK_NOT(rollup_add_at(rollup, KIT_T0 - 1, &place, &one, NULL));
+	rollup_add(rollup, batch, KIT_T0, &db, &one, NULL, &folded);
+	CHECK_U64(folded.opened, 0);	/* each one folded is counted */
+	rollup_tick(rollup, batch, KIT_T0 + 3 * NS_PER_SEC);
+	CHECK_U64(batch->rows[TABLE_ROLLUPS].count, 2);
+	CHECK_U64(row_at(batch, 0)->calls, 2);
+	CHECK_NOT(rollup_add_at(rollup, KIT_T0, &place, &one, NULL), "its second was written");
+	rollup_add(rollup, batch, KIT_T0, &db, &one, NULL, NULL);
+	CHECK_NOT(rollup_add_at(rollup, KIT_T0, &place, &one, NULL), "the same second again, but another edge is there");
+	rollup_free(rollup);
+	batch_free(batch);
+}
+
 TEST(rollup, waits_two_seconds_and_adds_late_rows)
 {
 	struct rollup *rollup = rollup_new(0, NULL);
