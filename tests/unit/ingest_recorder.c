@@ -2,8 +2,10 @@
 #include "ingest/recorder.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -13,6 +15,7 @@
 #include "tests/ingest_kit.h"
 
 #define PORT 18099
+#define STEPS_MAX 50	/* seconds */
 
 static const char asked[] = "GET /kit HTTP/1.1\r\nHost: kit\r\n\r\n";
 static const char answered[] = "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
@@ -37,7 +40,7 @@ static int own_network(void)
 }
 
 /*
- * Tells by the pipe that it listens, then answers one request. Stays until hold
+ * Tells by the pipe that it listens, then answers one request and tells that it is through. Stays until hold
  * ends: /proc is asked about a process when its first packet is drained.
  */
 static void serve(int ready, int hold)
@@ -57,11 +60,12 @@ static void serve(int ready, int hold)
 		_exit(1);
 	(void)read(fd, text, sizeof(text));	/* until the client closes */
 	(void)close(fd);
-	(void)read(hold, text, 1);
+	(void)!write(ready, "x", 1);
+	(void)!read(hold, text, 1);
 	_exit(0);
 }
 
-static void ask(int hold)
+static void ask(int ready, int hold)
 {
 	struct sockaddr_in address = loopback();
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -72,14 +76,16 @@ static void ask(int hold)
 	    write(fd, asked, sizeof(asked) - 1) < 0 || read(fd, text, sizeof(text)) <= 0)
 		_exit(1);
 	(void)close(fd);
-	(void)read(hold, text, 1);
+	(void)!write(ready, "x", 1);
+	(void)!read(hold, text, 1);
 	_exit(0);
 }
 
 struct story {
 	pid_t server, client;
-	int step, pipe[2], hold[2];
-	bool began, bad;
+	int steps, words, pipe[2], hold[2];
+	int steps_after;	/* both were through */
+	bool began;
 };
 
 static void on_ready(void *arg)
@@ -87,39 +93,61 @@ static void on_ready(void *arg)
 	((struct story *)arg)->began = true;
 }
 
-/* A step a second: server, client, then two more for the rows to be written. */
+/* Words of server and client that have come by now. */
+static void listen_to(struct story *story)
+{
+	char byte;
+
+	while (read(story->pipe[0], &byte, 1) == 1)
+		story->words++;
+}
+
+static pid_t start(struct story *story, void (*run)(int ready, int hold))
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)close(story->hold[1]);
+		run(story->pipe[1], story->hold[0]);
+	}
+	return pid;
+}
+
+/*
+ * A step a second, however slow the machine: the server, the client when the server listens, and when both are through
+ * two more, so that they are looked up while they are there.
+ */
 static bool on_alive(void *arg)
 {
 	struct story *story = arg;
-	int status = 0;
-	char byte;
 
-	switch (story->step++) {
-	case 0:
-		story->server = fork();
-		if (story->server == 0) {
-			(void)close(story->hold[1]);
-			serve(story->pipe[1], story->hold[0]);
-		}
-		if (read(story->pipe[0], &byte, 1) != 1)
-			story->bad = true;
-		story->client = fork();
-		if (story->client == 0) {
-			(void)close(story->hold[1]);
-			ask(story->hold[0]);
-		}
-		return true;
-	case 1:
-		(void)close(story->hold[1]);
-		for (int i = 0; i < 2; i++)
-			if (waitpid(i ? story->server : story->client, &status, 0) < 0 || status != 0)
-				story->bad = true;
-		return true;
-	case 2:
-		return true;
-	default:
-		return false;
+	listen_to(story);
+	if (!story->server)
+		story->server = start(story, serve);
+	else if (!story->client && story->words == 1)
+		story->client = start(story, ask);
+	else if (story->words == 3)
+		story->steps_after++;
+	return story->steps_after < 2 && story->steps++ < STEPS_MAX;
+}
+
+/* Both ended well. */
+static bool story_over(struct story *story)
+{
+	pid_t pids[] = { story->server, story->client };
+	bool good = story->began && story->words == 3;
+
+	(void)close(story->hold[1]);
+	for (size_t i = 0; i < 2; i++) {
+		int status = 0;
+
+		if (pids[i] <= 0)
+			continue;
+		if (!good)	/* it may wait for a peer that does not come */
+			(void)kill(pids[i], SIGKILL);
+		good = waitpid(pids[i], &status, 0) == pids[i] && status == 0 && good;
 	}
+	return good;
 }
 
 static size_t read_table(struct store_view *view, enum table_id id, struct arena *arena, void *rows, size_t max)
@@ -143,14 +171,14 @@ static size_t read_table(struct store_view *view, enum table_id id, struct arena
 
 #define ROWS_MAX 2000
 
-TEST(recorder, records_both_ends_of_a_call, .timeout = 60)
+TEST(recorder, records_both_ends_of_a_call, .timeout = 120)
 {
 	static struct flow_row flows[ROWS_MAX];
 	static struct call_row calls[ROWS_MAX];
 	static struct event_row events[ROWS_MAX];
 	struct story story = { 0 };
 	struct recorder_opts opts = { .data_dir = check_tmpdir(), .node = "kit-node", .group_gid = -1,
-				      .live = { .ring_bytes = 1 << 20 }, .ready = on_ready, .alive = on_alive,
+				      .live = { .ring_bytes = 16 << 20 }, .ready = on_ready, .alive = on_alive,
 				      .arg = &story };
 	unsigned ours = 0, views = 0, kinds = 0;
 	struct store_view *view = NULL;
@@ -163,12 +191,12 @@ TEST(recorder, records_both_ends_of_a_call, .timeout = 60)
 
 	if (own_network() < 0)
 		SKIP("a network namespace of our own is not permitted");
-	CHECK(pipe(story.pipe) == 0 && pipe(story.hold) == 0);
+	CHECK(pipe2(story.pipe, O_NONBLOCK) == 0 && pipe(story.hold) == 0);
 	rc = recorder_run(&opts, &err);
 	if (rc == E_PERMISSION || rc == E_UNSUPPORTED)
 		SKIP("cannot capture here: %s", err.text);
 	CHECK_OK(rc, err);
-	CHECK(story.began && !story.bad);
+	CHECK(story_over(&story), "server and client: %d of 3 words in %d seconds", story.words, story.steps);
 
 	arena_init(&arena, 0);
 	CHECK_OK(store_open(opts.data_dir, &store, &err), err);
