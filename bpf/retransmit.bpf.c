@@ -53,6 +53,7 @@ int BPF_PROG(retransmit_segment, const struct sock *sk, const struct sk_buff *sk
 	event->reason = class_of(sk);
 	event->value = segments_of(skb);
 	event->value2 = BPF_CORE_READ(skb, len);
+	event->total_retrans = BPF_CORE_READ((const struct tcp_sock *)sk, total_retrans);
 	event_submit(event);
 	return 0;
 }

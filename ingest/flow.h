@@ -49,6 +49,9 @@ struct flow_extra {
 	uint32_t fragments[2], broken_datagrams, fragment_overlaps;
 	uint32_t kernel_retransmits, fast_retransmits;
 	uint64_t lost[2];
+	/* since the flow began, or the first time that the kernel told */
+	uint32_t retransmits_known;	/* of the socket's own count, how many are in rows or above */
+	bool retransmits_since;		/* retransmits_known holds */
 };
 
 /* Fields are in the order in which a packet asks for them. */

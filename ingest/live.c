@@ -27,6 +27,7 @@
 struct probe_state {
 	const struct probe_ops *ops;
 	bool attached;
+	uint64_t missed;	/* see probe_set_missed, at the last look */
 	char why[sizeof(((struct err *)0)->text)];
 };
 
@@ -40,6 +41,8 @@ struct live {
 
 	uint64_t counters[RING_COUNTER_COUNT];
 	uint64_t orphans_told, orphan_bytes_told;
+	uint64_t missed, missed_told, events_told;	/* programs passed over; of these and of RING_COUNT_CONTROL_FULL */
+	uint64_t looked_ns;	/* wall clock of the last look */
 	uint64_t told_skipped, told_skipped_bytes;
 	unsigned level;
 	bool more;		/* the last round ended before what was there did */
@@ -215,21 +218,49 @@ static bool deliver(struct live *live, const struct source_sink *sink, struct vi
 
 /* ---- draining ---- */
 
+static void look(struct live *live)
+{
+	probe_set_counters(live->set, live->counters);
+	live->missed = 0;
+	for (unsigned i = 0; i < live->probe_count; i++) {
+		live->probes[i].missed = probe_set_missed(live->set, live->probes[i].ops);
+		live->missed += live->probes[i].missed;
+	}
+}
+
+/* Facts about sockets and processes that did not come, some time since the last look. */
+static void tell_unheard(struct live *live, const struct source_sink *sink, enum source_lost reason, uint64_t total,
+			 uint64_t *told, uint64_t now_ns)
+{
+	struct sock_event event = { .kind = SOURCE_LOST, .time_ns = now_ns, .reason = reason, .value = total - *told };
+
+	if (total <= *told)
+		return;
+	*told = total;
+	if (live->looked_ns && live->looked_ns < now_ns)
+		event.value2 = now_ns - live->looked_ns;
+	if (sink->sock)
+		sink->sock(sink->arg, &event);
+}
+
 /* What the kernel side lost without a socket to tell it. */
 static void tick(struct live *live, const struct source_sink *sink, uint64_t mono_ns)
 {
 	uint64_t last_ns = live->wall.last_ns ? live->wall.last_ns : mono_ns;
-	uint64_t lost, bytes;
+	uint64_t lost, bytes, now_ns = mono_ns + live->wall.offset_ns;
 
-	probe_set_counters(live->set, live->counters);
+	look(live);
 	lost = live->counters[RING_COUNT_ORPHAN_LOST] - live->orphans_told;
 	bytes = live->counters[RING_COUNT_ORPHAN_LOST_BYTES] - live->orphan_bytes_told;
 	live->tick_ns = mono_ns + TICK_NS;
-	if (!lost)
-		return;
-	tell_lost(live, sink, walltime_next(&live->wall, last_ns), 0, lost, bytes);
-	live->orphans_told += lost;
-	live->orphan_bytes_told += bytes;
+	if (lost) {
+		tell_lost(live, sink, walltime_next(&live->wall, last_ns), 0, lost, bytes);
+		live->orphans_told += lost;
+		live->orphan_bytes_told += bytes;
+	}
+	tell_unheard(live, sink, SOURCE_LOST_EVENTS, live->counters[RING_COUNT_CONTROL_FULL], &live->events_told, now_ns);
+	tell_unheard(live, sink, SOURCE_LOST_PASSED_OVER, live->missed, &live->missed_told, now_ns);
+	live->looked_ns = now_ns;
 }
 
 int live_drain(struct live *live, const struct source_sink *sink, size_t frames_max, struct err *err)
@@ -404,7 +435,7 @@ static void status_probes(struct live *live, struct json *json)
 			json_kcstr(json, "why", state->why);
 			json_kcstr(json, "note", state->ops->note);
 		}
-		json_ku64(json, "missed", probe_set_missed(live->set, state->ops));
+		json_ku64(json, "missed", state->missed);
 		json_key(json, "columns");
 		json_array(json);
 		for (size_t c = 0; !state->attached && state->ops->columns[c]; c++)
@@ -419,7 +450,7 @@ void live_status(struct live *live, struct json *json)
 {
 	uint64_t *counters = live->counters;
 
-	probe_set_counters(live->set, counters);
+	look(live);
 	status_probes(live, json);
 	json_ku64(json, "seen", counters[RING_COUNT_SEEN]);
 	json_ku64(json, "seen_bytes", counters[RING_COUNT_SEEN_BYTES]);

@@ -61,7 +61,8 @@ enum sock_event_kind {
 	SOCK_CONNECT_FAILED,	/* value: errno, 0 when the process gave up; no SOCK_CLOSE follows */
 	SOCK_CLOSE,		/* tcp totals are valid when has_tcp */
 	SOCK_RETRANSMIT,	/* the kernel sent a segment again; reason: class, value: segments, value2: bytes.
-				 * Of a SYN-ACK: the listener's cookie, the connection's addresses */
+				 * total_retrans counts them all. Of a SYN-ACK: the listener's cookie, the
+				 * connection's addresses, total_retrans 0 */
 	SOCK_RESET_SENT,	/* cookie 0 when nobody listened */
 	SOCK_RESET_RECEIVED,
 	PROC_EXEC, PROC_EXIT,	/* owner names the process; PROC_EXIT: value is the wait status */
@@ -72,6 +73,11 @@ enum sock_event_kind {
 enum source_lost {
 	SOURCE_LOST_OTHER, SOURCE_LOST_RING_FULL, SOURCE_LOST_COPY_FAILED,
 	SOURCE_LOST_SKIPPED,	/* not lost but left out on purpose: counted, and known by number only */
+	/*
+	 * Not frames but events like these, value of them, of nobody knows whose, in the value2 ns before time_ns: there was
+	 * no room for them; the kernel passed over the program that tells them, which was at work on that processor.
+	 */
+	SOURCE_LOST_EVENTS, SOURCE_LOST_PASSED_OVER,
 };
 
 enum retransmit_class { RETRANSMIT_OTHER, RETRANSMIT_FAST, RETRANSMIT_TIMEOUT, RETRANSMIT_TLP, RETRANSMIT_SYN };
@@ -89,10 +95,11 @@ struct sock_event {
 	struct sock_owner owner;
 	uint32_t reason;	/* enum retransmit_class, or a source's own cause number */
 	uint64_t value;
-	uint64_t value2;	/* SOURCE_LOST: bytes */
+	uint64_t value2;	/* SOURCE_LOST: bytes, or as enum source_lost says */
 	bool has_tcp;
 	uint64_t bytes_acked, bytes_received;
-	uint32_t total_retrans, srtt_us, mdev_us, min_rtt_us;
+	uint32_t total_retrans;	/* segments the socket has ever sent again; its handshake's too */
+	uint32_t srtt_us, mdev_us, min_rtt_us;
 	/* SOCK_CLOSE: packets that were only counted and that no frame's skipped_before tells; ingress, egress */
 	uint32_t skipped[2];
 	uint64_t skipped_bytes[2];

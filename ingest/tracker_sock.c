@@ -135,6 +135,50 @@ static void connect_failed(struct tracker *tracker, const struct sock_event *eve
 		ROW_SET(EVENT_ROW, row, text, batch_text(tracker->batch, view_str(words)));
 }
 
+static void retransmit_row(struct tracker *tracker, const struct sock_event *event, const struct flow *flow,
+			   const struct sock_tuple *tuple, uint64_t segments, const char *reason)
+{
+	struct event_row *row = sock_row(tracker, event, EVENT_retransmit, flow, tuple);
+
+	if (!row)
+		return;
+	ROW_SET(EVENT_ROW, row, value, segments);
+	ROW_SET(EVENT_ROW, row, reason, batch_text(tracker->batch, view_str(reason)));
+}
+
+/*
+ * The socket has its own count of what it sent again. What is more there than events told is known by number only: the
+ * kernel passes over a program that is at work on its processor, and some kernels over all tracing while certain
+ * processes are current, which nothing counts; and a segment may not have left the machine.
+ */
+static void sent_again(struct tracker *tracker, struct flow *flow, const struct sock_event *event, uint32_t segments)
+{
+	bool own = event->total_retrans && flow->cookie == event->cookie;
+	bool whole = flow->local != LOCAL_NONE && flow->tcp.dir[flow->local].isn_known;
+	struct flow_extra *extra = flow->extra;
+	uint32_t untold = 0;
+
+	if (!segments && (!own || !(whole || (extra && extra->retransmits_since))))
+		return;
+	extra = flow_extra_make(flow);
+	if (!extra)
+		return;
+	/* What a connection older than the recorder had sent again before is no news. */
+	if (!extra->retransmits_since && own && !whole)
+		extra->retransmits_known = event->total_retrans - segments;
+	extra->retransmits_since = true;
+	extra->retransmits_known += segments;
+	if (own && event->total_retrans > extra->retransmits_known) {
+		untold = event->total_retrans - extra->retransmits_known;
+		extra->retransmits_known = event->total_retrans;
+	}
+	extra->kernel_retransmits += segments + untold;
+	if (!untold)
+		return;
+	counter_add(tracker->counters, COUNTER_retransmits_untold_total, untold);
+	retransmit_row(tracker, event, flow, NULL, untold, "untold");
+}
+
 static void close_text(struct tracker *tracker, struct event_row *row, const struct sock_event *event)
 {
 	char text[160];
@@ -154,6 +198,8 @@ static void sock_closed(struct tracker *tracker, const struct sock_event *event)
 
 	if (flow && event->cookie && flow->cookie && flow->cookie != event->cookie)
 		flow = NULL;	/* the ports are in use again already */
+	if (flow && event->proto == PROTO_tcp && event->has_tcp)
+		sent_again(tracker, flow, event, 0);
 	/* Ingress, egress: the local end received and sent them. */
 	for (unsigned egress = 0; egress < 2; egress++)
 		if (event->skipped[egress])
@@ -177,18 +223,14 @@ static void retransmitted(struct tracker *tracker, const struct sock_event *even
 	struct sock_tuple tuple;
 	bool has_tuple = tuple_of(tracker, event, &tuple);
 	struct flow *flow = has_tuple ? flow_of_sock(tracker, &tuple) : NULL;
-	struct event_row *row = sock_row(tracker, event, EVENT_retransmit, flow, has_tuple ? &tuple : NULL);
 
-	if (flow && flow_extra_make(flow)) {
-		flow->extra->kernel_retransmits += (uint32_t)event->value;
-		if (event->reason == RETRANSMIT_FAST)
+	if (flow && flow->proto == PROTO_tcp) {
+		sent_again(tracker, flow, event, (uint32_t)event->value);
+		if (event->reason == RETRANSMIT_FAST && flow->extra)
 			flow->extra->fast_retransmits += (uint32_t)event->value;
 	}
-	if (!row)
-		return;
-	ROW_SET(EVENT_ROW, row, value, event->value);
-	ROW_SET(EVENT_ROW, row, reason, batch_text(tracker->batch, view_str(classes[event->reason <= RETRANSMIT_SYN ?
-										   event->reason : RETRANSMIT_OTHER])));
+	retransmit_row(tracker, event, flow, has_tuple ? &tuple : NULL, event->value,
+		       classes[event->reason <= RETRANSMIT_SYN ? event->reason : RETRANSMIT_OTHER]);
 }
 
 static void reset(struct tracker *tracker, const struct sock_event *event)
@@ -231,8 +273,27 @@ static void process(struct tracker *tracker, const struct sock_event *event)
 	party_put(enrich, party);
 }
 
+/* Whose they were nobody can tell: rows of this stretch may lack an event, or a count of one. */
+static void events_lost(struct tracker *tracker, const struct sock_event *event, enum counter counter, const char *reason)
+{
+	struct store_gap gap = { .from_ns = event->time_ns - event->value2, .to_ns = event->time_ns + 1,
+				 .source = tracker->opts.source };
+
+	counter_add(tracker->counters, counter, event->value);
+	(void)snprintf(gap.reason, sizeof(gap.reason), "%s", reason);
+	batch_gap(tracker->batch, &gap);
+}
+
 void tracker_sock(struct tracker *tracker, const struct sock_event *event)
 {
+	if (event->kind == SOURCE_LOST && event->reason == SOURCE_LOST_EVENTS) {
+		events_lost(tracker, event, COUNTER_events_lost_total, "events_lost");
+		return;
+	}
+	if (event->kind == SOURCE_LOST && event->reason == SOURCE_LOST_PASSED_OVER) {
+		events_lost(tracker, event, COUNTER_events_passed_over_total, "events_passed_over");
+		return;
+	}
 	if (event->kind == SOURCE_LOST && event->reason == SOURCE_LOST_SKIPPED) {
 		tracker_skipped(tracker, NULL, 0, event->time_ns, event->value, event->value2);
 		return;

@@ -17,7 +17,7 @@ enum ring_kind {
 	RING_SOCK_OWNER,
 	RING_CONNECT_FAILED,	/* value: errno, 0 when the process gave up */
 	RING_SOCK_CLOSE,
-	RING_RETRANSMIT,	/* reason: ring_retransmit, value: segments, value2: bytes */
+	RING_RETRANSMIT,	/* reason: ring_retransmit, value: segments, value2: bytes; total_retrans, but of a SYN-ACK */
 	RING_RESET_SENT,	/* value2: bytes */
 	RING_RESET_RECEIVED,
 	RING_PROC_EXEC,

@@ -166,7 +166,9 @@ static void on_sock(void *arg, const struct sock_event *event)
 {
 	struct dump *dump = arg;
 
-	line_begin(dump, kind_name(event->kind));
+	bool unheard = event->kind == SOURCE_LOST && event->reason >= SOURCE_LOST_EVENTS;
+
+	line_begin(dump, unheard ? "unheard" : kind_name(event->kind));
 	json_ku64(&dump->json, "time_ns", event->time_ns);
 	json_ku64(&dump->json, "cookie", event->cookie);
 	json_ku64(&dump->json, "proto", event->proto);
@@ -184,6 +186,8 @@ static void on_sock(void *arg, const struct sock_event *event)
 	json_ku64(&dump->json, "cgroup", event->owner.cgroup);
 	json_ku64(&dump->json, "netns", event->owner.netns);
 	json_kcstr(&dump->json, "comm", event->owner.comm);
+	if (event->kind == SOCK_RETRANSMIT && event->total_retrans)
+		json_ku64(&dump->json, "total_retrans", event->total_retrans);
 	if (event->kind == SOCK_RETRANSMIT)
 		json_kcstr(&dump->json, "class", class_name(event->reason));
 	json_ku64(&dump->json, "value", event->value);

@@ -594,6 +594,112 @@ TEST(tracker, records_what_was_lost)
 	tkit_release(kit);
 }
 
+/* Events that did not come are counted apart from frames, and are a gap of the stretch they are missing from. */
+TEST(tracker, records_that_events_were_lost)
+{
+	struct tkit kit_, *kit = &kit_;
+	struct sock_event event = { .time_ns = KIT_T0 + 5 * NS_PER_SEC, .kind = SOURCE_LOST, .value = 3,
+				    .value2 = NS_PER_SEC, .reason = SOURCE_LOST_EVENTS };
+
+	tkit_init(kit, (struct tracker_opts){ 0 }, true);
+	tracker_sock(kit->tracker, &event);
+	event.time_ns += NS_PER_SEC / 2;	/* the next look finds some more: one gap */
+	event.value = 4;
+	tracker_sock(kit->tracker, &event);
+	event.reason = SOURCE_LOST_PASSED_OVER;
+	event.value = 1;
+	event.value2 = 0;
+	tracker_sock(kit->tracker, &event);
+	CHECK_U64(counter_get(&kit->counters, COUNTER_events_lost_total), 7);
+	CHECK_U64(counter_get(&kit->counters, COUNTER_events_passed_over_total), 1);
+	CHECK_U64(counter_get(&kit->counters, COUNTER_frames_lost_total), 0);
+	CHECK_U64(kit->batch->gaps_count, 2);
+	CHECK_STR(kit->batch->gaps[0].reason, "events_lost");
+	CHECK_U64(kit->batch->gaps[0].from_ns, KIT_T0 + 4 * NS_PER_SEC);
+	CHECK_U64(kit->batch->gaps[0].to_ns, event.time_ns + 1);
+	CHECK_U64(kit->batch->gaps[0].packets + kit->batch->gaps[0].bytes, 0);
+	CHECK_STR(kit->batch->gaps[1].reason, "events_passed_over");
+	CHECK_U64(kit->batch->gaps[1].to_ns - kit->batch->gaps[1].from_ns, 1);
+	tracker_end(kit->tracker);
+	tkit_release(kit);
+}
+
+static void sent_again(struct tkit *kit, enum sock_event_kind kind, uint64_t segments, uint32_t total)
+{
+	struct sock_event event = opened(kit, CLIENT_SOCK, client, server, false, 0, "", CLIENT_NS);
+
+	event.kind = kind;
+	event.reason = RETRANSMIT_TIMEOUT;
+	event.value = segments;
+	event.total_retrans = total;
+	event.has_tcp = kind == SOCK_CLOSE;
+	tracker_sock(kit->tracker, &event);
+}
+
+/* The kernel may tell of fewer segments than the socket counts: the flow has them all, and the rest is told as such. */
+TEST(tracker, takes_the_sockets_word_for_what_was_sent_again)
+{
+	static const struct { bool syn; uint32_t totals[3]; unsigned told, untold; } cases[] = {
+		{ true, { 1, 2, 2 }, 2, 0 },
+		{ true, { 1, 4, 4 }, 2, 2 },	/* two between the events */
+		{ true, { 3, 4, 9 }, 2, 7 },	/* before the first one and after the last one */
+		{ false, { 7, 8, 8 }, 2, 0 },	/* six before the recorder came: no news */
+		{ false, { 7, 10, 11 }, 2, 3 },
+		{ true, { 0, 0, 0 }, 2, 0 },	/* a source that does not know */
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct tkit kit_, *kit = &kit_;
+		unsigned sum = 0, untold = 0;
+
+		tkit_init(kit, (struct tracker_opts){ 0 }, true);
+		kit->at = FRAME_EGRESS;
+		kit->cookie = CLIENT_SOCK;
+		kit->netns = CLIENT_NS;
+		tkit_tcp(kit, &(struct kit_tcp){ .from = client, .to = server, .seq = 100,
+						 .flags = cases[i].syn ? TCP_SYN : TCP_ACK });
+		sent_again(kit, SOCK_RETRANSMIT, 1, cases[i].totals[0]);
+		sent_again(kit, SOCK_RETRANSMIT, 1, cases[i].totals[1]);
+		sent_again(kit, SOCK_CLOSE, 0, cases[i].totals[2]);
+		tracker_end(kit->tracker);
+		CHECK_U64(tkit_flow(kit, 0)->tx_kernel_retransmits, cases[i].told + cases[i].untold);
+		for (size_t e = 0; e < TKIT_COUNT(kit, EVENTS); e++) {
+			const struct event_row *row = tkit_event(kit, e);
+
+			if (row->kind != EVENT_retransmit)
+				continue;
+			sum += (unsigned)row->value;
+			if (view_eq(row->reason, VIEW_LIT("untold")))
+				untold += (unsigned)row->value;
+			CHECK_U64(row->flow_id, tkit_flow(kit, 0)->id);
+		}
+		CHECK_U64(sum, cases[i].told + cases[i].untold);
+		CHECK_U64(untold, cases[i].untold);
+		CHECK_U64(counter_get(&kit->counters, COUNTER_retransmits_untold_total), cases[i].untold);
+		tkit_release(kit);
+	}
+}
+
+/* One that no event told of at all; of a connection that was met midway nobody knows since when its socket counts. */
+TEST(tracker, learns_at_the_end_what_was_sent_again)
+{
+	for (unsigned syn = 0; syn < 2; syn++) {
+		struct tkit kit_, *kit = &kit_;
+
+		tkit_init(kit, (struct tracker_opts){ 0 }, true);
+		kit->at = FRAME_EGRESS;
+		kit->cookie = CLIENT_SOCK;
+		kit->netns = CLIENT_NS;
+		tkit_tcp(kit, &(struct kit_tcp){ .from = client, .to = server, .seq = 100,
+						 .flags = syn ? TCP_SYN : TCP_ACK });
+		sent_again(kit, SOCK_CLOSE, 0, 5);
+		tracker_end(kit->tracker);
+		CHECK_U64(tkit_flow(kit, 0)->tx_kernel_retransmits, syn ? 5 : 0);
+		CHECK_U64(counter_get(&kit->counters, COUNTER_retransmits_untold_total), syn ? 5 : 0);
+		tkit_release(kit);
+	}
+}
+
 /* A super-packet is what it was on the wire: every segment with its headers. */
 TEST(tracker, counts_the_segments_of_a_super_packet)
 {
