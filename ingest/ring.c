@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define AHEAD_BYTES 4096u
+#define LINE_BYTES 64ull
+
 int ring_open(struct ring *ring, int fd, size_t size_bytes, struct err *err)
 {
 	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
@@ -39,6 +42,22 @@ void ring_close(struct ring *ring)
 	*ring = (struct ring){ 0 };
 }
 
+/*
+ * What is to be read was written by another processor: a line takes its time to come, but many come at once. All of
+ * them will be wanted, for nearly all of a record is kept.
+ */
+static void ask_ahead(struct ring *ring, uint64_t producer_pos)
+{
+	uint64_t until = ring->read_pos + AHEAD_BYTES;
+
+	if (until > producer_pos)
+		until = producer_pos;
+	if (ring->asked_pos < ring->read_pos)
+		ring->asked_pos = ring->read_pos & ~(LINE_BYTES - 1);
+	for (; ring->asked_pos < until; ring->asked_pos += LINE_BYTES)
+		__builtin_prefetch(ring->bytes + (ring->asked_pos & (ring->size_bytes - 1)), 0, 2);
+}
+
 int ring_next(struct ring *ring, struct view *ret_record, uint64_t *ret_pos)
 {
 	uint64_t producer_pos = __atomic_load_n(ring->producer_pos, __ATOMIC_ACQUIRE);
@@ -52,8 +71,7 @@ int ring_next(struct ring *ring, struct view *ret_record, uint64_t *ret_pos)
 		if (head & BPF_RINGBUF_BUSY_BIT)
 			return 0;
 		ring->read_pos += (len + BPF_RINGBUF_HDR_SZ + 7ull) & ~7ull;
-		/* Written by another processor: it takes its time to come. */
-		__builtin_prefetch(ring->bytes + (ring->read_pos & (ring->size_bytes - 1)));
+		ask_ahead(ring, producer_pos);
 		if (head & BPF_RINGBUF_DISCARD_BIT)
 			continue;
 		*ret_record = view_make(at + BPF_RINGBUF_HDR_SZ, len);

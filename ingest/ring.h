@@ -16,6 +16,7 @@ struct ring {
 	size_t size_bytes;
 	size_t page_bytes;
 	uint64_t read_pos;	/* behind the last record that ring_next gave */
+	uint64_t asked_pos;	/* up to here memory has been fetched ahead */
 	bool spills;		/* set by its owner: what finds no room goes to another ring */
 };
 
