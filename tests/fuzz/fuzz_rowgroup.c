@@ -299,6 +299,24 @@ static struct view group_good(unsigned kind)
 	return wr_view(group);
 }
 
+/* Sums that were made are right: they can be left out, and made again. */
+static void sums_make(struct view input)
+{
+	struct wr group, was;
+
+	wr_init(&group, 0);
+	wr_init(&was, 0);
+	wr_bytes(&group, input);
+	if (rg_sums_is_group(input) && rg_sums_fill(group.at, group.len) == 0) {
+		wr_bytes(&was, wr_view(&group));
+		assert(rg_sums_clear(group.at, group.len) == 0);
+		assert(rg_sums_fill(group.at, group.len) == 0);
+		assert(view_eq(wr_view(&group), wr_view(&was)));
+	}
+	wr_release(&group);
+	wr_release(&was);
+}
+
 /* Each four bytes of input change one byte, mostly in the directory. */
 static void group_changed(unsigned kind, struct view changes)
 {
@@ -322,24 +340,6 @@ static void group_changed(unsigned kind, struct view changes)
 	checksums_repair(blob.at, blob.len);
 	group_read(wr_view(&blob));
 	wr_release(&blob);
-}
-
-/* Sums that were made are right: they can be left out, and made again. */
-static void sums_make(struct view input)
-{
-	struct wr group, was;
-
-	wr_init(&group, 0);
-	wr_init(&was, 0);
-	wr_bytes(&group, input);
-	if (rg_sums_is_group(input) && rg_sums_fill(group.at, group.len) == 0) {
-		wr_bytes(&was, wr_view(&group));
-		assert(rg_sums_clear(group.at, group.len) == 0);
-		assert(rg_sums_fill(group.at, group.len) == 0);
-		assert(view_eq(wr_view(&group), wr_view(&was)));
-	}
-	wr_release(&group);
-	wr_release(&was);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *at, size_t len);
