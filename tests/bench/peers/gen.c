@@ -300,7 +300,7 @@ static void flow_roll(struct rollup *rollup, struct batch *batch, const struct f
 
 	if (ROW_HAS(FLOW, row, handshake_ns))
 		rollup_time_set(&times, ROLLUP_HANDSHAKE, row->handshake_ns);
-	rollup_add(rollup, batch, row->start_ns, &edge, &counts, &times);
+	rollup_add(rollup, batch, row->start_ns, &edge, &counts, &times, NULL);
 }
 
 static void call_roll(struct rollup *rollup, struct batch *batch, const struct call_row *row, const struct ends *e)
@@ -314,7 +314,7 @@ static void call_roll(struct rollup *rollup, struct batch *batch, const struct c
 
 	rollup_time_set(&times, ROLLUP_LATENCY, row->latency_ns);
 	rollup_time_set(&times, ROLLUP_TTFB, row->ttfb_ns);
-	rollup_add(rollup, batch, row->start_ns, &edge, &counts, &times);
+	rollup_add(rollup, batch, row->start_ns, &edge, &counts, &times, NULL);
 }
 
 static void store_make(const char *dir, struct stream *flows, struct stream *calls)
