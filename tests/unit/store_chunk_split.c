@@ -99,7 +99,7 @@ TEST(chunk_split, the_form_is_the_one_that_takes_least)
 	bytes = check_split(values, N, &split);
 	CHECK_U64(split.form, SPLIT_STEPS);
 	CHECK_U64(split.scale, 1024);
-	CHECK_LT(bytes, N * 12 / 8);
+	CHECK_LT(bytes, N * 13 / 8);
 }
 
 /* Differences modulo 2^64 are negative numbers: their common divisor must not be one of large ones. */
