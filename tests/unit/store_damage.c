@@ -126,9 +126,10 @@ static void torture(const char *dir, const char *file, unsigned rounds, bool wri
 			/* Heads of pages are where it hurts: half of the flips go there, one in eight into the meta pages. */
 			size_t page = kit_random(&random) % 8 ? kit_random(&random) % (len / 4096) : kit_random(&random) % 2;
 			size_t within = kit_random(&random) % (kit_random(&random) % 2 ? 48 : 4096);
-			uint8_t byte = (uint8_t)(good[page * 4096 + within] ^ (1 + kit_random(&random) % 255));
+			size_t at = (page * 4096 + within) % len;
+			uint8_t byte = (uint8_t)(good[at] ^ (1 + kit_random(&random) % 255));
 
-			CHECK(pwrite(fd, &byte, 1, (off_t)(page * 4096 + within)) == 1);
+			CHECK(pwrite(fd, &byte, 1, (off_t)at) == 1);
 		}
 		(void)close(fd);
 		refused += strstr(file, "data.mdb") ? kv_verify_head(path, NULL) < 0 : kit_findings(work) > 0;
