@@ -765,3 +765,23 @@ int chunk_nested_read(struct rd *rd, size_t count, struct arena *arena, uint64_t
 	assert(count >= 1 && count <= CHUNK_VALUES_MAX);
 	return ints_read(rd, count, DEPTH_MAX, arena, values, err);
 }
+
+int chunk_counted_read(struct rd *rd, size_t count, const char *what, struct arena *arena, size_t *ret_nested,
+		       uint64_t **ret_values, struct err *err)
+{
+	uint64_t nested = rd_varint(rd);
+	uint64_t *values;
+	int rc;
+
+	if (rd->bad || nested < 1 || nested > count)
+		return err_set(err, E_CORRUPT, "%llu %s for %zu values", (unsigned long long)nested, what, count);
+	values = arena_alloc(arena, (size_t)nested * sizeof(*values));
+	if (!values)
+		return err_set(err, E_NO_MEMORY, "no memory for %llu %s", (unsigned long long)nested, what);
+	rc = chunk_nested_read(rd, (size_t)nested, arena, values, err);
+	if (rc < 0)
+		return rc;
+	*ret_nested = (size_t)nested;
+	*ret_values = values;
+	return 0;
+}

@@ -60,6 +60,9 @@ int chunk_ints_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *
 
 /* The same of a stream that lies inside another one: const, raw, for or delta. */
 int chunk_nested_read(struct rd *rd, size_t count, struct arena *arena, uint64_t *values, struct err *err);
+/* A number of entries, 1 to count, and a nested stream of that many, of the arena; what names them. E_CORRUPT, E_NO_MEMORY. */
+int chunk_counted_read(struct rd *rd, size_t count, const char *what, struct arena *arena, size_t *ret_nested,
+		       uint64_t **ret_values, struct err *err);
 
 /*
  * Strings: value i is dict[codes[i]]. sorted: put the dictionary in byte order,

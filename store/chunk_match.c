@@ -336,32 +336,12 @@ static int match_delta(struct rd *rd, size_t count, const struct chunk_test *tes
 	return 1;
 }
 
-static int nested_values(struct rd *rd, size_t count, const char *what, struct arena *arena, size_t *ret_nested,
-			 uint64_t **ret_values, struct err *err)
-{
-	uint64_t nested = rd_varint(rd);
-	uint64_t *values;
-	int rc;
-
-	if (rd->bad || nested < 1 || nested > count)
-		return err_set(err, E_CORRUPT, "%llu %s for %zu values", (unsigned long long)nested, what, count);
-	values = arena_alloc(arena, (size_t)nested * sizeof(*values));
-	if (!values)
-		return err_set(err, E_NO_MEMORY, "no memory for %llu %s", (unsigned long long)nested, what);
-	rc = chunk_nested_read(rd, (size_t)nested, arena, values, err);
-	if (rc < 0)
-		return rc;
-	*ret_nested = (size_t)nested;
-	*ret_values = values;
-	return 0;
-}
-
 static int match_rle(struct rd *rd, size_t count, const struct chunk_test *test, struct arena *arena, uint64_t *bits,
 		     struct err *err)
 {
 	uint64_t *run_values = NULL, *run_lengths;
 	size_t runs = 0, at = 0;
-	int rc = nested_values(rd, count, "runs", arena, &runs, &run_values, err);
+	int rc = chunk_counted_read(rd, count, "runs", arena, &runs, &run_values, err);
 
 	if (rc < 0)
 		return rc;
@@ -397,7 +377,7 @@ static int match_dict(struct rd *rd, size_t count, const struct chunk_test *test
 	uint64_t *dict = NULL;
 	size_t dict_count = 0;
 	uint8_t *fits;
-	int rc = nested_values(rd, count, "dictionary entries", arena, &dict_count, &dict, err);
+	int rc = chunk_counted_read(rd, count, "dictionary entries", arena, &dict_count, &dict, err);
 
 	if (rc < 0)
 		return rc;

@@ -121,30 +121,11 @@ static int delta_at(struct rd *rd, size_t count, struct points at, uint64_t *val
 static int ints_at(struct rd *rd, size_t count, struct points at, bool nested, struct arena *arena, uint64_t *values,
 		   struct err *err);
 
-/* A claimed number of entries of a nested stream, and the stream. */
-static int nested_read(struct rd *rd, size_t count, const char *what, struct arena *arena, size_t *ret_nested,
-		       uint64_t **ret_values, struct err *err)
-{
-	uint64_t nested = rd_varint(rd);
-	uint64_t *values;
-	int rc;
-
-	if (rd->bad || nested < 1 || nested > count)
-		return err_set(err, E_CORRUPT, "%llu %s for %zu values", (unsigned long long)nested, what, count);
-	values = arena_alloc(arena, (size_t)nested * sizeof(*values));
-	if (!values)
-		return err_set(err, E_NO_MEMORY, "no memory for %llu %s", (unsigned long long)nested, what);
-	rc = chunk_nested_read(rd, (size_t)nested, arena, values, err);
-	*ret_nested = (size_t)nested;
-	*ret_values = values;
-	return rc;
-}
-
 static int rle_at(struct rd *rd, size_t count, struct points at, struct arena *arena, uint64_t *values, struct err *err)
 {
 	uint64_t *run_values = NULL, *run_lengths, end = 0;
 	size_t runs = 0, i = 0;
-	int rc = nested_read(rd, count, "runs", arena, &runs, &run_values, err);
+	int rc = chunk_counted_read(rd, count, "runs", arena, &runs, &run_values, err);
 
 	if (rc < 0)
 		return rc;
@@ -169,7 +150,7 @@ static int dict_at(struct rd *rd, size_t count, struct points at, struct arena *
 {
 	size_t dict_count = 0;
 	uint64_t *dict = NULL;
-	int rc = nested_read(rd, count, "dictionary entries", arena, &dict_count, &dict, err);
+	int rc = chunk_counted_read(rd, count, "dictionary entries", arena, &dict_count, &dict, err);
 
 	if (rc == 0)
 		rc = ints_at(rd, count, at, true, arena, values, err);

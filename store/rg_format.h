@@ -123,5 +123,12 @@ int rg_entry_valid(const struct rg *rg, const struct col *col, const struct rg_e
 /* The plain bytes of its chunk, checked: in the blob, or unpacked into arena. E_CORRUPT, E_NO_MEMORY. */
 int rg_chunk_load(const struct rg *rg, const struct rg_entry *entry, size_t plain_max, struct arena *arena,
 		  struct view *ret_plain, struct err *err);
+/*
+ * The integers of an entry without nulls. 1: ret_rd is at them (chunk_ints_read), or at their differences to what predict
+ * says; 0: all of them are entry->checksum. E_CORRUPT, E_NO_MEMORY.
+ */
+struct predict;
+int rg_ints_open(const struct rg *rg, const struct rg_entry *entry, struct arena *arena, struct rd *ret_rd,
+		 struct predict *predict, struct err *err);
 
 #endif

@@ -121,33 +121,15 @@ static int foretold_at(const struct rg *rg, const struct predict *predict, struc
 static int entry_points(const struct rg *rg, const struct rg_entry *entry, const struct points *points,
 			struct arena *arena, uint64_t *values, struct predict *predict, struct err *err)
 {
-	size_t plain_max = (size_t)entry->count * 10 + 4096;	/* as rowgroup.c has it */
-	struct view plain;
-	struct rd rd;
-	int rc;
+	struct rd rd = { 0 };
+	int rc = rg_ints_open(rg, entry, arena, &rd, predict, err);
 
-	if (entry->stored_len == 0) {
-		if (entry->enc != CHUNK_CONST || entry->plain_len != 0)
-			return err_set(err, E_CORRUPT, "no chunk, but encoding %s of %u bytes",
-				       chunk_enc_name(entry->enc), entry->plain_len);
+	if (rc == 0)
 		for (uint32_t i = 0; i < points->count; i++)
 			values[i] = entry->checksum;
-		return 0;
-	}
-	rc = rg_chunk_load(rg, entry, plain_max, arena, &plain, err);
-	if (rc < 0)
-		return rc;
-	if (plain.len < 1 || plain.at[0] != entry->enc)
-		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
-			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
-	rd = rd_make(plain);
-	if (entry->enc == CHUNK_REF || entry->enc == CHUNK_PREDICT) {
-		rd_skip(&rd, 1);
-		rc = entry->enc == CHUNK_REF ? predict_get_ref(&rd, predict, err) : predict_get(&rd, predict, err);
-	}
-	if (rc == 0 && predict->formula != PREDICT_CHAIN)
+	if (rc > 0 && predict->formula != PREDICT_CHAIN)
 		rc = chunk_ints_at(&rd, entry->count, points->places, points->count, arena, values, err);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 static int check_range(const struct col *col, const uint64_t *values, uint32_t count, struct err *err)

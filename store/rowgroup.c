@@ -241,22 +241,18 @@ static int ints_decode(const struct rg *rg, const struct col *col, const struct 
 		       const uint64_t *valid, unsigned depth, struct arena *arena, uint64_t *values,
 		       struct err *err);
 
-/* The values of an entry without nulls, or their differences to what predict says. */
-static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct arena *arena, uint64_t *values,
-		      struct predict *predict, struct err *err)
+int rg_ints_open(const struct rg *rg, const struct rg_entry *entry, struct arena *arena, struct rd *ret_rd,
+		 struct predict *predict, struct err *err)
 {
 	/* No encoding needs more than raw integers, but for a few bytes a block. */
 	size_t plain_max = (size_t)entry->count * 10 + 4096;
 	struct view plain;
-	struct rd rd;
 	int rc;
 
 	if (entry->stored_len == 0) {
 		if (entry->enc != CHUNK_CONST || entry->plain_len != 0)
 			return err_set(err, E_CORRUPT, "no chunk, but encoding %s of %u bytes",
 				       chunk_enc_name(entry->enc), entry->plain_len);
-		for (uint32_t i = 0; i < entry->count; i++)
-			values[i] = entry->checksum;
 		return 0;
 	}
 	rc = rg_chunk_load(rg, entry, plain_max, arena, &plain, err);
@@ -265,12 +261,27 @@ static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct 
 	if (plain.len < 1 || plain.at[0] != entry->enc)
 		return err_set(err, E_CORRUPT, "encoding %s, directory says %s",
 			       plain.len ? chunk_enc_name(plain.at[0]) : "none", chunk_enc_name(entry->enc));
-	rd = rd_make(plain);
+	*ret_rd = rd_make(plain);
 	if (entry->enc == CHUNK_REF || entry->enc == CHUNK_PREDICT) {
-		rd_skip(&rd, 1);
-		rc = entry->enc == CHUNK_REF ? predict_get_ref(&rd, predict, err) : predict_get(&rd, predict, err);
-		if (rc < 0)
-			return rc;
+		rd_skip(ret_rd, 1);
+		rc = entry->enc == CHUNK_REF ? predict_get_ref(ret_rd, predict, err) : predict_get(ret_rd, predict, err);
+	}
+	return rc < 0 ? rc : 1;
+}
+
+/* The values of an entry without nulls, or their differences to what predict says. */
+static int ints_dense(const struct rg *rg, const struct rg_entry *entry, struct arena *arena, uint64_t *values,
+		      struct predict *predict, struct err *err)
+{
+	struct rd rd = { 0 };
+	int rc = rg_ints_open(rg, entry, arena, &rd, predict, err);
+
+	if (rc < 0)
+		return rc;
+	if (rc == 0) {
+		for (uint32_t i = 0; i < entry->count; i++)
+			values[i] = entry->checksum;
+		return 0;
 	}
 	rc = chunk_ints_read(&rd, entry->count, arena, values, err);
 	if (rc < 0)
